@@ -1,0 +1,73 @@
+//! What one commit declares, checked and complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::app::App;
+use super::host::Host;
+use super::image::{Digest, ImageRef};
+use super::names::{AppKey, EnvironmentName, FleetName, HostName, NetworkName, Revision};
+use super::network::Network;
+use super::secrecy::ContentHash;
+
+/// The fleet as git wants it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Desired {
+    pub revision: Revision,
+    pub fleet: FleetName,
+    pub environments: BTreeMap<EnvironmentName, Environment>,
+    pub hosts: BTreeMap<HostName, Host>,
+    pub networks: BTreeMap<NetworkName, Network>,
+    pub apps: BTreeMap<AppKey, Arc<App>>,
+    /// Named Swarms and their managers.
+    pub swarms: BTreeMap<String, Vec<HostName>>,
+    pub flume: FlumeDefaults,
+    /// The whole fleet is watched and nothing is changed (A6).
+    pub detect_only: bool,
+    /// Bytes of the repository files that apps mount, by hash.
+    pub contents: BTreeMap<ContentHash, Arc<[u8]>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Environment {
+    pub production: bool,
+    pub detect_only: bool,
+}
+
+/// What every Flume agent shares.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FlumeDefaults {
+    /// `host:port` of the Kafka brokers; empty renders no agents.
+    pub brokers: Vec<String>,
+    /// The directory on each host where Flume keeps positions and channels.
+    pub state_dir: String,
+}
+
+impl Desired {
+    /// Only the apps of `environments`; hosts and networks stay, since addresses are shared.
+    pub fn only(&self, environments: &BTreeSet<EnvironmentName>) -> Self {
+        let mut some = self.clone();
+        some.apps.retain(|key, _| environments.contains(&key.environment));
+        some
+    }
+}
+
+/// What tags were resolved to for this revision; written once, so that a tag that moves does not move the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ImageLock {
+    pub digests: BTreeMap<ImageRef, Digest>,
+    /// References that could not be resolved, and why.
+    pub unresolved: BTreeMap<ImageRef, String>,
+}
+
+impl ImageLock {
+    /// The pinned reference where the tag was resolved, else the reference as declared.
+    pub fn pin(&self, image: &ImageRef) -> ImageRef {
+        match self.digests.get(image) {
+            Some(digest) if image.digest.is_none() => image.pinned(digest.clone()),
+            Some(_) | None => image.clone(),
+        }
+    }
+}

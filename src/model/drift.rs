@@ -1,0 +1,98 @@
+//! The difference between what is declared and what is, field by field (A4, A5).
+
+use serde::{Deserialize, Serialize};
+
+use super::names::{AppKey, HostName};
+
+/// What kind of thing a plan or a drift speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Host,
+    Image,
+    Network,
+    Volume,
+    Container,
+    Service,
+    Files,
+    App,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Image => "image",
+            Self::Network => "network",
+            Self::Volume => "volume",
+            Self::Container => "container",
+            Self::Service => "service",
+            Self::Files => "files",
+            Self::App => "app",
+        }
+    }
+}
+
+/// One object, by the three words that name it everywhere: `container quote-prod-0 on rack-a-1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    pub kind: Kind,
+    pub name: String,
+    pub host: Option<HostName>,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.name)?;
+        match &self.host {
+            Some(host) => write!(f, " on {host}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One object that is not as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drift {
+    pub subject: Subject,
+    pub app: Option<AppKey>,
+    pub nature: Nature,
+    /// Reported and left alone: `ignore`, `detect_only` or a pause, in words (A6).
+    pub left_alone: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Nature {
+    /// Declared and not there.
+    Missing,
+    /// Ours, there, and not declared (any more).
+    Extra,
+    /// Fields differ.
+    Changed(Vec<FieldChange>),
+    /// It is as declared but does not run: what it does instead.
+    NotRunning(String),
+    /// It runs, and its own health check fails.
+    Unhealthy(String),
+}
+
+/// One field, as declared and as it is, in the words of the config repository; values of env are hidden (G1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldChange {
+    pub field: String,
+    pub desired: String,
+    pub live: String,
+    pub cure: Cure,
+}
+
+/// What Docker needs to bring a field back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cure {
+    /// The running object takes it.
+    InPlace,
+    /// Only a new object has it.
+    Replace,
+    /// Nothing may be done by a machine (a volume holds data: B5).
+    ByHand,
+}

@@ -1,0 +1,234 @@
+//! What the engines really run, as read: every value is known or unknown, never guessed (A1).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::container::{Device, HealthCheck, Logging, Mount, Port, Restart, Ulimit};
+use super::file::{FileSet, Files};
+use super::image::{Digest, ImageRef};
+use super::names::{ContainerName, HostName, VolumeName};
+use super::network::{NetworkSpec, VolumeSpec};
+use super::secrecy::{ContentHash, KeyedHash};
+use super::units::{ByteSize, Cpus, TimeSpan, Timestamp};
+
+/// A reading, or why there is none. "Could not read" is a different type from "nothing there".
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen<T> {
+    Known(T),
+    Unknown {
+        /// In words: which call failed and how.
+        why: String,
+    },
+}
+
+impl<T> Seen<T> {
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Unknown { .. } => None,
+        }
+    }
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self::Unknown { why: why.into() }
+    }
+}
+
+/// A snapshot of the fleet: what `plan --observed FILE` replays. It holds no secret (G1).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observed {
+    /// When the reading was finished.
+    pub at: Timestamp,
+    /// Names the key that hid the env values; values hidden with another key cannot be compared.
+    pub key: KeyedHash,
+    pub hosts: BTreeMap<HostName, Seen<Engine>>,
+    /// Installed generated files.
+    pub files: BTreeMap<FileSet, Seen<Option<Files>>>,
+}
+
+impl Observed {
+    /// The engine of `host`, where it was read.
+    pub fn engine(&self, host: &HostName) -> Option<&Engine> {
+        self.hosts.get(host).and_then(Seen::known)
+    }
+}
+
+/// One engine and what it holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Engine {
+    pub info: EngineInfo,
+    /// By name, without Docker's leading `/`.
+    pub containers: BTreeMap<ContainerName, Seen<Container>>,
+    /// Images by id; those of containers and those that desired references name.
+    pub images: BTreeMap<Digest, Image>,
+    /// By name.
+    pub networks: BTreeMap<String, Seen<LiveNetwork>>,
+    pub volumes: BTreeMap<VolumeName, Seen<LiveVolume>>,
+}
+
+/// What the daemon fills in by itself, needed to tell its defaults from drift (A4).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineInfo {
+    /// Docker's own id of this engine.
+    pub id: String,
+    pub name: String,
+    pub version: String,
+    pub api_version: String,
+    pub os: String,
+    pub architecture: String,
+    pub cpus: u32,
+    pub memory: ByteSize,
+    /// The daemon's default logging driver. Its default options are not in `info`; what a container carries beyond
+    /// the declared ones is compared only where the app declares `logging`.
+    pub log_driver: String,
+    pub swarm: Option<String>,
+}
+
+/// A container as inspected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Container {
+    pub id: String,
+    pub name: ContainerName,
+    /// The image's id, `sha256:…`.
+    pub image: Digest,
+    /// The reference it was created from, as text.
+    pub image_name: String,
+    pub created: Timestamp,
+    pub state: RunState,
+    /// Docker's own count of restarts.
+    pub restarts: u64,
+    /// All labels, the image's and ownership included.
+    pub labels: BTreeMap<String, String>,
+    pub live: LiveSpec,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunState {
+    Created,
+    Running { since: Timestamp, health: Health },
+    Paused,
+    Restarting { exit_code: i64 },
+    Removing,
+    Exited { exit_code: i64, at: Timestamp, error: String },
+    Dead,
+}
+
+impl RunState {
+    pub fn is_running(&self) -> bool {
+        matches!(self, Self::Running { .. })
+    }
+}
+
+/// What the container's own health check says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// No check: running is all there is to know.
+    Unchecked,
+    Starting,
+    Healthy,
+    Unhealthy {
+        last_output: String,
+    },
+}
+
+/// The live fields as Docker tells them: the image's and the daemon's defaults are still in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LiveSpec {
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    /// Values are hidden (G1).
+    pub env: BTreeMap<String, KeyedHash>,
+    pub workdir: String,
+    pub user: String,
+    pub hostname: String,
+    pub ports: BTreeSet<Port>,
+    /// By path in the container; anonymous volumes of the image are left out.
+    pub mounts: BTreeMap<String, Mount>,
+    /// Files that trueup put in (named by the ownership label), by path; `None`: no longer there.
+    pub files: BTreeMap<String, Seen<Option<LiveFile>>>,
+    /// `bridge`, `host`, `none`, `container:…`, or the first network's name.
+    pub network_mode: String,
+    /// By network name.
+    pub networks: BTreeMap<String, LiveAttachment>,
+    pub cpus: Cpus,
+    pub memory: ByteSize,
+    pub memory_reservation: ByteSize,
+    /// 0 is unlimited.
+    pub pids: u32,
+    pub shm_size: ByteSize,
+    pub restart: Restart,
+    pub health: Option<HealthCheck>,
+    pub cap_add: BTreeSet<String>,
+    pub cap_drop: BTreeSet<String>,
+    pub privileged: bool,
+    pub read_only: bool,
+    pub init: Option<bool>,
+    pub security_opt: BTreeSet<String>,
+    pub sysctls: BTreeMap<String, String>,
+    pub ulimits: BTreeMap<String, Ulimit>,
+    pub devices: BTreeMap<String, Device>,
+    pub dns: Vec<IpAddr>,
+    pub extra_hosts: BTreeMap<String, String>,
+    pub logging: Logging,
+    pub stop_signal: Option<String>,
+    pub stop_timeout: Option<TimeSpan>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveFile {
+    pub hash: ContentHash,
+    pub mode: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LiveAttachment {
+    /// Asked for at creation (`IPAMConfig`); stays while the container is stopped.
+    pub requested: Option<IpAddr>,
+    /// Held now; none while stopped.
+    pub address: Option<IpAddr>,
+    /// Aliases asked for; Docker's own (the short id, the name) are left out.
+    pub aliases: BTreeSet<String>,
+}
+
+/// An image's own settings, needed to tell its defaults from drift.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    pub id: Digest,
+    pub tags: BTreeSet<ImageRef>,
+    /// `repository@digest` under which registries know it.
+    pub digests: BTreeSet<ImageRef>,
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    /// Hidden like all env values.
+    pub env: BTreeMap<String, KeyedHash>,
+    pub workdir: String,
+    pub user: String,
+    pub labels: BTreeMap<String, String>,
+    pub health: Option<HealthCheck>,
+    pub stop_signal: Option<String>,
+}
+
+/// A network as inspected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveNetwork {
+    pub id: String,
+    pub name: String,
+    /// The driver as Docker names it; drivers trueup does not model keep their text here and have no `spec`.
+    pub driver: String,
+    pub spec: Option<NetworkSpec>,
+    /// All labels, ownership included.
+    pub labels: BTreeMap<String, String>,
+    /// Names of the running containers attached to it.
+    pub attached: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveVolume {
+    pub name: VolumeName,
+    pub spec: VolumeSpec,
+    pub labels: BTreeMap<String, String>,
+}

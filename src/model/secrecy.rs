@@ -1,0 +1,114 @@
+//! What hides values: live env values are keyed hashes from the moment of observation (G1).
+
+use std::fmt;
+use std::str::FromStr;
+
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+
+/// The first 16 hex digits of HMAC-SHA256(key, value): equal values compare equal, and no value can be read back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyedHash(String);
+
+/// SHA-256 of a file's bytes, in hex.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContentHash(String);
+
+/// The key that hides env values. It comes from the reconciler's own settings; it has neither Debug nor Serialize.
+#[derive(Clone)]
+pub struct HashKey([u8; 32]);
+
+impl HashKey {
+    pub fn new(key: [u8; 32]) -> Self {
+        Self(key)
+    }
+
+    pub fn hide(&self, value: &str) -> KeyedHash {
+        KeyedHash(hex(&self.mac(value.as_bytes())[..8]))
+    }
+
+    /// Names this key without revealing it: a snapshot says with which key its hashes were made, so that hashes of
+    /// another key are "cannot be compared" and never mistaken for drift.
+    pub fn id(&self) -> KeyedHash {
+        KeyedHash(hex(&self.mac(b"trueup key id")[..8]))
+    }
+
+    fn mac(&self, bytes: &[u8]) -> [u8; 32] {
+        // HMAC accepts a key of any length, so this arm is never taken; hashing nothing would hide nothing less.
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        mac.update(bytes);
+        mac.finalize().into_bytes().into()
+    }
+}
+
+impl ContentHash {
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(hex(&Sha256::digest(bytes)))
+    }
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+    /// Twelve digits, for people and labels.
+    pub fn short(&self) -> &str {
+        &self.0[..self.0.len().min(12)]
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn hex_text(text: &str, digits: usize) -> Result<String, String> {
+    if text.len() == digits && text.bytes().all(|c| c.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!("{text:?} is not a hash of {digits} hex digits"))
+    }
+}
+
+impl FromStr for KeyedHash {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        hex_text(text, 16).map(Self)
+    }
+}
+
+impl FromStr for ContentHash {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        hex_text(text, 64).map(Self)
+    }
+}
+
+impl fmt::Display for KeyedHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ContentHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+serialize_as_text!(KeyedHash, ContentHash);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hidden_value_compares_but_does_not_show() {
+        let (key, other) = (HashKey::new([7; 32]), HashKey::new([8; 32]));
+        assert_eq!(key.hide("s3cret"), key.hide("s3cret"));
+        assert_ne!(key.hide("s3cret"), other.hide("s3cret"));
+        assert_ne!(key.id(), other.id());
+        assert!(!key.hide("s3cret").to_string().contains("s3cret"));
+    }
+}

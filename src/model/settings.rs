@@ -1,0 +1,162 @@
+//! The reconciler's own settings: what no pull request may change.
+//!
+//! They are read from trueup's own file (never from the config repository) by `config::own`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::names::{EnvironmentName, HostName};
+use super::secrecy::HashKey;
+use super::units::TimeSpan;
+
+/// Everything the reconciler knows about itself. No Debug: it holds a key and credentials' places.
+#[derive(Clone)]
+pub struct Settings {
+    /// Written on everything trueup makes (B1); kept for ever.
+    pub installation: String,
+    /// Hides env values (G1).
+    pub hash_key: HashKey,
+    pub repository: RepositorySettings,
+    /// Only these environments; `None`: all that the repository declares.
+    pub environments: Option<BTreeSet<EnvironmentName>>,
+    /// Journal, history, leases.
+    pub state_dir: PathBuf,
+    pub engines: EngineSettings,
+    pub nginx: Option<FileSetSettings>,
+    pub flume: Option<FileSetSettings>,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositorySettings {
+    /// A path, `file://`, `ssh://`, `user@host:path`, `https://`.
+    pub url: String,
+    pub reference: Reference,
+    /// Directory inside the repository; empty is its top.
+    pub root: String,
+    /// How often a remote is asked; jittered by a tenth.
+    pub poll: TimeSpan,
+    pub credentials: Credentials,
+}
+
+/// Which commit is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reference {
+    /// `HEAD` of the repository.
+    Head,
+    Branch(String),
+    Tag(String),
+    Commit(String),
+}
+
+/// Where the credentials of a remote lie. Contents are read when needed and never kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Credentials {
+    pub ssh_key: Option<PathBuf>,
+    pub ssh_known_hosts: Option<PathBuf>,
+    pub https_user: Option<String>,
+    /// A file holding the password or token on its first line.
+    pub https_password_file: Option<PathBuf>,
+    /// PEM of a private certificate authority.
+    pub https_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSettings {
+    /// The absolute deadline of one call (D6); pulls and waits have their own.
+    pub call_deadline: TimeSpan,
+    pub pull_deadline: TimeSpan,
+    /// TLS identities by host; the key `default` serves the others.
+    pub tls: BTreeMap<String, TlsIdentity>,
+    pub ssh_key: Option<PathBuf>,
+    pub ssh_known_hosts: Option<PathBuf>,
+    /// Plain TCP is refused unless this is set (G3).
+    pub allow_plain_tcp: bool,
+    /// `config.json` with registry credentials; `None`: Docker's usual place.
+    pub docker_config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsIdentity {
+    pub ca: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// Where a kind of generated file goes and how its reader is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSetSettings {
+    /// Generations and the `current` symlink live here.
+    pub directory: PathBuf,
+    /// Argv that checks a candidate; `{dir}` is the candidate directory. Empty: only trueup's own check.
+    pub check: Vec<String>,
+    pub reload: Reload,
+    /// How long to wait for the reader to serve the new generation.
+    pub verify_timeout: TimeSpan,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reload {
+    /// The reader looks by itself (Flume polls).
+    None,
+    /// Argv, run without a shell; exit 0 is success.
+    Command(Vec<String>),
+    /// HUP to the process in this pid file, verified by new workers.
+    Signal { pid_file: PathBuf },
+}
+
+/// The thresholds of the rules, with their defaults.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Limits {
+    /// B3: share of instances, servers or addresses that may go away at once.
+    pub destroy_share: f64,
+    /// B3: and more than this many.
+    pub destroy_count: usize,
+    /// B3: share of apps that may be replaced at once, and more than `replace_apps_count`.
+    pub replace_apps_share: f64,
+    pub replace_apps_count: usize,
+    /// D6: changes at once on one host.
+    pub per_host: usize,
+    /// Hosts read at once.
+    pub fan_out: usize,
+    /// Full relist although no event arrived.
+    pub relist: TimeSpan,
+    /// The same plan this many times in a row quarantines the object (D7).
+    pub loop_threshold: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            destroy_share: 0.3,
+            destroy_count: 3,
+            replace_apps_share: 0.5,
+            replace_apps_count: 10,
+            per_host: 4,
+            fan_out: 64,
+            relist: TimeSpan::from_secs(60),
+            loop_threshold: 3,
+        }
+    }
+}
+
+impl EngineSettings {
+    /// The TLS identity for `host`: its own, else the default one.
+    pub fn identity(&self, host: &HostName) -> Option<&TlsIdentity> {
+        self.tls.get(host.as_str()).or_else(|| self.tls.get("default"))
+    }
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            call_deadline: TimeSpan::from_secs(20),
+            pull_deadline: TimeSpan::from_secs(1800),
+            tls: BTreeMap::new(),
+            ssh_key: None,
+            ssh_known_hosts: None,
+            allow_plain_tcp: false,
+            docker_config: None,
+        }
+    }
+}

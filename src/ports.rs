@@ -1,0 +1,273 @@
+//! Every trait through which anything touches the world. `adapter/` has the real ones, `sim/` the simulated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::file::{FileSet, Files};
+use crate::model::host::Host;
+use crate::model::image::{Digest, ImageRef};
+use crate::model::names::{ContainerName, HostName, Revision, VolumeName};
+use crate::model::observed::{Container, Engine as EngineSnapshot, Image, LiveNetwork, LiveVolume};
+use crate::model::plan::{Action, Outcome};
+use crate::model::secrecy::ContentHash;
+use crate::model::settings::Reference;
+use crate::model::tree::Tree;
+use crate::model::units::Timestamp;
+
+/// Bytes of the repository files that a container gets, by hash.
+pub type Contents = BTreeMap<ContentHash, Arc<[u8]>>;
+
+/// What went wrong with an engine: says the host and the call.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{host}: {call}: {detail}")]
+pub struct EngineError {
+    pub host: HostName,
+    /// Such as `POST /containers/create`.
+    pub call: String,
+    pub kind: EngineErrorKind,
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineErrorKind {
+    /// Nobody answers, or the connection broke.
+    Unreachable,
+    /// The absolute deadline passed (D6).
+    Deadline,
+    /// 404.
+    NotFound,
+    /// 409, or a precondition that no longer holds.
+    Conflict,
+    /// Other 4xx: asking again will not help.
+    Refused,
+    /// 5xx.
+    Engine,
+    /// An answer that is not the API's.
+    Garbage,
+    /// The registry said no, or was not there.
+    Registry,
+}
+
+impl EngineErrorKind {
+    /// Worth trying again with the same request (D3).
+    pub const fn is_transient(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Deadline | Self::Engine | Self::Garbage | Self::Registry => true,
+            Self::NotFound | Self::Conflict | Self::Refused => false,
+        }
+    }
+}
+
+/// One Docker engine. Every call has an absolute deadline (D6) and ends; none retries by itself.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Lists and inspects everything trueup models; an object whose inspect fails is `Unknown` inside (A1), a failed
+    /// list is an error. `images` are the references whose images are wanted besides those of containers.
+    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<EngineSnapshot, EngineError>;
+    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError>;
+    async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError>;
+    async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError>;
+    async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError>;
+    /// The digest the registry has now for a tag; asks the registry through the engine.
+    async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError>;
+    /// Carries out one engine primitive. `WaitHealthy`, `Drain`, `Undrain` and `InstallFiles` are not an engine's.
+    /// What is so already (a started container, a removed one) is success.
+    async fn perform(
+        &self,
+        action: &Action,
+        contents: &Contents,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError>;
+    /// Waits for the next change on this engine that trueup did or did not make; an error ends the watch.
+    /// Events only wake; reads fill the picture.
+    async fn watch(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError>;
+    /// Sends the log's lines to `line`, the last `tail` first, then new ones while `follow`.
+    async fn logs(
+        &self,
+        name: &ContainerName,
+        tail: u32,
+        follow: bool,
+        line: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<(), EngineError>;
+}
+
+/// Engines by inventory. A connection is made on first use and kept.
+pub trait Engines: Send + Sync {
+    fn engine(&self, host: &Host) -> Result<Arc<dyn Engine>, EngineError>;
+}
+
+/// Why the repository could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SourceError {
+    /// Nobody answers, or access was refused: keep enforcing the last good revision (A2).
+    #[error("the repository {url} cannot be reached: {detail}")]
+    Unreachable { url: String, detail: String },
+    #[error("the repository {url} has no {wanted}: {detail}")]
+    NoSuchRevision { url: String, wanted: String, detail: String },
+    #[error("commit {revision} of {url} cannot be read: {detail}")]
+    Unreadable { url: String, revision: String, detail: String },
+    /// A rule of the reconciler's forbids it (a push that is not allowed, a branch that exists).
+    #[error("{detail}")]
+    Refused { detail: String },
+}
+
+/// The config repository.
+#[async_trait]
+pub trait Repository: Send + Sync {
+    /// Asks the remote (or the local repository) which commit the reference names now.
+    async fn head(&self) -> Result<Revision, SourceError>;
+    /// Any revision text (`main~1`, a tag, a short id) as a commit.
+    async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError>;
+    /// The files of a commit, from git objects (F4).
+    async fn tree(&self, revision: &Revision) -> Result<Tree, SourceError>;
+    /// Whether `descendant` has `ancestor` in its history (F0).
+    async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError>;
+    /// Commits that changed files below `path`, newest first, at most `limit`.
+    async fn log(&self, path: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError>;
+    /// Writes a commit on top of the reference's head, on a new branch, that gives the files below `path` their
+    /// content of `to`; nothing else moves. Returns the branch's commit.
+    async fn revert_on_branch(
+        &self,
+        path: &str,
+        to: &Revision,
+        branch: &str,
+        message: &str,
+    ) -> Result<Revision, SourceError>;
+    /// Waits until the head may have moved: a file event for local repositories, the jittered poll for remotes.
+    async fn changed(&self);
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitSummary {
+    pub revision: Revision,
+    pub author: String,
+    pub when: Timestamp,
+    pub summary: String,
+}
+
+/// Why generated files could not be read or installed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FilesError {
+    #[error("{path}: {detail}")]
+    Io { path: String, detail: String },
+    /// The real program refused the candidate; the old generation still serves.
+    #[error("the new {set} files were refused by `{command}`, the old ones stay: {detail}")]
+    Check { set: FileSet, command: String, detail: String },
+    /// The switch was made, the reload did not take, and the old generation was put back.
+    #[error("reloading after the new {set} files failed and the old ones are back: {detail}")]
+    Reload { set: FileSet, detail: String },
+}
+
+/// Directories of generated files.
+#[async_trait]
+pub trait FileSets: Send + Sync {
+    /// Whether this kind of set is configured at all; what is not is neither rendered nor planned.
+    fn wants(&self, set: &FileSet) -> bool;
+    /// Every set that is installed now, wanted or left over.
+    async fn installed(&self) -> Result<BTreeMap<FileSet, Option<Files>>, FilesError>;
+    /// Writes a generation, checks it, switches, reloads, verifies, else switches back (E1).
+    async fn install(&self, set: &FileSet, files: &Files) -> Result<(), FilesError>;
+}
+
+/// The state file failed: what it was doing, and the cause.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the state file {path}: {detail}")]
+pub struct StoreError {
+    pub path: String,
+    pub detail: String,
+}
+
+/// A step about to be sent, or sent and not settled (D5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    pub id: i64,
+    pub at: Timestamp,
+    pub plan: String,
+    pub host: Option<HostName>,
+    /// `Subject` in words.
+    pub subject: String,
+    /// `Action::describe`.
+    pub step: String,
+}
+
+/// Something worth remembering, newest last.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct HistoryEntry {
+    pub at: Timestamp,
+    pub revision: Option<Revision>,
+    /// `apply`, `drift`, `pause`, `revision`, …
+    pub what: String,
+    pub subject: String,
+    pub detail: String,
+}
+
+/// Documents that outlive a restart, by kind and key, as JSON. Losing them may lose history, never safety (H).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Record {
+    LastGood,
+    ImageLock,
+    FirstSeen,
+    Backoff,
+    Pause,
+    Quarantine,
+    Approval,
+    Budget,
+    RestartRequest,
+    Lease,
+}
+
+/// What is kept on disk.
+pub trait Store: Send + Sync {
+    fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError>;
+    fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError>;
+    fn delete(&self, record: Record, key: &str) -> Result<(), StoreError>;
+    fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError>;
+    /// Written and synced before the effect; the returned id settles it.
+    fn intend(&self, intent: &Intent) -> Result<i64, StoreError>;
+    fn settle(&self, id: i64, at: Timestamp, outcome: &Outcome) -> Result<(), StoreError>;
+    /// Intents of a process that ended before settling them.
+    fn unsettled(&self) -> Result<Vec<Intent>, StoreError>;
+    fn remember(&self, entry: &HistoryEntry) -> Result<(), StoreError>;
+    /// The newest `limit` entries, oldest first.
+    fn history(&self, limit: usize) -> Result<Vec<HistoryEntry>, StoreError>;
+    /// Becomes the one writer (D10), or says who is. Dropping the guard, or the process's end, releases it.
+    fn become_writer(&self, who: &str) -> Result<Box<dyn WriterGuard>, WriterHeld>;
+}
+
+/// Held while this process may change things.
+pub trait WriterGuard: Send + Sync {}
+
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("another trueup is changing this fleet: {holder}")]
+pub struct WriterHeld {
+    pub holder: String,
+}
+
+/// Time. `now` is for records and thresholds; sleeping is monotonic.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    fn now(&self) -> Timestamp;
+    async fn sleep(&self, span: Duration);
+}
+
+/// Told what goes on, for progress bars and logs. Never decides.
+pub trait Progress: Send + Sync {
+    /// A change begins or ends; `outcome` is `None` at its beginning.
+    fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>);
+    /// A step begins.
+    fn step(&self, subject: &str, step: &str);
+    /// Part of a long step is done: `done` of `total` (0: unknown), such as bytes of a pull.
+    fn part(&self, step: &str, done: u64, total: u64);
+}
+
+/// Says nothing.
+pub struct Quiet;
+
+impl Progress for Quiet {
+    fn change(&self, _: &str, _: &str, _: Option<&Outcome>) {}
+    fn step(&self, _: &str, _: &str) {}
+    fn part(&self, _: &str, _: u64, _: u64) {}
+}
