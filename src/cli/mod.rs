@@ -1,8 +1,156 @@
-//! The door: one file a command.
+//! The door: one file a command; the only place that picks adapters.
+
+mod apply;
+mod approve;
+mod completions;
+mod config;
+mod demo;
+mod demo_app;
+mod demo_story;
+mod doctor;
+mod drift;
+mod history;
+mod image;
+mod init;
+mod logs;
+mod pause;
+mod plan;
+mod render;
+mod restart;
+mod rollback;
+mod run;
+mod schema;
+mod snapshot;
+mod status;
+mod terminal;
+mod trust;
+mod world;
 
 use std::process::ExitCode;
 
+use clap::{Parser, Subcommand};
+
+/// Keeps Docker hosts and Docker Swarms true to a git repository.
+#[derive(Parser)]
+#[command(
+    name = "trueup",
+    version,
+    after_help = "Exit codes: 0 in sync or converged, 1 error, 2 changes, 3 unknown or blocked, 64 usage."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: world::GlobalArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what would be changed, and why; nothing is changed.
+    Plan(plan::Args),
+    /// Bring the fleet to what git declares, once.
+    Apply(apply::Args),
+    /// Keep the fleet true to git: the loop.
+    Run(run::Args),
+    /// Stop changing an app, or the whole fleet, for a while; drift is still reported.
+    Pause(pause::PauseArgs),
+    /// End a pause.
+    Resume(pause::ResumeArgs),
+    /// Restart an app's instances, a few at a time.
+    Restart(restart::Args),
+    /// Print the log of an app's instances.
+    Logs(logs::Args),
+    /// Say how things stand: revision, hosts, apps, pauses.
+    Status(status::Args),
+    /// Report what differs from git, since when, field by field.
+    Drift(drift::Args),
+    /// Write the Nginx and Flume files to standard output or a directory.
+    Render(render::Args),
+    /// Check the config repository, or show where a value comes from.
+    Config(config::Args),
+    /// Print what happened.
+    History(history::Args),
+    /// Write a branch that takes an app, or everything, back to an earlier revision.
+    Rollback(rollback::Args),
+    /// Save what the engines run now, to plan against later.
+    Snapshot(snapshot::Args),
+    /// Allow a held plan, by its id.
+    Approve(approve::Args),
+    /// Take a revision that is held (a force-push) as the one to enforce.
+    Trust(trust::Args),
+    /// Say what works, what does not and what to do.
+    Doctor(doctor::Args),
+    /// See trueup work on this machine's own Docker engine, in a minute.
+    Demo(demo::Args),
+    /// Print the JSON Schema of the config repository's files.
+    Schema(schema::Args),
+    /// Write a commented starter repository.
+    Init(init::Args),
+    /// Make a container image of trueup itself on the local engine.
+    Image(image::Args),
+    /// Print the completions for a shell.
+    Completions(completions::Args),
+    /// The small HTTP service that the demo's containers run.
+    #[command(hide = true)]
+    DemoApp(demo_app::Args),
+}
+
+/// What a command's exit code is, as section X of the rules.
+type Exit = anyhow::Result<u8>;
+
 /// Reads the command line and runs the command.
 pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; everything else is a wrong use.
+            let code = if error.use_stderr() { 64 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no runtime: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    terminal::start_logging(cli.global.verbose);
+    match runtime.block_on(dispatch(cli)) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("error: {}", terminal::chain(&error));
+            ExitCode::from(1)
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Exit {
+    let global = cli.global;
+    match cli.command {
+        Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Apply(args) => apply::run(&global, &args).await,
+        Command::Run(args) => run::run(&global, &args).await,
+        Command::Pause(args) => pause::pause(&global, &args),
+        Command::Resume(args) => pause::resume(&global, &args),
+        Command::Restart(args) => restart::run(&global, &args).await,
+        Command::Logs(args) => logs::run(&global, &args).await,
+        Command::Status(args) => status::run(&global, &args).await,
+        Command::Drift(args) => drift::run(&global, &args).await,
+        Command::Render(args) => render::run(&global, &args).await,
+        Command::Config(args) => config::run(&global, &args).await,
+        Command::History(args) => history::run(&global, &args),
+        Command::Rollback(args) => rollback::run(&global, &args).await,
+        Command::Snapshot(args) => snapshot::run(&global, &args).await,
+        Command::Approve(args) => approve::run(&global, &args).await,
+        Command::Trust(args) => trust::run(&global, &args).await,
+        Command::Doctor(args) => doctor::run(&global, &args).await,
+        Command::Demo(args) => demo::run(&args).await,
+        Command::Schema(args) => schema::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Image(args) => image::run(&args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::DemoApp(args) => demo_app::run(&args).await,
+    }
 }

@@ -1,1 +1,78 @@
-//! (to come)
+//! The line run as a whole: take a revision, look, plan, carry out, remember; once (`converge`) or for ever (`run`).
+
+pub mod backoff;
+pub mod converge;
+pub mod images;
+pub mod memory;
+pub mod pass;
+pub mod revision;
+pub mod run;
+pub mod traffic;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::names::EnvironmentName;
+use crate::model::ownership::Owner;
+use crate::model::secrecy::HashKey;
+use crate::model::settings::{Limits, Settings};
+use crate::model::units::TimeSpan;
+use crate::ports::{
+    Clock, EngineError, Engines, FileSets, FilesError, Progress, Repository, SourceError, Store, StoreError,
+    WriterHeld,
+};
+
+/// Every port, and the settings the line needs: what `cli` puts together from adapters, and tests from the simulator.
+#[derive(Clone)]
+pub struct World {
+    pub engines: Arc<dyn Engines>,
+    pub repository: Arc<dyn Repository>,
+    pub files: Arc<dyn FileSets>,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub progress: Arc<dyn Progress>,
+    pub installation: String,
+    pub key: HashKey,
+    pub limits: Limits,
+    pub call_deadline: TimeSpan,
+    pub pull_deadline: TimeSpan,
+    /// Only these; `None`: all.
+    pub environments: Option<BTreeSet<EnvironmentName>>,
+    /// The wanted revision, for commands that name one; `None`: the repository's head.
+    pub revision: Option<crate::model::settings::Reference>,
+}
+
+impl World {
+    /// The settings' part of a world.
+    pub fn limits_of(settings: &Settings) -> (Limits, TimeSpan, TimeSpan) {
+        (settings.limits.clone(), settings.engines.call_deadline, settings.engines.pull_deadline)
+    }
+
+    /// Who owns what this world makes for `fleet`.
+    pub fn owner(&self, fleet: &crate::model::names::FleetName) -> Owner {
+        Owner { installation: self.installation.clone(), fleet: fleet.clone() }
+    }
+}
+
+/// Why the line could not be run at all. What goes wrong with single objects stands in plans and outcomes.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// No revision was ever good, and the head is not either.
+    #[error("commit {revision} cannot be taken:\n{errors}")]
+    Config { revision: String, errors: String },
+    #[error("commit {revision} is held: {reason}")]
+    Held { revision: String, reason: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    #[error(transparent)]
+    Writer(#[from] WriterHeld),
+    /// A saved plan does not fit the world any more (D11).
+    #[error("the saved plan is refused, the world moved:\n{0}")]
+    PlanMoved(String),
+}

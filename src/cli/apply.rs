@@ -1,0 +1,72 @@
+//! `trueup apply`: one pass to convergence, asked for first.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use crate::apply::Stop;
+use crate::control::converge::{Scope, converge};
+use crate::control::pass::Pass;
+use crate::control::revision::Reader;
+use crate::control::run::report_unsettled;
+use crate::model::plan::Plan;
+use crate::model::units::TimeSpan;
+use crate::output::{self, Format};
+
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::{Exit, plan, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Act without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Apply exactly this saved plan; refused when the world moved (D11).
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    let quiet = !matches!(args.format.format(), Format::Text);
+    let mut world = world(global, &args.source, terminal::progress(quiet))?;
+    let saved = args.plan.as_deref().map(read_plan).transpose()?;
+    if let (Some(saved), None) = (&saved, &world.revision) {
+        world.revision = Some(crate::model::settings::Reference::Commit(saved.revision.to_string()));
+    }
+    let promises = saved.as_ref().map(Plan::promises);
+    let _writer = world.store.become_writer(&format!("trueup apply, process {}", std::process::id()))?;
+    report_unsettled(&world)?;
+    let stop = super::run::stop_on_signals();
+    let (asked, declined) = (AtomicBool::new(args.yes), AtomicBool::new(false));
+    let agree = |pass: &Pass| {
+        if asked.swap(true, Ordering::Relaxed) {
+            return !declined.load(Ordering::Relaxed);
+        }
+        plan::warn_kept(pass);
+        eprint!("{}", output::plan(&pass.plan, &pass.installed(), Format::Text, false));
+        let agreed = terminal::ask("Apply this plan?").unwrap_or_else(|| {
+            eprintln!("Nothing was changed: without a terminal to ask on, `trueup apply` needs --yes.");
+            false
+        });
+        declined.store(!agreed, Ordering::Relaxed);
+        agreed
+    };
+    let scope =
+        Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, patience: TimeSpan::default() };
+    let done = converge(&world, &Reader::default(), &scope).await?;
+    if args.yes {
+        plan::warn_kept(&done.last);
+    }
+    print!("{}", output::outcomes(&done.outcomes, &done.last.plan, args.format.format(), terminal::colour()));
+    Ok(done.exit_code())
+}
+
+fn read_plan(file: &std::path::Path) -> anyhow::Result<Plan> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("the plan {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not a plan of this release", file.display()))
+}

@@ -1,0 +1,107 @@
+//! `trueup config check` and `trueup config show`: all errors at once, and where each value comes from.
+
+use crate::config;
+use crate::config::ParseCache;
+use crate::model::names::{AppName, EnvironmentName};
+use crate::model::settings::Reference;
+
+use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Check a commit of the config repository; all errors at once.
+    Check {
+        #[command(flatten)]
+        source: SourceArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Show an app as it is in an environment: base, overlay and defaults together.
+    Show {
+        #[command(flatten)]
+        source: SourceArgs,
+        app: AppName,
+        /// Say which file and line each value comes from.
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    match &args.command {
+        Command::Check { source, format } => check(global, source, *format).await,
+        Command::Show { source, app, origin } => show(global, source, app, *origin).await,
+    }
+}
+
+/// The tree of the wanted commit, whether or not it is good.
+async fn tree(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<crate::model::tree::Tree> {
+    let world = world(global, source, terminal::progress(true))?;
+    let revision = match &source.rev {
+        Some(rev) => world.repository.resolve(&Reference::Commit(rev.clone())).await?,
+        None => world.repository.head().await?,
+    };
+    Ok(world.repository.tree(&revision).await?)
+}
+
+async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> Exit {
+    let tree = tree(global, source).await?;
+    let json = matches!(format.format, FormatArg::Json);
+    match config::load(&tree, &mut ParseCache::default()) {
+        Ok(desired) if json => {
+            println!(
+                "{}",
+                serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] })
+            );
+            Ok(0)
+        }
+        Ok(desired) => {
+            println!(
+                "{} is good: {} apps, {} hosts, {} networks",
+                desired.revision.short(),
+                desired.apps.len(),
+                desired.hosts.len(),
+                desired.networks.len()
+            );
+            Ok(0)
+        }
+        Err(errors) if json => {
+            println!(
+                "{}",
+                serde_json::json!({ "revision": tree.revision, "ok": false, "errors": errors.diagnostics() })
+            );
+            Ok(1)
+        }
+        Err(errors) => {
+            eprintln!("{}", errors.render(terminal::colour()));
+            Ok(1)
+        }
+    }
+}
+
+async fn show(global: &GlobalArgs, source: &SourceArgs, app: &AppName, origin: bool) -> Exit {
+    let tree = tree(global, source).await?;
+    let environments: Vec<&EnvironmentName> = source.env.iter().collect();
+    let [environment] = environments.as_slice() else {
+        anyhow::bail!("name one environment with --env");
+    };
+    let lines = config::show(&tree, app, environment)
+        .map_err(|errors| anyhow::anyhow!("{}", errors.render(terminal::colour())))?;
+    let width = lines.iter().map(|line| line.path.len() + line.value.len() + 3).max().unwrap_or(0);
+    for line in lines {
+        let value = format!("{} = {}", line.path, line.value);
+        if origin {
+            println!("{value:width$}  # {}", line.origin);
+        } else {
+            println!("{value}");
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,35 @@
+//! `trueup init DIR`: a commented starter repository.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+
+use crate::config;
+
+use super::Exit;
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// A new or empty directory.
+    dir: PathBuf,
+}
+
+pub fn run(args: &Args) -> Exit {
+    let taken = std::fs::read_dir(&args.dir).map(|mut entries| entries.next().is_some()).unwrap_or(false);
+    if taken {
+        bail!("{} is not empty: nothing was written", args.dir.display());
+    }
+    for (path, text) in config::starter() {
+        let file = args.dir.join(path);
+        let parent = file.parent().unwrap_or(&args.dir);
+        std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+        std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        println!("{}", file.display());
+    }
+    println!(
+        "\nNext: look at the files, then\n  cd {dir} && git init && git add . && git commit -m 'first fleet'\n  \
+         trueup config check --repo {dir}\n  trueup plan --repo {dir}",
+        dir = args.dir.display()
+    );
+    Ok(0)
+}

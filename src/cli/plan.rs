@@ -1,0 +1,59 @@
+//! `trueup plan`: what would be changed, and why.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::control::pass::{self, Pass};
+use crate::control::revision::Reader;
+use crate::model::observed::Observed;
+use crate::output;
+
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// Plan against a saved snapshot instead of the live engines; nothing is dialled.
+    #[arg(long, value_name = "FILE")]
+    observed: Option<PathBuf>,
+    /// Save the plan, for `trueup apply --plan FILE`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    let world = world(global, &args.source, terminal::progress(true))?;
+    let taken = Reader::default().take(&world, false).await?;
+    let pass = match &args.observed {
+        Some(file) => pass::replay(&world, taken, read_snapshot(file)?)?,
+        None => pass::look(&world, taken, false).await?,
+    };
+    if let Some(file) = &args.out {
+        let json = serde_json::to_string_pretty(&pass.plan)?;
+        std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
+    }
+    warn_kept(&pass);
+    print!("{}", output::plan(&pass.plan, &pass.installed(), args.format.format(), terminal::colour()));
+    Ok(pass.plan.exit_code())
+}
+
+/// A snapshot written by `trueup snapshot save`.
+pub fn read_snapshot(file: &Path) -> anyhow::Result<Observed> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("the snapshot {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not a snapshot of this release", file.display()))
+}
+
+/// Says on standard error when the head is not what is enforced (A2).
+pub fn warn_kept(pass: &Pass) {
+    if let Some(why) = &pass.taken.kept_because {
+        eprintln!(
+            "warning: the head was not taken; {} stays enforced.\n{why}",
+            pass.taken.desired.revision.short()
+        );
+    }
+}

@@ -1,0 +1,44 @@
+//! `trueup render`: the Nginx and Flume files that follow from where healthy instances run, without installing them.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::control::pass;
+use crate::control::revision::Reader;
+
+use super::world::{GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Write below this directory instead of to standard output.
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    let world = world(global, &args.source, terminal::progress(true))?;
+    let taken = Reader::default().take(&world, false).await?;
+    let pass = pass::look(&world, taken, false).await?;
+    for (set, files) in &pass.rendered.sets {
+        for (name, text) in files {
+            match &args.to {
+                None => println!("# ---- {set}/{name}\n{text}"),
+                Some(dir) => {
+                    let dir = dir.join(set.to_string());
+                    std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
+                    let file = dir.join(name);
+                    std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+                    println!("{}", file.display());
+                }
+            }
+        }
+    }
+    for (what, why) in &pass.rendered.notes {
+        eprintln!("note: {what}: {why}");
+    }
+    Ok(if pass.plan.unknown.is_empty() { 0 } else { 3 })
+}

@@ -1,0 +1,66 @@
+//! `trueup restart APP`: its instances start anew, as few at a time as its update strategy allows.
+
+use anyhow::bail;
+
+use crate::control::converge::{Scope, converge};
+use crate::control::memory::Memory;
+use crate::control::pass;
+use crate::control::revision::Reader;
+use crate::model::plan::Outcome;
+use crate::model::units::TimeSpan;
+use crate::output;
+
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    source: SourceArgs,
+    #[command(flatten)]
+    format: FormatArgs,
+    /// The app, with --env, or in one word as in quote-prod.
+    app: String,
+    /// Only leave the request; the `trueup run` that holds the fleet carries it out.
+    #[arg(long)]
+    request: bool,
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    let world = world(global, &args.source, terminal::progress(false))?;
+    let reader = Reader::default();
+    let taken = reader.take(&world, false).await?;
+    let keys: Vec<_> = super::pause::targets(Some(&args.app), &args.source)?.into_iter().flatten().collect();
+    for key in &keys {
+        if !taken.desired.apps.contains_key(key) {
+            bail!("{} declares no app {key}", taken.desired.revision.short());
+        }
+    }
+    let memory = Memory::new(&*world.store);
+    let now = world.clock.now();
+    let writer = match args.request {
+        true => None,
+        false => Some(world.store.become_writer(&format!("trueup restart, process {}", std::process::id()))?),
+    };
+    for key in &keys {
+        memory.request_restart(key, now)?;
+        memory.remember(now, Some(&taken.desired.revision), "restart", &key.to_string(), "asked for")?;
+    }
+    if writer.is_none() {
+        println!("requested; `trueup run` restarts {} at its next look", args.app);
+        return Ok(0);
+    }
+    let stop = super::run::stop_on_signals();
+    let agree = |_: &pass::Pass| true;
+    let scope = Scope { promises: None, agree: &agree, stop: &stop, patience: TimeSpan::default() };
+    let done = converge(&world, &reader, &scope).await?;
+    let own: Vec<_> = done
+        .outcomes
+        .iter()
+        .filter(|(change, _)| change.app.as_ref().is_some_and(|app| keys.contains(app)))
+        .cloned()
+        .collect();
+    print!("{}", output::outcomes(&own, &done.last.plan, args.format.format(), terminal::colour()));
+    let failed = own.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
+    Ok(if failed { 1 } else { 0 })
+}

@@ -1,0 +1,49 @@
+//! `trueup snapshot save FILE`: what the engines run now, without secrets (G1), for `trueup plan --observed FILE`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use crate::control::pass;
+use crate::control::revision::Reader;
+use crate::model::observed::Seen;
+
+use super::world::{GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Read every engine and write what was seen.
+    Save {
+        #[command(flatten)]
+        source: SourceArgs,
+        file: PathBuf,
+    },
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    let Command::Save { source, file } = &args.command;
+    let world = world(global, source, terminal::progress(true))?;
+    let taken = Reader::default().take(&world, false).await?;
+    let pass = pass::look(&world, taken, false).await?;
+    let json = serde_json::to_string_pretty(&pass.observed)?;
+    std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
+    let mut code = 0;
+    for (host, seen) in &pass.observed.hosts {
+        match seen {
+            Seen::Known(engine) => println!("{host}: {} containers", engine.containers.len()),
+            Seen::Unknown { why } => {
+                println!("{host}: unknown: {why}");
+                code = 3;
+            }
+        }
+    }
+    println!("saved to {}", file.display());
+    Ok(code)
+}

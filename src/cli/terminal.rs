@@ -1,0 +1,183 @@
+//! What meets the person: progress on standard error, colour only on terminals, questions, and this machine's identity.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::model::plan::Outcome;
+use crate::ports::{Progress, Quiet};
+
+/// Logs go to standard error; `RUST_LOG` overrides the level.
+pub fn start_logging(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "trueup=info,warn",
+        _ => "trueup=debug,info",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+}
+
+/// Whether standard output may be coloured.
+pub fn colour() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+}
+
+/// An error and its causes, each once, on one line each.
+pub fn chain(error: &anyhow::Error) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if !lines.iter().any(|line| line.contains(&text)) {
+            lines.push(text);
+        }
+    }
+    lines.join("\n  because: ")
+}
+
+/// Asks on the terminal; `None` where there is nobody to ask.
+pub fn ask(question: &str) -> Option<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return None;
+    }
+    eprint!("{question} [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).ok()?;
+    Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Bars on a terminal, plain lines elsewhere, nothing where `quiet`.
+pub fn progress(quiet: bool) -> Arc<dyn Progress> {
+    if quiet {
+        Arc::new(Quiet)
+    } else if std::io::stderr().is_terminal() {
+        Arc::new(Bars::default())
+    } else {
+        Arc::new(Lines)
+    }
+}
+
+/// One line a change, for logs.
+struct Lines;
+
+impl Progress for Lines {
+    fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
+        if let Some(outcome) = outcome {
+            eprintln!("{verb} {subject}: {}", in_words(outcome));
+        }
+    }
+    fn step(&self, subject: &str, step: &str) {
+        tracing::debug!(subject, step);
+    }
+    fn part(&self, _: &str, _: u64, _: u64) {}
+}
+
+/// A spinner for each change under way.
+#[derive(Default)]
+struct Bars {
+    all: MultiProgress,
+    running: Mutex<Vec<(String, ProgressBar)>>,
+}
+
+impl Bars {
+    fn with(&self, subject: &str, act: impl FnOnce(&ProgressBar)) {
+        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, bar)) = running.iter().find(|(name, _)| name == subject) {
+            act(bar);
+        }
+    }
+}
+
+impl Progress for Bars {
+    fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
+        let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match outcome {
+            None => {
+                let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} {elapsed}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
+                let bar = self.all.add(ProgressBar::new_spinner().with_style(style));
+                bar.set_prefix(format!("{verb} {subject}"));
+                bar.enable_steady_tick(Duration::from_millis(120));
+                running.push((subject.to_owned(), bar));
+            }
+            Some(outcome) => {
+                if let Some(at) = running.iter().position(|(name, _)| name == subject) {
+                    running.remove(at).1.finish_and_clear();
+                }
+                let _ = self.all.println(format!("{verb} {subject}: {}", in_words(outcome)));
+            }
+        }
+    }
+    fn step(&self, subject: &str, step: &str) {
+        self.with(subject, |bar| bar.set_message(step.to_owned()));
+    }
+    fn part(&self, step: &str, done: u64, total: u64) {
+        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some((_, bar)) = running.iter().find(|(_, bar)| bar.message().starts_with(step)) {
+            bar.set_message(match total {
+                0 => step.to_owned(),
+                _ => format!("{step} {}%", done.saturating_mul(100) / total),
+            });
+        }
+    }
+}
+
+/// An outcome as people read it.
+pub fn in_words(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done => "done".to_owned(),
+        Outcome::NotNeeded { why } => format!("not needed: {why}"),
+        Outcome::Failed { error, .. } => format!("FAILED: {error}"),
+        Outcome::Skipped { why } => format!("skipped: {why}"),
+    }
+}
+
+/// This installation's id and hash key, made once and kept apart from the state file (H).
+pub fn identity(state_dir: &Path) -> anyhow::Result<(String, [u8; 32])> {
+    let file = state_dir.join("identity");
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        let parsed = text.trim().split_once(' ').and_then(|(id, hex)| Some((id.to_owned(), key(hex)?)));
+        return parsed.with_context(|| {
+            format!("{} is damaged: restore it from a backup; without it nothing is ours", file.display())
+        });
+    }
+    let mut bytes = [0u8; 40];
+    let mut random = std::fs::File::open("/dev/urandom").context("no source of randomness")?;
+    std::io::Read::read_exact(&mut random, &mut bytes)?;
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let (id, secret) = (hex(&bytes[..8]), hex(&bytes[8..]));
+    std::fs::create_dir_all(state_dir).with_context(|| format!("creating {}", state_dir.display()))?;
+    write_private(&file, &format!("{id} {secret}\n"))?;
+    Ok((id, key(&secret).context("a key of 64 digits")?))
+}
+
+fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut open = std::fs::OpenOptions::new();
+    let mut handle = open
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .with_context(|| format!("writing {}", file.display()))?;
+    handle.write_all(text.as_bytes())?;
+    handle.sync_all()?;
+    Ok(())
+}
+
+fn key(hex: &str) -> Option<[u8; 32]> {
+    let bytes: Option<Vec<u8>> =
+        (0..hex.len() / 2).map(|i| u8::from_str_radix(hex.get(i * 2..i * 2 + 2)?, 16).ok()).collect();
+    bytes?.try_into().ok()
+}

@@ -1,0 +1,204 @@
+//! From the command line and the reconciler's own settings to a [`World`] of real adapters.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use crate::adapter::clock::SystemClock;
+use crate::adapter::docker::DockerEngines;
+use crate::adapter::files::DirectoryFileSets;
+use crate::adapter::git::GitRepository;
+use crate::adapter::store::SqliteStore;
+use crate::config::own;
+use crate::control::World;
+use crate::model::names::EnvironmentName;
+use crate::model::secrecy::HashKey;
+use crate::model::settings::{
+    Credentials, EngineSettings, Limits, Reference, RepositorySettings, Settings,
+};
+use crate::model::units::TimeSpan;
+use crate::output::Format;
+use crate::ports::Progress;
+
+/// Where the settings are looked for when `--config` does not say.
+const USUAL_SETTINGS: &str = "/etc/trueup/trueup.toml";
+
+/// Options of every command.
+#[derive(Args, Clone)]
+pub struct GlobalArgs {
+    /// The reconciler's own settings [default: /etc/trueup/trueup.toml where it exists].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where journal and history are kept, overriding the settings.
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Tell more on standard error; twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Which repository, revision and environment.
+#[derive(Args, Clone, Default)]
+pub struct SourceArgs {
+    /// The config repository: a path, ssh:// or https:// [default: the settings'].
+    #[arg(long, value_name = "REPO")]
+    pub repo: Option<String>,
+    /// The directory inside the repository that is its root.
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<String>,
+    /// A branch, tag or commit instead of the repository's head.
+    #[arg(long, value_name = "REV")]
+    pub rev: Option<String>,
+    /// Only this environment (may be repeated).
+    #[arg(long = "env", value_name = "ENV")]
+    pub env: Vec<EnvironmentName>,
+}
+
+/// How results are printed.
+#[derive(Args, Clone, Copy)]
+pub struct FormatArgs {
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t = FormatArg::Text)]
+    pub format: FormatArg,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub enum FormatArg {
+    Text,
+    Json,
+    Markdown,
+}
+
+impl FormatArgs {
+    pub fn format(self) -> Format {
+        match self.format {
+            FormatArg::Text => Format::Text,
+            FormatArg::Json => Format::Json,
+            FormatArg::Markdown => Format::Markdown,
+        }
+    }
+}
+
+/// The settings as the file and the command line say them.
+pub fn settings(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<Settings> {
+    let usual = Path::new(USUAL_SETTINGS);
+    let file = match &global.config {
+        Some(file) => Some(file.clone()),
+        None => usual.exists().then(|| usual.to_owned()),
+    };
+    let mut settings = match file {
+        Some(file) => from_file(&file)?,
+        None => without_file(global, source)?,
+    };
+    if let Some(repo) = &source.repo {
+        settings.repository.url = absolute(repo);
+    }
+    if let Some(root) = &source.root {
+        settings.repository.root.clone_from(root);
+    }
+    if let Some(dir) = &global.state_dir {
+        settings.state_dir.clone_from(dir);
+    }
+    if !source.env.is_empty() {
+        settings.environments = Some(source.env.iter().cloned().collect());
+    }
+    Ok(settings)
+}
+
+fn from_file(file: &Path) -> anyhow::Result<Settings> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("the settings {}", file.display()))?;
+    let base = file.parent().unwrap_or(Path::new("/"));
+    own::parse(&text, &file.display().to_string(), base, &|path| std::fs::read(path))
+        .map_err(|errors| anyhow::anyhow!("the settings have errors:\n{errors}"))
+}
+
+/// Without a settings file: a repository from the command line, and an identity made once in the state directory.
+fn without_file(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<Settings> {
+    let Some(repo) = &source.repo else {
+        bail!(
+            "no repository: name one with --repo, or write {USUAL_SETTINGS} (or another file named with --config)"
+        )
+    };
+    let url = absolute(repo);
+    let state_dir = match &global.state_dir {
+        Some(dir) => dir.clone(),
+        None => usual_state_dir(&url)?,
+    };
+    let identity = super::terminal::identity(&state_dir)?;
+    Ok(Settings {
+        installation: identity.0,
+        hash_key: HashKey::new(identity.1),
+        repository: RepositorySettings {
+            url,
+            reference: Reference::Head,
+            root: String::new(),
+            poll: TimeSpan::from_secs(60),
+            credentials: Credentials::default(),
+        },
+        environments: None,
+        state_dir,
+        engines: EngineSettings::default(),
+        nginx: None,
+        flume: None,
+        limits: Limits::default(),
+    })
+}
+
+/// `~/.local/state/trueup/REPOSITORY-HASH`: one state per repository, so that two fleets never share a journal.
+fn usual_state_dir(url: &str) -> anyhow::Result<PathBuf> {
+    let home = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+        .context("no HOME to keep the state in: name a directory with --state-dir")?;
+    let hash = crate::model::secrecy::ContentHash::of(url.as_bytes());
+    Ok(home.join("trueup").join(hash.short()))
+}
+
+/// Local paths are made absolute, so that state and errors name one place; URLs stay.
+fn absolute(repo: &str) -> String {
+    let is_url = repo.contains("://") || (repo.contains(':') && !Path::new(repo).exists());
+    if is_url {
+        return repo.to_owned();
+    }
+    std::path::absolute(repo).map_or_else(|_| repo.to_owned(), |path| path.display().to_string())
+}
+
+/// A world of real adapters.
+pub fn world(
+    global: &GlobalArgs,
+    source: &SourceArgs,
+    progress: Arc<dyn Progress>,
+) -> anyhow::Result<World> {
+    let settings = settings(global, source)?;
+    let mut world = assemble(&settings, progress)?;
+    world.revision = source.rev.clone().map(Reference::Commit);
+    Ok(world)
+}
+
+/// The adapters that `settings` name.
+pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Result<World> {
+    let (limits, call_deadline, pull_deadline) = World::limits_of(settings);
+    Ok(World {
+        engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
+        repository: Arc::new(GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?),
+        files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
+        store: Arc::new(SqliteStore::open(&settings.state_dir)?),
+        clock: Arc::new(SystemClock),
+        progress,
+        installation: settings.installation.clone(),
+        key: settings.hash_key.clone(),
+        limits,
+        call_deadline,
+        pull_deadline,
+        environments: settings.environments.clone(),
+        revision: None,
+    })
+}
+
+/// The state file alone, for commands that neither read git nor engines.
+pub fn store(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<SqliteStore> {
+    Ok(SqliteStore::open(&settings(global, source)?.state_dir)?)
+}

@@ -1,0 +1,258 @@
+//! What outlives a restart, typed: last good revision, tags resolved, first-seen times, backoff, pauses, approvals.
+//!
+//! Everything here may be lost without losing safety (H): a lost backoff tries once more, a lost pause is told by
+//! `status`, a lost approval is asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::model::desired::ImageLock;
+use crate::model::drift::{Drift, Subject};
+use crate::model::names::{AppKey, Revision};
+use crate::model::units::{TimeSpan, Timestamp};
+use crate::ports::{HistoryEntry, Record, Store, StoreError};
+
+/// The revision that is enforced until a better one is taken (A2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastGood {
+    pub revision: Revision,
+    /// When it was taken.
+    pub since: Timestamp,
+    /// A newer head that was not taken, and why.
+    pub refused: Option<(Revision, String)>,
+}
+
+/// A stop asked for by a person, for an app or for the whole fleet (key `*`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    pub since: Timestamp,
+    /// `None`: until `trueup resume`.
+    pub until: Option<Timestamp>,
+    pub reason: String,
+}
+
+/// How often healing an object was tried without its becoming stable (D3), and what the last plan for it was (D7).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempts {
+    pub count: u32,
+    pub last: Timestamp,
+    /// The change's promise (D11): the same one again after success is a loop.
+    pub promise: String,
+    /// How often in a row the same promise was carried out with success.
+    pub same: u32,
+    pub because: Vec<String>,
+}
+
+/// When a drift was seen first and whether it is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FirstSeen {
+    pub at: Timestamp,
+}
+
+/// One destruction within the last hour, for the budget (B3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destroyed {
+    pub at: Timestamp,
+    pub revision: Revision,
+}
+
+const WHOLE_FLEET: &str = "*";
+
+/// Typed access to a [`Store`].
+pub struct Memory<'a> {
+    store: &'a dyn Store,
+}
+
+impl<'a> Memory<'a> {
+    pub fn new(store: &'a dyn Store) -> Self {
+        Self { store }
+    }
+
+    fn read<T: DeserializeOwned>(&self, record: Record, key: &str) -> Result<Option<T>, StoreError> {
+        // A document of another release that no longer parses is as good as lost, which is always safe here.
+        Ok(self.store.get(record, key)?.and_then(|json| serde_json::from_str(&json).ok()))
+    }
+
+    fn write<T: Serialize>(&self, record: Record, key: &str, value: &T) -> Result<(), StoreError> {
+        let json = serde_json::to_string(value)
+            .map_err(|e| StoreError { path: format!("{record:?}/{key}"), detail: e.to_string() })?;
+        self.store.put(record, key, &json)
+    }
+
+    fn all<T: DeserializeOwned>(&self, record: Record) -> Result<BTreeMap<String, T>, StoreError> {
+        let documents = self.store.all(record)?;
+        Ok(documents
+            .into_iter()
+            .filter_map(|(key, json)| Some((key, serde_json::from_str(&json).ok()?)))
+            .collect())
+    }
+
+    pub fn last_good(&self) -> Result<Option<LastGood>, StoreError> {
+        self.read(Record::LastGood, "fleet")
+    }
+
+    pub fn set_last_good(&self, last: &LastGood) -> Result<(), StoreError> {
+        self.write(Record::LastGood, "fleet", last)
+    }
+
+    pub fn image_lock(&self, revision: &Revision) -> Result<Option<ImageLock>, StoreError> {
+        Ok(self.read::<Vec<(String, String)>>(Record::ImageLock, revision.as_str())?.map(|pairs| ImageLock {
+            digests: pairs.iter().filter_map(|(i, d)| Some((i.parse().ok()?, d.parse().ok()?))).collect(),
+            unresolved: BTreeMap::new(),
+        }))
+    }
+
+    /// Keeps the resolved tags of `revision` and forgets those of older ones.
+    pub fn set_image_lock(&self, revision: &Revision, lock: &ImageLock) -> Result<(), StoreError> {
+        let pairs: Vec<(String, String)> =
+            lock.digests.iter().map(|(i, d)| (i.to_string(), d.to_string())).collect();
+        self.write(Record::ImageLock, revision.as_str(), &pairs)
+    }
+
+    /// Notes new drift, forgets what is gone, and says since when each is there.
+    pub fn note_drift(
+        &self,
+        drift: &[Drift],
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        let known: BTreeMap<String, FirstSeen> = self.all(Record::FirstSeen)?;
+        let present: BTreeSet<String> = drift.iter().map(|d| d.subject.to_string()).collect();
+        for gone in known.keys().filter(|key| !present.contains(*key)) {
+            self.store.delete(Record::FirstSeen, gone)?;
+        }
+        let mut since = BTreeMap::new();
+        for subject in present {
+            let at = match known.get(&subject) {
+                Some(first) => first.at,
+                None => {
+                    self.write(Record::FirstSeen, &subject, &FirstSeen { at: now })?;
+                    now
+                }
+            };
+            since.insert(subject, at);
+        }
+        Ok(since)
+    }
+
+    /// First-seen times without noting anything: for commands that only look.
+    pub fn first_seen(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
+        Ok(self.all::<FirstSeen>(Record::FirstSeen)?.into_iter().map(|(key, first)| (key, first.at)).collect())
+    }
+
+    pub fn attempts(&self) -> Result<BTreeMap<String, Attempts>, StoreError> {
+        self.all(Record::Backoff)
+    }
+
+    pub fn set_attempts(&self, subject: &Subject, attempts: &Attempts) -> Result<(), StoreError> {
+        self.set_attempts_by_words(&subject.to_string(), attempts)
+    }
+
+    /// As [`Self::set_attempts`], for a subject known only by its words.
+    pub fn set_attempts_by_words(&self, subject: &str, attempts: &Attempts) -> Result<(), StoreError> {
+        self.write(Record::Backoff, subject, attempts)
+    }
+
+    pub fn forget_attempts(&self, subject: &str) -> Result<(), StoreError> {
+        self.store.delete(Record::Backoff, subject)
+    }
+
+    pub fn quarantine(&self, subject: &Subject, reason: &str) -> Result<(), StoreError> {
+        self.write(Record::Quarantine, &subject.to_string(), &reason)
+    }
+
+    /// Reasons by the subject's words.
+    pub fn quarantined(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.all(Record::Quarantine)
+    }
+
+    /// A new spec, or a person, gives a quarantined object another chance.
+    pub fn release(&self, subject: &str) -> Result<(), StoreError> {
+        self.store.delete(Record::Quarantine, subject)
+    }
+
+    pub fn pause(&self, app: Option<&AppKey>, pause: &Pause) -> Result<(), StoreError> {
+        self.write(Record::Pause, &pause_key(app), pause)
+    }
+
+    pub fn resume(&self, app: Option<&AppKey>) -> Result<(), StoreError> {
+        self.store.delete(Record::Pause, &pause_key(app))
+    }
+
+    /// Pauses in force; what has run out is forgotten. `None` is the whole fleet.
+    pub fn pauses(&self, now: Timestamp) -> Result<Vec<(Option<AppKey>, Pause)>, StoreError> {
+        let mut in_force = Vec::new();
+        for (key, pause) in self.all::<Pause>(Record::Pause)? {
+            if pause.until.is_some_and(|until| until <= now) {
+                self.store.delete(Record::Pause, &key)?;
+            } else if key == WHOLE_FLEET {
+                in_force.push((None, pause));
+            } else if let Ok(app) = key.parse() {
+                in_force.push((Some(app), pause));
+            }
+        }
+        Ok(in_force)
+    }
+
+    pub fn approve(&self, plan: &str, promises: &BTreeSet<String>) -> Result<(), StoreError> {
+        self.write(Record::Approval, plan, promises)
+    }
+
+    /// The promises that a person approved, by plan id (B3).
+    pub fn approvals(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        self.all(Record::Approval)
+    }
+
+    pub fn request_restart(&self, app: &AppKey, at: Timestamp) -> Result<(), StoreError> {
+        self.write(Record::RestartRequest, &app.to_string(), &at)
+    }
+
+    pub fn restart_requests(&self) -> Result<BTreeMap<AppKey, Timestamp>, StoreError> {
+        Ok(self
+            .all::<Timestamp>(Record::RestartRequest)?
+            .into_iter()
+            .filter_map(|(key, at)| Some((key.parse().ok()?, at)))
+            .collect())
+    }
+
+    /// Notes that something was taken away (B3's rolling hour).
+    pub fn note_destroyed(&self, subject: &str, destroyed: &Destroyed) -> Result<(), StoreError> {
+        self.write(Record::Budget, &format!("{} {subject}", destroyed.at.0), destroyed)
+    }
+
+    /// How many things were taken away for this revision or within the last hour; older notes are forgotten.
+    pub fn destroyed(&self, revision: &Revision, now: Timestamp) -> Result<usize, StoreError> {
+        let hour = TimeSpan::from_secs(3600);
+        let mut count = 0;
+        for (key, destroyed) in self.all::<Destroyed>(Record::Budget)? {
+            if destroyed.revision == *revision || now.since(destroyed.at) < hour {
+                count += 1;
+            } else {
+                self.store.delete(Record::Budget, &key)?;
+            }
+        }
+        Ok(count)
+    }
+
+    pub fn remember(
+        &self,
+        at: Timestamp,
+        revision: Option<&Revision>,
+        what: &str,
+        subject: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        self.store.remember(&HistoryEntry {
+            at,
+            revision: revision.cloned(),
+            what: what.to_owned(),
+            subject: subject.to_owned(),
+            detail: detail.to_owned(),
+        })
+    }
+}
+
+fn pause_key(app: Option<&AppKey>) -> String {
+    app.map_or_else(|| WHOLE_FLEET.to_owned(), ToString::to_string)
+}

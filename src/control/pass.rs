@@ -1,0 +1,128 @@
+//! One look at the world and one plan: revision → snapshot → files → plan, with what memory holds against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::desired::{Desired, ImageLock};
+use crate::model::file::{FileSet, Files, Rendered};
+use crate::model::names::InstanceName;
+use crate::model::observed::{Observed, Seen};
+use crate::model::ownership::Owner;
+use crate::model::plan::Plan;
+use crate::observe;
+use crate::plan::{self, Holds, PlanInput};
+use crate::render;
+
+use super::memory::Memory;
+use super::revision::Taken;
+use super::{ControlError, World, backoff, images};
+
+/// Everything one pass knew and concluded.
+#[derive(Debug)]
+pub struct Pass {
+    pub taken: Taken,
+    /// What is declared, within the chosen environments.
+    pub desired: Desired,
+    pub images: ImageLock,
+    pub observed: Observed,
+    pub rendered: Rendered,
+    pub plan: Plan,
+}
+
+/// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
+pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
+    let desired = within(world, &taken.desired);
+    let images = images::lock(world, &desired, remember).await?;
+    let observed = observe::observe(
+        &desired,
+        &*world.engines,
+        &*world.files,
+        &*world.clock,
+        world.key.id(),
+        &world.limits,
+        world.call_deadline.duration(),
+    )
+    .await;
+    conclude(world, taken, desired, images, observed)
+}
+
+/// Plans against a given snapshot: `plan --observed FILE`.
+pub fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
+    let desired = within(world, &taken.desired);
+    let images = Memory::new(&*world.store).image_lock(&desired.revision)?.unwrap_or_default();
+    conclude(world, taken, desired, images, observed)
+}
+
+fn within(world: &World, desired: &Desired) -> Desired {
+    match &world.environments {
+        Some(environments) => desired.only(environments),
+        None => desired.clone(),
+    }
+}
+
+fn conclude(
+    world: &World,
+    taken: Taken,
+    desired: Desired,
+    images: ImageLock,
+    observed: Observed,
+) -> Result<Pass, ControlError> {
+    let owner = world.owner(&desired.fleet);
+    let rendered = files_for(&desired, &observed, &owner, &BTreeSet::new());
+    let holds = holds(world, &desired)?;
+    let plan = plan::plan(&PlanInput {
+        desired: &desired,
+        observed: &observed,
+        images: &images,
+        key: &world.key,
+        owner: &owner,
+        limits: &world.limits,
+        now: world.clock.now(),
+        rendered: &rendered,
+        holds: &holds,
+    });
+    Ok(Pass { taken, desired, images, observed, rendered, plan })
+}
+
+/// The generated files that follow from what is seen, without the `drained` instances.
+pub fn files_for(
+    desired: &Desired,
+    observed: &Observed,
+    owner: &Owner,
+    drained: &BTreeSet<InstanceName>,
+) -> Rendered {
+    let installed: BTreeMap<FileSet, Option<Files>> = observed
+        .files
+        .iter()
+        .filter_map(|(set, seen)| match seen {
+            Seen::Known(files) => Some((set.clone(), files.clone())),
+            Seen::Unknown { .. } => None,
+        })
+        .collect();
+    render::render(desired, observed, owner, drained, &installed)
+}
+
+/// What people, failures and time hold back.
+fn holds(world: &World, desired: &Desired) -> Result<Holds, ControlError> {
+    let memory = Memory::new(&*world.store);
+    let now = world.clock.now();
+    let mut holds = Holds::default();
+    for (app, pause) in memory.pauses(now)? {
+        let until = pause.until.map_or_else(|| "until resumed".to_owned(), |t| format!("until {t}"));
+        let reason = format!("paused since {} {until}: {}", pause.since, pause.reason);
+        match app {
+            Some(key) => {
+                holds.paused.insert(key, reason);
+            }
+            None => holds.paused_fleet = Some(reason),
+        }
+    }
+    holds.quarantined = memory.quarantined()?;
+    for (subject, attempts) in memory.attempts()? {
+        // The wait belongs to this very change; a newer commit asks for another one and pre-empts it (D3).
+        holds.not_before.insert(subject, (attempts.promise.clone(), backoff::not_before(&attempts)));
+    }
+    holds.approved = memory.approvals()?.into_values().flatten().collect();
+    holds.restart_requested = memory.restart_requests()?;
+    holds.destroyed_recently = memory.destroyed(&desired.revision, now)?;
+    Ok(holds)
+}

@@ -1,0 +1,158 @@
+//! From the repository's head to the revision that is enforced (A2, A3, F0).
+
+use std::sync::Mutex;
+
+use crate::config::{self, ParseCache};
+use crate::model::desired::Desired;
+use crate::model::names::Revision;
+use crate::model::tree::Tree;
+use crate::ports::SourceError;
+
+use super::memory::{LastGood, Memory};
+use super::{ControlError, World};
+
+/// The enforced revision, and why it is not the head where it is not.
+#[derive(Debug, Clone)]
+pub struct Taken {
+    pub desired: Desired,
+    /// When the commit was made and by whom, for reports.
+    pub committed: crate::model::units::Timestamp,
+    pub summary: String,
+    /// The head was not taken; the last good revision stays enforced.
+    pub kept_because: Option<String>,
+}
+
+/// Reads revisions; keeps what was parsed, so that a small commit costs little.
+#[derive(Default)]
+pub struct Reader {
+    cache: Mutex<ParseCache>,
+}
+
+impl Reader {
+    /// Takes the head, or keeps the last good revision and says why (A2). With `remember`, the taken revision
+    /// becomes the last good one; commands that only look do not write.
+    pub async fn take(&self, world: &World, remember: bool) -> Result<Taken, ControlError> {
+        let memory = Memory::new(&*world.store);
+        let last = memory.last_good()?;
+        let head = match &world.revision {
+            Some(reference) => world.repository.resolve(reference).await,
+            None => world.repository.head().await,
+        };
+        let head = match (head, &last) {
+            (Ok(head), _) => head,
+            (Err(error), Some(last)) if world.revision.is_none() => {
+                return self.keep(world, last, format!("{error}")).await;
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        // A revision named on the command line is a question about that revision; it never becomes the last good one.
+        let named = world.revision.is_some();
+        match (self.read(world, &head).await, &last) {
+            (Ok(taken), None) => self.accept(world, taken, remember && !named),
+            (Ok(taken), Some(last)) if named || last.revision == head => {
+                self.accept(world, taken, remember && !named)
+            }
+            (Ok(taken), Some(last)) => {
+                // Only a descendant is taken: a force-push is held in every mode (F0).
+                match world.repository.descends(&head, &last.revision).await {
+                    Ok(true) => self.accept(world, taken, remember),
+                    Ok(false) => {
+                        let reason = format!(
+                            "{} does not descend from the enforced {} (a force-push?): it is held (F0); \
+                             run `trueup trust {}` if this is meant",
+                            head.short(),
+                            last.revision.short(),
+                            head.short()
+                        );
+                        self.refuse(world, last, &head, reason, remember).await
+                    }
+                    Err(error) => self.keep(world, last, error.to_string()).await,
+                }
+            }
+            (Err(error), Some(last)) if !named && last.revision != head => {
+                self.refuse(world, last, &head, error.to_string(), remember).await
+            }
+            (Err(error), _) => Err(error),
+        }
+    }
+
+    /// A commit as `Desired`, or all that is wrong with it (A3).
+    async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
+        let tree = world.repository.tree(revision).await?;
+        self.parse(world, &tree)
+    }
+
+    fn parse(&self, world: &World, tree: &Tree) -> Result<Taken, ControlError> {
+        let mut cache = self.cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let desired = config::load(tree, &mut cache).map_err(|errors| ControlError::Config {
+            revision: tree.revision.short().to_owned(),
+            errors: errors.to_string(),
+        })?;
+        if let Some(wanted) = &world.environments
+            && let Some(missing) = wanted.iter().find(|e| !desired.environments.contains_key(*e))
+        {
+            return Err(ControlError::Config {
+                revision: tree.revision.short().to_owned(),
+                errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
+            });
+        }
+        Ok(Taken { desired, committed: tree.committed, summary: tree.summary.clone(), kept_because: None })
+    }
+
+    fn accept(&self, world: &World, taken: Taken, remember: bool) -> Result<Taken, ControlError> {
+        if remember {
+            let memory = Memory::new(&*world.store);
+            let revision = &taken.desired.revision;
+            let before = memory.last_good()?;
+            if before.as_ref().is_none_or(|b| b.revision != *revision || b.refused.is_some()) {
+                let since = match &before {
+                    Some(b) if b.revision == *revision => b.since,
+                    Some(_) | None => world.clock.now(),
+                };
+                memory.set_last_good(&LastGood { revision: revision.clone(), since, refused: None })?;
+            }
+            if before.is_none_or(|b| b.revision != *revision) {
+                memory.remember(
+                    world.clock.now(),
+                    Some(revision),
+                    "revision",
+                    "fleet",
+                    &format!("took {}: {}", revision.short(), taken.summary),
+                )?;
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn refuse(
+        &self,
+        world: &World,
+        last: &LastGood,
+        head: &Revision,
+        reason: String,
+        remember: bool,
+    ) -> Result<Taken, ControlError> {
+        let known = last.refused.as_ref().is_some_and(|(revision, _)| revision == head);
+        if remember && !known {
+            let memory = Memory::new(&*world.store);
+            let refused = Some((head.clone(), reason.clone()));
+            memory.set_last_good(&LastGood { refused, ..last.clone() })?;
+            memory.remember(world.clock.now(), Some(head), "refused", "fleet", &reason)?;
+        }
+        self.keep(world, last, reason).await
+    }
+
+    /// The last good revision once more. Where even that cannot be read (a lost mirror), the error is told.
+    async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
+        match self.read(world, &last.revision).await {
+            Ok(taken) => Ok(Taken { kept_because: Some(why), ..taken }),
+            Err(ControlError::Source(SourceError::Unreachable { url, detail })) => {
+                Err(SourceError::Unreachable { url, detail }.into())
+            }
+            Err(error) => Err(ControlError::Held {
+                revision: last.revision.to_string(),
+                reason: format!("{why}; and the last good revision cannot be read either: {error}"),
+            }),
+        }
+    }
+}
