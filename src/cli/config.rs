@@ -56,10 +56,7 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
     let json = matches!(format.format, FormatArg::Json);
     match config::load(&tree, &mut ParseCache::default()) {
         Ok(desired) if json => {
-            println!(
-                "{}",
-                serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] })
-            );
+            println!("{}", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
             Ok(0)
         }
         Ok(desired) => {

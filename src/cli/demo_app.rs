@@ -36,9 +36,8 @@ pub async fn run(args: &Args) -> Exit {
         .route("/health", get(|| async { "ok\n" }))
         .fallback(get(move || std::future::ready(answer.clone())));
     let address = SocketAddr::from(([0, 0, 0, 0], args.port));
-    let listener = tokio::net::TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening on {address}"))?;
+    let listener =
+        tokio::net::TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
     println!("{} listens on {address}", args.name);
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     axum::serve(listener, app)

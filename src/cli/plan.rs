@@ -45,7 +45,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
 /// A snapshot written by `trueup snapshot save`.
 pub fn read_snapshot(file: &Path) -> anyhow::Result<Observed> {
     let text = std::fs::read_to_string(file).with_context(|| format!("the snapshot {}", file.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not a snapshot of this release", file.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a snapshot of this release", file.display()))
 }
 
 /// Says on standard error when the head is not what is enforced (A2).

@@ -25,7 +25,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let taken = Reader::default().take(&world, false).await?;
     let app = taken.desired.apps.keys().find(|key| key.app.as_str() == args.what).map(|key| &key.app);
     let (path, to) = match (app, &args.to) {
-        (Some(app), Some(to)) => (folder(app), world.repository.resolve(&Reference::Commit(to.clone())).await?),
+        (Some(app), Some(to)) => {
+            (folder(app), world.repository.resolve(&Reference::Commit(to.clone())).await?)
+        }
         (Some(app), None) => (folder(app), before_last_change(&world, app).await?),
         (None, Some(_)) => bail!("{} declares no app {}", taken.desired.revision.short(), args.what),
         (None, None) => {
@@ -34,7 +36,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         }
     };
     let subject = if path.is_empty() { "everything".to_owned() } else { args.what.clone() };
-    let branch = format!("trueup/rollback-{}-{}", if path.is_empty() { "all" } else { &args.what }, to.short());
+    let branch =
+        format!("trueup/rollback-{}-{}", if path.is_empty() { "all" } else { &args.what }, to.short());
     let message = format!("Roll {subject} back to {}\n\nWritten by trueup rollback.\n", to.short());
     let commit = world.repository.revert_on_branch(&path, &to, &branch, &message).await?;
     println!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());

@@ -46,10 +46,20 @@ fn tell(round: Result<&Converged, &ControlError>) {
     for (change, outcome) in &done.outcomes {
         match outcome {
             Outcome::Done | Outcome::NotNeeded { .. } => {
-                tracing::info!("{} {}: {}", change.action.name(), change.subject, terminal::in_words(outcome));
+                tracing::info!(
+                    "{} {}: {}",
+                    change.action.name(),
+                    change.subject,
+                    terminal::in_words(outcome)
+                );
             }
             Outcome::Failed { .. } | Outcome::Skipped { .. } => {
-                tracing::warn!("{} {}: {}", change.action.name(), change.subject, terminal::in_words(outcome));
+                tracing::warn!(
+                    "{} {}: {}",
+                    change.action.name(),
+                    change.subject,
+                    terminal::in_words(outcome)
+                );
             }
         }
     }

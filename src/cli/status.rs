@@ -65,8 +65,12 @@ fn standing(pass: &pass::Pass, key: &crate::model::names::AppKey) -> output::Sta
     let plan = &pass.plan;
     let of_app = |app: &Option<crate::model::names::AppKey>| app.as_ref() == Some(key);
     let prefix = format!("{key}-");
-    let hosts_unknown: BTreeMap<_, _> =
-        plan.unknown.iter().filter(|u| u.subject.name.starts_with(&prefix)).map(|u| (&u.subject, &u.why)).collect();
+    let hosts_unknown: BTreeMap<_, _> = plan
+        .unknown
+        .iter()
+        .filter(|u| u.subject.name.starts_with(&prefix))
+        .map(|u| (&u.subject, &u.why))
+        .collect();
     if let Some(blocked) = plan.blocked.iter().find(|b| of_app(&b.app)) {
         output::Standing::Held(blocked.reason.clone())
     } else if let Some((subject, why)) = hosts_unknown.first_key_value() {

@@ -15,9 +15,7 @@ use crate::config::own;
 use crate::control::World;
 use crate::model::names::EnvironmentName;
 use crate::model::secrecy::HashKey;
-use crate::model::settings::{
-    Credentials, EngineSettings, Limits, Reference, RepositorySettings, Settings,
-};
+use crate::model::settings::{Credentials, EngineSettings, Limits, Reference, RepositorySettings, Settings};
 use crate::model::units::TimeSpan;
 use crate::output::Format;
 use crate::ports::Progress;
@@ -108,8 +106,7 @@ pub fn settings(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<Sett
 }
 
 fn from_file(file: &Path) -> anyhow::Result<Settings> {
-    let text =
-        std::fs::read_to_string(file).with_context(|| format!("the settings {}", file.display()))?;
+    let text = std::fs::read_to_string(file).with_context(|| format!("the settings {}", file.display()))?;
     let base = file.parent().unwrap_or(Path::new("/"));
     own::parse(&text, &file.display().to_string(), base, &|path| std::fs::read(path))
         .map_err(|errors| anyhow::anyhow!("the settings have errors:\n{errors}"))
@@ -167,11 +164,7 @@ fn absolute(repo: &str) -> String {
 }
 
 /// A world of real adapters.
-pub fn world(
-    global: &GlobalArgs,
-    source: &SourceArgs,
-    progress: Arc<dyn Progress>,
-) -> anyhow::Result<World> {
+pub fn world(global: &GlobalArgs, source: &SourceArgs, progress: Arc<dyn Progress>) -> anyhow::Result<World> {
     let settings = settings(global, source)?;
     let mut world = assemble(&settings, progress)?;
     world.revision = source.rev.clone().map(Reference::Commit);

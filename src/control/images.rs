@@ -58,7 +58,8 @@ async fn resolve(
         .map(|app| &app.key.environment)
         .collect();
     let mut why = "no host may run it".to_owned();
-    let hosts = desired.hosts.values().filter(|host| host.environments.iter().any(|e| environments.contains(e)));
+    let hosts =
+        desired.hosts.values().filter(|host| host.environments.iter().any(|e| environments.contains(e)));
     for host in hosts.take(3) {
         let asked = match world.engines.engine(host) {
             Ok(engine) => engine.resolve(image).await,

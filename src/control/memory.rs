@@ -138,7 +138,11 @@ impl<'a> Memory<'a> {
 
     /// First-seen times without noting anything: for commands that only look.
     pub fn first_seen(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        Ok(self.all::<FirstSeen>(Record::FirstSeen)?.into_iter().map(|(key, first)| (key, first.at)).collect())
+        Ok(self
+            .all::<FirstSeen>(Record::FirstSeen)?
+            .into_iter()
+            .map(|(key, first)| (key, first.at))
+            .collect())
     }
 
     pub fn attempts(&self) -> Result<BTreeMap<String, Attempts>, StoreError> {

@@ -28,6 +28,13 @@ pub struct Pass {
     pub plan: Plan,
 }
 
+impl Pass {
+    /// The installed generated files, where they could be read: the other side of a diff.
+    pub fn installed(&self) -> BTreeMap<FileSet, Option<Files>> {
+        installed(&self.observed)
+    }
+}
+
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
     let desired = within(world, &taken.desired);
@@ -90,15 +97,18 @@ pub fn files_for(
     owner: &Owner,
     drained: &BTreeSet<InstanceName>,
 ) -> Rendered {
-    let installed: BTreeMap<FileSet, Option<Files>> = observed
+    render::render(desired, observed, owner, drained, &installed(observed))
+}
+
+fn installed(observed: &Observed) -> BTreeMap<FileSet, Option<Files>> {
+    observed
         .files
         .iter()
         .filter_map(|(set, seen)| match seen {
             Seen::Known(files) => Some((set.clone(), files.clone())),
             Seen::Unknown { .. } => None,
         })
-        .collect();
-    render::render(desired, observed, owner, drained, &installed)
+        .collect()
 }
 
 /// What people, failures and time hold back.

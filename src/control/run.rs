@@ -61,7 +61,8 @@ fn next_look(world: &World, round: &Converged) -> Duration {
     let drifting: Vec<String> = round.last.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let attempts = memory.attempts().unwrap_or_default();
     let pauses = memory.pauses(now).unwrap_or_default();
-    let backoffs = attempts.iter().filter(|(s, _)| drifting.contains(s)).map(|(_, a)| super::backoff::not_before(a));
+    let backoffs =
+        attempts.iter().filter(|(s, _)| drifting.contains(s)).map(|(_, a)| super::backoff::not_before(a));
     for moment in backoffs.chain(pauses.into_iter().filter_map(|(_, pause)| pause.until)) {
         wait = wait.min(moment.since(now).duration().max(Duration::from_secs(1)));
     }
@@ -74,7 +75,8 @@ pub fn report_unsettled(world: &World) -> Result<usize, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     for intent in &intents {
-        let detail = format!("{} was begun at {} and never settled; the next look decides", intent.step, intent.at);
+        let detail =
+            format!("{} was begun at {} and never settled; the next look decides", intent.step, intent.at);
         memory.remember(now, None, "interrupted", &intent.subject, &detail)?;
         let why = "the process ended before it was settled; the next look decides".to_owned();
         world.store.settle(intent.id, now, &Outcome::Skipped { why })?;

@@ -81,7 +81,8 @@ fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> 
         .hosts
         .iter()
         .filter(|(_, seen)| {
-            seen.known().is_some_and(|engine| engine.containers.keys().any(|n| n.as_str().starts_with(&prefix)))
+            seen.known()
+                .is_some_and(|engine| engine.containers.keys().any(|n| n.as_str().starts_with(&prefix)))
         })
         .map(|(host, _)| host.clone())
         .collect()
