@@ -1,1 +1,3 @@
-//! (to come)
+//! The real ports: the only place that touches the world.
+
+pub mod clock;

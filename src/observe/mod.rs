@@ -1,1 +1,118 @@
-//! (to come)
+//! Engines and file sets → `Observed`: bounded fan-out, a task and an absolute deadline per host (D6).
+
+mod watch;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+
+use crate::model::desired::Desired;
+use crate::model::file::{FileSet, Files};
+use crate::model::host::Host;
+use crate::model::image::ImageRef;
+use crate::model::names::HostName;
+use crate::model::observed::{Engine, Observed, Seen};
+use crate::model::secrecy::KeyedHash;
+use crate::model::settings::Limits;
+use crate::ports::{Clock, Engines, FileSets};
+
+pub use watch::Watch;
+
+/// A whole survey is many calls; it may take this many times the deadline of one.
+const SURVEY_CALLS: u32 = 3;
+
+/// Reads every host of the inventory and every generated file set.
+pub async fn observe(
+    desired: &Desired,
+    engines: &dyn Engines,
+    files: &dyn FileSets,
+    clock: &dyn Clock,
+    key: KeyedHash,
+    limits: &Limits,
+    call_deadline: Duration,
+) -> Observed {
+    let hosts = survey(desired, desired.hosts.values().collect(), engines, clock, limits, call_deadline);
+    let (hosts, files) = tokio::join!(hosts, read_files(desired, files));
+    Observed { at: clock.now(), key, hosts, files }
+}
+
+/// Reads some hosts again and keeps the rest of `previous`; files are always read again.
+#[allow(clippy::too_many_arguments, reason = "ports and limits; a struct would only rename them")]
+pub async fn observe_hosts(
+    some: &BTreeSet<HostName>,
+    previous: &Observed,
+    desired: &Desired,
+    engines: &dyn Engines,
+    files: &dyn FileSets,
+    clock: &dyn Clock,
+    limits: &Limits,
+    call_deadline: Duration,
+) -> Observed {
+    let wanted = desired.hosts.values().filter(|host| some.contains(&host.name)).collect();
+    let fresh = survey(desired, wanted, engines, clock, limits, call_deadline);
+    let (fresh, files) = tokio::join!(fresh, read_files(desired, files));
+    let mut hosts = previous.hosts.clone();
+    hosts.extend(fresh);
+    Observed { at: clock.now(), key: previous.key.clone(), hosts, files }
+}
+
+async fn survey(
+    desired: &Desired,
+    hosts: Vec<&Host>,
+    engines: &dyn Engines,
+    clock: &dyn Clock,
+    limits: &Limits,
+    call_deadline: Duration,
+) -> BTreeMap<HostName, Seen<Engine>> {
+    let images: BTreeSet<ImageRef> = desired.apps.values().map(|app| app.container.image.clone()).collect();
+    let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
+    stream::iter(hosts.into_iter().map(|host| {
+        let images = &images;
+        async move { (host.name.clone(), survey_host(host, engines, clock, images, deadline).await) }
+    }))
+    .buffer_unordered(limits.fan_out.max(1))
+    .collect()
+    .await
+}
+
+/// One host, known or unknown, by the deadline at the latest.
+async fn survey_host(
+    host: &Host,
+    engines: &dyn Engines,
+    clock: &dyn Clock,
+    images: &BTreeSet<ImageRef>,
+    deadline: Duration,
+) -> Seen<Engine> {
+    let engine = match engines.engine(host) {
+        Ok(engine) => engine,
+        Err(error) => return Seen::unknown(error.to_string()),
+    };
+    tokio::select! {
+        seen = engine.survey(images) => match seen {
+            Ok(seen) => Seen::Known(seen),
+            Err(error) => Seen::unknown(error.to_string()),
+        },
+        () = clock.sleep(deadline) => Seen::unknown(format!(
+            "{}: the engine did not finish answering within {} s",
+            host.name,
+            deadline.as_secs()
+        )),
+    }
+}
+
+/// The wanted sets and those that are left over. Where even the list cannot be read, the wanted ones are unknown.
+async fn read_files(desired: &Desired, files: &dyn FileSets) -> BTreeMap<FileSet, Seen<Option<Files>>> {
+    let wanted = std::iter::once(FileSet::Nginx)
+        .chain(desired.hosts.keys().map(|host| FileSet::Flume(host.clone())))
+        .filter(|set| files.wants(set));
+    match files.installed().await {
+        Ok(installed) => {
+            let mut sets: BTreeMap<_, _> = wanted.map(|set| (set, Seen::Known(None))).collect();
+            sets.extend(installed.into_iter().map(|(set, files)| (set, Seen::Known(files))));
+            sets
+        }
+        Err(error) => wanted.map(|set| (set, Seen::unknown(error.to_string()))).collect(),
+    }
+}

@@ -1,0 +1,119 @@
+//! Every mutation re-reads its target: what is so already is not done again, and what moved is refused.
+
+use crate::model::names::ContainerName;
+use crate::model::observed::Container;
+use crate::model::ownership::Belongs;
+use crate::model::plan::{Action, Expect, Step};
+use crate::ports::{Engine, EngineError};
+
+use super::Executor;
+
+/// What a fresh look at the target says.
+pub(super) enum Verdict {
+    Holds,
+    AlreadySo(String),
+    Moved(String),
+}
+
+impl Executor<'_> {
+    pub(super) async fn precondition(&self, step: &Step, engine: &dyn Engine) -> Result<Verdict, EngineError> {
+        match &step.action {
+            Action::PullImage { image } => Ok(match engine.image(image).await? {
+                Some(_) if image.digest.is_some() => Verdict::AlreadySo(format!("{image} is there")),
+                Some(_) | None => Verdict::Holds,
+            }),
+            Action::CreateVolume { name, .. } => Ok(match engine.volume(name).await? {
+                Some(_) => Verdict::AlreadySo(format!("volume {name} is there")),
+                None => Verdict::Holds,
+            }),
+            Action::CreateNetwork { name, .. } => Ok(match engine.network(name).await? {
+                Some(_) => Verdict::AlreadySo(format!("network {name} is there")),
+                None => Verdict::Holds,
+            }),
+            Action::RemoveNetwork { name } => self.network(name, &step.expect, engine).await,
+            Action::CreateContainer { name, labels, .. } => {
+                Ok(match engine.container(name).await? {
+                    None => Verdict::Holds,
+                    // An earlier try whose answer was lost: the very labels of this step stand on it.
+                    Some(there) if labels.iter().all(|(k, v)| there.labels.get(k) == Some(v)) => {
+                        Verdict::AlreadySo(format!("container {name} is there"))
+                    }
+                    Some(_) => Verdict::Moved(format!("a container {name} is there that this plan did not see")),
+                })
+            }
+            Action::RemoveContainer { name } => match engine.container(name).await? {
+                None => Ok(Verdict::AlreadySo(format!("container {name} is gone"))),
+                Some(there) => Ok(self.container(name, &step.expect, &there)),
+            },
+            Action::RenameContainer { name, to } => match engine.container(name).await? {
+                Some(there) => Ok(self.container(name, &step.expect, &there)),
+                None => Ok(match engine.container(to).await? {
+                    Some(renamed) if is_expected(&step.expect, &renamed) => {
+                        Verdict::AlreadySo(format!("it is called {to} already"))
+                    }
+                    Some(_) | None => Verdict::Moved(format!("container {name} is gone")),
+                }),
+            },
+            Action::StartContainer { name }
+            | Action::StopContainer { name, .. }
+            | Action::RestartContainer { name, .. }
+            | Action::UpdateContainer { name, .. }
+            | Action::Connect { name, .. }
+            | Action::Disconnect { name, .. } => match engine.container(name).await? {
+                None => Ok(Verdict::Moved(format!("container {name} is gone"))),
+                Some(there) => Ok(match (&step.action, self.container(name, &step.expect, &there)) {
+                    (Action::StartContainer { .. }, Verdict::Holds) if there.state.is_running() => {
+                        Verdict::AlreadySo(format!("container {name} runs"))
+                    }
+                    (_, verdict) => verdict,
+                }),
+            },
+            Action::WaitHealthy { .. }
+            | Action::Drain { .. }
+            | Action::Undrain { .. }
+            | Action::InstallFiles { .. } => Ok(Verdict::Holds),
+        }
+    }
+
+    fn container(&self, name: &ContainerName, expect: &Expect, there: &Container) -> Verdict {
+        match expect {
+            Expect::Anything => Verdict::Holds,
+            Expect::Absent => Verdict::Moved(format!("a container {name} is there")),
+            Expect::Id(id) if *id == there.id => Verdict::Holds,
+            Expect::Id(_) => Verdict::Moved(format!("container {name} is another one than was looked at")),
+            Expect::Ours => {
+                let ours = self
+                    .desired
+                    .hosts
+                    .keys()
+                    .any(|host| matches!(self.owner.container(name, host, &there.labels), Belongs::Ours(_)));
+                if ours { Verdict::Holds } else { Verdict::Moved(format!("container {name} is not ours")) }
+            }
+        }
+    }
+
+    async fn network(&self, name: &str, expect: &Expect, engine: &dyn Engine) -> Result<Verdict, EngineError> {
+        let Some(there) = engine.network(name).await? else {
+            return Ok(Verdict::AlreadySo(format!("network {name} is gone")));
+        };
+        let ours = self.desired.hosts.keys().any(|host| {
+            matches!(self.owner.object("network", name, host, &there.labels), Belongs::Ours(()))
+        });
+        Ok(match expect {
+            Expect::Id(id) if *id != there.id => {
+                Verdict::Moved(format!("network {name} is another one than was looked at"))
+            }
+            Expect::Absent => Verdict::Moved(format!("a network {name} is there")),
+            Expect::Ours | Expect::Id(_) if !ours => Verdict::Moved(format!("network {name} is not ours")),
+            Expect::Ours | Expect::Id(_) | Expect::Anything => Verdict::Holds,
+        })
+    }
+}
+
+fn is_expected(expect: &Expect, there: &Container) -> bool {
+    match expect {
+        Expect::Id(id) => *id == there.id,
+        Expect::Ours | Expect::Anything => true,
+        Expect::Absent => false,
+    }
+}
