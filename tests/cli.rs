@@ -1,0 +1,164 @@
+//! The commands as people type them: output, exit codes (section X), refusals.
+
+mod stage;
+
+use std::process::{Command, Output, Stdio};
+
+use stage::{FLEET, HOST, Stage, docker};
+
+fn trueup(stage: &Stage, args: &[&str]) -> Output {
+    let state = stage.dir.path().join("cli-state");
+    Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .args(args)
+        .args(["--state-dir", &state.display().to_string()])
+        .stdin(Stdio::null())
+        .env("NO_COLOR", "1")
+        .output()
+        .expect("the binary")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn commit(stage: &Stage) {
+    let app = format!(
+        "app = \"cli\"\nenvironments = [\"test\"]\nruntime = \"host\"\nreplicas = 1\nimage = \"{}\"\npull = \"never\"\n\
+         command = [\"/bin/busybox\", \"sh\", \"-c\", \"echo hello from $HOSTNAME; exec sleep 600\"]\n\
+         stop_timeout = \"1s\"\nenv = {{ PASSWORD = \"not-to-be-seen-live\" }}\n[rollout]\nmin_healthy = \"0s\"\n",
+        stage.image
+    );
+    stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("apps/cli/app.toml", &app)]);
+}
+
+/// Things made by the binary carry its own installation id.
+struct Sweep;
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        docker(&["rm", "-f", "cli-test-0"]);
+    }
+}
+
+#[test]
+fn the_commands_tell_what_they_do_and_exit_as_documented() {
+    let stage = Stage::new("cli");
+    let _sweep = Sweep;
+    commit(&stage);
+    let repo = stage.repo().display().to_string();
+    let repo = ["--repo", repo.as_str()];
+    let run = |args: &[&str]| trueup(&stage, &[args, &repo].concat());
+
+    let plan = run(&["plan", "--format", "json"]);
+    assert_eq!(code(&plan), 2, "{}", err(&plan));
+    let json: serde_json::Value = serde_json::from_str(&out(&plan)).expect("JSON");
+    assert_eq!(json["revision"].as_str().map(str::len), Some(40));
+    assert!(json["blocked"].is_array() && json["unknown"].is_array());
+    let change = &json["changes"][0];
+    for (key, value) in [("action", "create"), ("kind", "container"), ("name", "cli-test-0"), ("host", "local")] {
+        assert_eq!(change[key], value, "{change}");
+    }
+    assert!(change["because"].as_array().is_some_and(|because| !because.is_empty()), "{change}");
+
+    // Off a terminal, what would ask refuses without --yes.
+    let apply = run(&["apply"]);
+    assert!(err(&apply).contains("--yes"), "{}", err(&apply));
+    assert!(!docker(&["inspect", "cli-test-0"]).status.success(), "nothing was done");
+
+    let saved = stage.dir.path().join("plan.json").display().to_string();
+    assert_eq!(code(&run(&["plan", "--out", &saved])), 2);
+    let apply = run(&["apply", "--yes", "--plan", &saved]);
+    assert_eq!(code(&apply), 0, "{}{}", out(&apply), err(&apply));
+    assert_eq!(code(&run(&["plan"])), 0);
+    assert_eq!(code(&run(&["drift"])), 0);
+
+    let logs = run(&["logs", "cli-test"]);
+    assert!(out(&logs).contains("cli-test-0 | hello from"), "{}{}", out(&logs), err(&logs));
+    let status = run(&["status"]);
+    assert!(code(&status) == 0 && out(&status).contains("UNVERIFIED"), "{}{}", out(&status), err(&status));
+    let history = run(&["history"]);
+    assert!(out(&history).contains("cli-test-0"), "{}", out(&history));
+
+    // A pause leaves drift alone and reports it; resume heals.
+    assert_eq!(code(&run(&["pause", "cli-test", "--for", "30m", "--reason", "a look"])), 0);
+    docker(&["rm", "-f", "cli-test-0"]);
+    let apply = run(&["apply", "--yes"]);
+    assert!(!docker(&["inspect", "cli-test-0"]).status.success(), "{}", out(&apply));
+    let drift = run(&["drift"]);
+    assert!(code(&drift) == 2 && out(&drift).contains("paused"), "{}", out(&drift));
+    assert_eq!(code(&run(&["resume", "cli-test"])), 0);
+    assert_eq!(code(&run(&["apply", "--yes"])), 0);
+    assert!(docker(&["inspect", "cli-test-0"]).status.success());
+
+    // A snapshot holds no secret, and replays.
+    let snapshot = stage.dir.path().join("snapshot.json").display().to_string();
+    assert_eq!(code(&run(&["snapshot", "save", &snapshot])), 0);
+    let text = std::fs::read_to_string(&snapshot).expect("the snapshot");
+    assert!(!text.contains("not-to-be-seen-live"), "G1: live env values are hidden");
+    let replay = run(&["plan", "--observed", &snapshot]);
+    assert_eq!(code(&replay), 0, "{}{}", out(&replay), err(&replay));
+
+    let doctor = run(&["doctor"]);
+    assert_eq!(code(&doctor), 0, "{}", out(&doctor));
+    assert!(out(&doctor).contains("engine of local"), "{}", out(&doctor));
+
+    let before = stage::git(&stage.repo(), &["rev-parse", "HEAD"]);
+    let restart = run(&["restart", "cli-test"]);
+    assert_eq!(code(&restart), 0, "{}{}", out(&restart), err(&restart));
+    commit_more(&stage);
+    let rollback = run(&["rollback", "cli"]);
+    assert_eq!(code(&rollback), 0, "{}{}", out(&rollback), err(&rollback));
+    let branches = stage::git(&stage.repo(), &["branch", "--list", "trueup/*"]);
+    assert!(branches.contains("trueup/rollback-cli-"), "{branches}");
+    let branch = branches.trim();
+    assert_eq!(stage::git(&stage.repo(), &["diff", &before, branch, "--", "apps/cli"]), "", "as it was before");
+}
+
+fn commit_more(stage: &Stage) {
+    let file = stage.repo().join("apps/cli/app.toml");
+    let text = std::fs::read_to_string(&file).expect("the app");
+    stage.commit(&[("apps/cli/app.toml", &text.replace("sleep 600", "sleep 601"))]);
+}
+
+#[test]
+fn wrong_use_and_wrong_input_are_told_apart() {
+    let stage = Stage::new("usage");
+    assert_eq!(code(&trueup(&stage, &["plan", "--no-such-option"])), 64);
+    assert_eq!(code(&trueup(&stage, &["no-such-command"])), 64);
+    let nowhere = trueup(&stage, &["plan", "--repo", "/nonexistent/repo"]);
+    assert!(code(&nowhere) == 1 && err(&nowhere).contains("/nonexistent/repo"), "{}", err(&nowhere));
+    let repo = stage.repo().display().to_string();
+    stage.commit(&[("fleet.toml", "fleet = \"x\"\nenvironment = []\n"), ("hosts/a.toml", "[host.a\n")]);
+    let check = trueup(&stage, &["config", "check", "--repo", &repo]);
+    let told = err(&check);
+    assert_eq!(code(&check), 1);
+    assert!(told.contains("fleet.toml:2:1") && told.contains("environments"), "{told}");
+    assert!(told.contains("hosts/a.toml:1:"), "all at once: {told}");
+}
+
+#[test]
+fn a_starter_repository_is_good_and_completions_are_generated() {
+    let stage = Stage::new("init");
+    let dir = stage.dir.path().join("starter");
+    let at = dir.display().to_string();
+    assert_eq!(code(&trueup(&stage, &["init", &at])), 0);
+    assert_eq!(code(&trueup(&stage, &["init", &at])), 1, "never over what is there");
+    stage::git(&dir, &["init", "-q", "-b", "main"]);
+    stage::git(&dir, &["add", "-A"]);
+    stage::git(&dir, &["commit", "-q", "-m", "first"]);
+    let check = trueup(&stage, &["config", "check", "--repo", &at]);
+    assert_eq!(code(&check), 0, "{}", err(&check));
+    let completions = trueup(&stage, &["completions", "bash"]);
+    assert!(code(&completions) == 0 && out(&completions).contains("_trueup"));
+    let schema = trueup(&stage, &["schema"]);
+    let schema: serde_json::Value = serde_json::from_str(&out(&schema)).expect("JSON");
+    assert!(schema.is_object());
+}
