@@ -90,7 +90,7 @@ pub trait Engine: Send + Sync {
         name: &ContainerName,
         tail: u32,
         follow: bool,
-        line: &(dyn Fn(&str) + Send + Sync),
+        line: &(dyn for<'l> Fn(&'l str) + Send + Sync),
     ) -> Result<(), EngineError>;
 }
 

@@ -63,7 +63,9 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
     assert_eq!(json["revision"].as_str().map(str::len), Some(40));
     assert!(json["blocked"].is_array() && json["unknown"].is_array());
     let change = &json["changes"][0];
-    for (key, value) in [("action", "create"), ("kind", "container"), ("name", "cli-test-0"), ("host", "local")] {
+    for (key, value) in
+        [("action", "create"), ("kind", "container"), ("name", "cli-test-0"), ("host", "local")]
+    {
         assert_eq!(change[key], value, "{change}");
     }
     assert!(change["because"].as_array().is_some_and(|because| !because.is_empty()), "{change}");
@@ -119,7 +121,11 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
     let branches = stage::git(&stage.repo(), &["branch", "--list", "trueup/*"]);
     assert!(branches.contains("trueup/rollback-cli-"), "{branches}");
     let branch = branches.trim();
-    assert_eq!(stage::git(&stage.repo(), &["diff", &before, branch, "--", "apps/cli"]), "", "as it was before");
+    assert_eq!(
+        stage::git(&stage.repo(), &["diff", &before, branch, "--", "apps/cli"]),
+        "",
+        "as it was before"
+    );
 }
 
 fn commit_more(stage: &Stage) {

@@ -73,7 +73,9 @@ fn spoil(field: ContainerField, container: &str, spec: &ContainerSpec) -> Hand {
     match field {
         ContainerField::Image => s.image = "trueup-test-fields:2".parse().expect("an image"),
         ContainerField::Entrypoint => s.entrypoint = Some(vec!["/bin/busybox".into()]),
-        ContainerField::Command => s.command = Some(vec!["/bin/busybox".into(), "sleep".into(), "999".into()]),
+        ContainerField::Command => {
+            s.command = Some(vec!["/bin/busybox".into(), "sleep".into(), "999".into()])
+        }
         ContainerField::Env => {
             // A5: an extra variable is drift as much as a changed or a missing one.
             s.env.insert("EXTRA".into(), EnvValue::Plain("by-hand".into()));
@@ -103,10 +105,10 @@ fn spoil(field: ContainerField, container: &str, spec: &ContainerSpec) -> Hand {
             return Hand::Docker(vec!["cp".into(), file.display().to_string(), target]);
         }
         ContainerField::Networks => {
-            let other = BTreeMap::from([("inner".parse().expect("a name"), Attachment {
-                address: Some([172, 30, 90, 77].into()),
-                ..Attachment::default()
-            })]);
+            let other = BTreeMap::from([(
+                "inner".parse().expect("a name"),
+                Attachment { address: Some([172, 30, 90, 77].into()), ..Attachment::default() },
+            )]);
             s.networks = Networks::Named(other);
         }
         ContainerField::Cpus => return docker(&["update", "--cpus", "0.25"]),

@@ -45,7 +45,10 @@ async fn from_git_to_containers_healed_rolled_out_and_pruned() {
     docker_ok(&["rm", "-f", "line-a-test-1"]);
     docker_ok(&["stop", "-t", "0", "line-a-test-0"]);
     let drift = stage.look().await.plan.drift;
-    assert!(drift.iter().any(|d| d.subject.name == "line-a-test-1" && d.nature == Nature::Missing), "{drift:?}");
+    assert!(
+        drift.iter().any(|d| d.subject.name == "line-a-test-1" && d.nature == Nature::Missing),
+        "{drift:?}"
+    );
     assert!(
         drift.iter().any(|d| d.subject.name == "line-a-test-0" && matches!(d.nature, Nature::NotRunning(_))),
         "{drift:?}"

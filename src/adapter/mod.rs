@@ -1,3 +1,4 @@
 //! The real ports: the only place that touches the world.
 
 pub mod clock;
+pub mod docker;

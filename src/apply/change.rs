@@ -19,7 +19,10 @@ pub(super) enum StepEnd {
     NotNeeded(String),
     /// The world moved: its precondition does not hold.
     Refused(String),
-    Failed { error: String, transient: bool },
+    Failed {
+        error: String,
+        transient: bool,
+    },
 }
 
 /// Whether an action waits for a registry.
@@ -81,7 +84,9 @@ impl Executor<'_> {
             match self.step(plan, change, subject, step, engine).await {
                 // A precondition that does not hold here means that there is nothing of this to put back.
                 StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
-                StepEnd::Failed { error, .. } => problems.push(format!("{}: {error}", step.action.describe())),
+                StepEnd::Failed { error, .. } => {
+                    problems.push(format!("{}: {error}", step.action.describe()))
+                }
             }
         }
         if problems.is_empty() {
@@ -154,7 +159,9 @@ impl Executor<'_> {
             Err(error) => StepEnd::Failed { error, transient: true },
         };
         match &step.action {
-            Action::Drain { instance, timeout } => Ok(in_traffic(self.traffic.drain(instance, *timeout).await)),
+            Action::Drain { instance, timeout } => {
+                Ok(in_traffic(self.traffic.drain(instance, *timeout).await))
+            }
             Action::Undrain { instance } => Ok(in_traffic(self.traffic.undrain(instance).await)),
             Action::InstallFiles { set, files } => Ok(in_traffic(self.traffic.install(set, files).await)),
             Action::WaitHealthy { name, min_healthy, deadline } => match engine {

@@ -108,10 +108,9 @@ impl Executor<'_> {
     }
 
     fn anything_ready(&self, plan: &Plan, started: &[bool], outcomes: &BTreeMap<usize, Outcome>) -> bool {
-        plan.changes
-            .iter()
-            .zip(started)
-            .any(|(change, started)| !started && !matches!(self.readiness(change, plan, outcomes), Readiness::Waits))
+        plan.changes.iter().zip(started).any(|(change, started)| {
+            !started && !matches!(self.readiness(change, plan, outcomes), Readiness::Waits)
+        })
     }
 
     fn readiness(&self, change: &Change, plan: &Plan, outcomes: &BTreeMap<usize, Outcome>) -> Readiness {
@@ -120,7 +119,8 @@ impl Executor<'_> {
                 None => return Readiness::Waits,
                 Some(Outcome::Done | Outcome::NotNeeded { .. }) => {}
                 Some(Outcome::Failed { .. } | Outcome::Skipped { .. }) => {
-                    let what = plan.changes.get(*before).map(|c| format!("{} {}", c.action.name(), c.subject));
+                    let what =
+                        plan.changes.get(*before).map(|c| format!("{} {}", c.action.name(), c.subject));
                     let what = what.unwrap_or_else(|| "a change the plan does not have".to_owned());
                     return Readiness::Skip(format!("waits for `{what}`, which did not succeed"));
                 }

@@ -16,7 +16,11 @@ pub(super) enum Verdict {
 }
 
 impl Executor<'_> {
-    pub(super) async fn precondition(&self, step: &Step, engine: &dyn Engine) -> Result<Verdict, EngineError> {
+    pub(super) async fn precondition(
+        &self,
+        step: &Step,
+        engine: &dyn Engine,
+    ) -> Result<Verdict, EngineError> {
         match &step.action {
             Action::PullImage { image } => Ok(match engine.image(image).await? {
                 Some(_) if image.digest.is_some() => Verdict::AlreadySo(format!("{image} is there")),
@@ -38,7 +42,9 @@ impl Executor<'_> {
                     Some(there) if labels.iter().all(|(k, v)| there.labels.get(k) == Some(v)) => {
                         Verdict::AlreadySo(format!("container {name} is there"))
                     }
-                    Some(_) => Verdict::Moved(format!("a container {name} is there that this plan did not see")),
+                    Some(_) => {
+                        Verdict::Moved(format!("a container {name} is there that this plan did not see"))
+                    }
                 })
             }
             Action::RemoveContainer { name } => match engine.container(name).await? {
@@ -82,23 +88,28 @@ impl Executor<'_> {
             Expect::Id(id) if *id == there.id => Verdict::Holds,
             Expect::Id(_) => Verdict::Moved(format!("container {name} is another one than was looked at")),
             Expect::Ours => {
-                let ours = self
-                    .desired
-                    .hosts
-                    .keys()
-                    .any(|host| matches!(self.owner.container(name, host, &there.labels), Belongs::Ours(_)));
+                let ours =
+                    self.desired.hosts.keys().any(|host| {
+                        matches!(self.owner.container(name, host, &there.labels), Belongs::Ours(_))
+                    });
                 if ours { Verdict::Holds } else { Verdict::Moved(format!("container {name} is not ours")) }
             }
         }
     }
 
-    async fn network(&self, name: &str, expect: &Expect, engine: &dyn Engine) -> Result<Verdict, EngineError> {
+    async fn network(
+        &self,
+        name: &str,
+        expect: &Expect,
+        engine: &dyn Engine,
+    ) -> Result<Verdict, EngineError> {
         let Some(there) = engine.network(name).await? else {
             return Ok(Verdict::AlreadySo(format!("network {name} is gone")));
         };
-        let ours = self.desired.hosts.keys().any(|host| {
-            matches!(self.owner.object("network", name, host, &there.labels), Belongs::Ours(()))
-        });
+        let ours =
+            self.desired.hosts.keys().any(|host| {
+                matches!(self.owner.object("network", name, host, &there.labels), Belongs::Ours(()))
+            });
         Ok(match expect {
             Expect::Id(id) if *id != there.id => {
                 Verdict::Moved(format!("network {name} is another one than was looked at"))

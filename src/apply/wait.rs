@@ -91,7 +91,9 @@ fn standing(container: &Container, restarts_before: u64) -> Standing {
         RunState::Running { health: Health::Unhealthy { last_output }, .. } => {
             Standing::NotYet(format!("its health check fails: {}", last_output.trim()))
         }
-        RunState::Restarting { exit_code } => Standing::NotYet(format!("it exited with {exit_code} and is restarted")),
+        RunState::Restarting { exit_code } => {
+            Standing::NotYet(format!("it exited with {exit_code} and is restarted"))
+        }
         RunState::Created => Standing::NotYet("it has not started".to_owned()),
         RunState::Paused => Standing::NotYet("it is paused".to_owned()),
         RunState::Exited { exit_code, error, .. } => {

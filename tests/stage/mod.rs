@@ -159,13 +159,24 @@ pub fn make_image_with(dir: &Path, tag: &str, mark: &str) {
         std::fs::create_dir_all(root.join(part)).expect("a directory");
     }
     std::fs::copy(busybox, root.join("bin/busybox")).expect("a copy of busybox");
-    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nops:x:1000:1000::/:/bin/sh\n").expect("a file");
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nops:x:1000:1000::/:/bin/sh\n")
+        .expect("a file");
     std::fs::write(root.join("etc/mark"), mark).expect("a file");
     let tar = dir.join("image.tar");
     let (tar, root) = (tar.display().to_string(), root.display().to_string());
     let packed = Command::new("tar").args(["-C", &root, "-cf", &tar, "."]).status().expect("tar");
     assert!(packed.success(), "tar failed");
-    docker_ok(&["import", "-c", "ENV PATH=/bin", "-c", "ENV GIVEN=by-image", "-c", "LABEL maker=test", &tar, tag]);
+    docker_ok(&[
+        "import",
+        "-c",
+        "ENV PATH=/bin",
+        "-c",
+        "ENV GIVEN=by-image",
+        "-c",
+        "LABEL maker=test",
+        &tar,
+        tag,
+    ]);
 }
 
 pub fn settings(dir: &Path, installation: &str) -> Settings {

@@ -1,0 +1,298 @@
+//! One engine: reading everything trueup models, and the calls that look at single objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::query_parameters::{
+    EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
+    ListNetworksOptions, ListVolumesOptions, LogsOptionsBuilder,
+};
+use futures_util::{Stream, StreamExt as _, stream};
+
+use crate::model::image::{Digest, ImageRef};
+use crate::model::names::{ContainerName, HostName, VolumeName};
+use crate::model::observed::{
+    Container, Engine as Snapshot, EngineInfo, Image, LiveNetwork, LiveVolume, Seen,
+};
+use crate::model::ownership;
+use crate::model::plan::Action;
+use crate::model::secrecy::HashKey;
+use crate::model::units::ByteSize;
+use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
+
+use super::{error, live, within};
+
+/// Inspects in flight at once on one engine.
+const AT_ONCE: usize = 16;
+
+/// A connection to one engine.
+pub(super) struct DockerEngine {
+    pub(super) host: HostName,
+    pub(super) docker: Docker,
+    pub(super) key: HashKey,
+    pub(super) deadline: Duration,
+    pub(super) pull_deadline: Duration,
+    pub(super) docker_config: Option<PathBuf>,
+}
+
+impl DockerEngine {
+    pub(super) async fn call<T>(
+        &self,
+        call: &str,
+        future: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, EngineError> {
+        within(&self.host, call, self.deadline, future).await
+    }
+
+    pub(super) fn garbage(&self, call: &str, detail: impl Into<String>) -> EngineError {
+        EngineError {
+            host: self.host.clone(),
+            call: call.to_owned(),
+            kind: EngineErrorKind::Garbage,
+            detail: detail.into(),
+        }
+    }
+
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let (info, version) = tokio::join!(
+            self.call("GET /info", self.docker.info()),
+            self.call("GET /version", self.docker.version())
+        );
+        let (info, version) = (info?, version?);
+        let swarm = info.swarm.and_then(|s| s.cluster).and_then(|c| c.id).filter(|id| !id.is_empty());
+        Ok(EngineInfo {
+            id: info.id.unwrap_or_default(),
+            name: info.name.unwrap_or_default(),
+            version: info.server_version.unwrap_or_default(),
+            api_version: version.api_version.unwrap_or_default(),
+            os: info.operating_system.unwrap_or_default(),
+            architecture: info.architecture.unwrap_or_default(),
+            cpus: u32::try_from(info.ncpu.unwrap_or_default()).unwrap_or_default(),
+            memory: ByteSize(u64::try_from(info.mem_total.unwrap_or_default()).unwrap_or_default()),
+            log_driver: info.logging_driver.unwrap_or_default(),
+            swarm,
+        })
+    }
+
+    async fn containers(&self) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
+        let options = ListContainersOptionsBuilder::new().all(true).build();
+        let list = self.call("GET /containers/json", self.docker.list_containers(Some(options))).await?;
+        let names = list.into_iter().filter_map(|summary| {
+            let names = summary.names.unwrap_or_default();
+            // A linked container also lists names with a second '/'; its own has one.
+            names.iter().find_map(|n| n.strip_prefix('/').filter(|n| !n.contains('/'))?.parse().ok())
+        });
+        let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
+            stream::iter(names.map(|name: ContainerName| async move {
+                match self.container(&name).await {
+                    Ok(Some(container)) => Some((name, Seen::Known(container))),
+                    // Gone between list and inspect.
+                    Ok(None) => None,
+                    Err(error) => Some((name, Seen::unknown(error.to_string()))),
+                }
+            }))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    async fn networks(&self) -> Result<BTreeMap<String, Seen<LiveNetwork>>, EngineError> {
+        let list = self.call("GET /networks", self.docker.list_networks(None::<ListNetworksOptions>)).await?;
+        let names = list.into_iter().filter_map(|network| network.name);
+        let seen: Vec<Option<(String, Seen<LiveNetwork>)>> = stream::iter(names.map(|name| async move {
+            match self.network(&name).await {
+                Ok(Some(network)) => Some((name, Seen::Known(network))),
+                Ok(None) => None,
+                Err(error) => Some((name, Seen::unknown(error.to_string()))),
+            }
+        }))
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+        Ok(seen.into_iter().flatten().collect())
+    }
+
+    async fn volumes(&self) -> Result<BTreeMap<VolumeName, Seen<LiveVolume>>, EngineError> {
+        let list = self.call("GET /volumes", self.docker.list_volumes(None::<ListVolumesOptions>)).await?;
+        Ok(list
+            .volumes
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(live::volume)
+            .map(|volume| (volume.name.clone(), Seen::Known(volume)))
+            .collect())
+    }
+
+    async fn images(&self, references: BTreeSet<String>) -> Result<BTreeMap<Digest, Image>, EngineError> {
+        let found: Vec<Result<Option<Image>, EngineError>> = stream::iter(
+            references.into_iter().map(|reference| async move { self.inspect_image(&reference).await }),
+        )
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+        let mut images = BTreeMap::new();
+        for image in found {
+            if let Some(image) = image? {
+                images.insert(image.id.clone(), image);
+            }
+        }
+        Ok(images)
+    }
+
+    async fn inspect_image(&self, reference: &str) -> Result<Option<Image>, EngineError> {
+        let call = format!("GET /images/{reference}/json");
+        match error::or_none(self.call(&call, self.docker.inspect_image(reference)).await)? {
+            Some(inspect) => live::image(inspect, &self.key)
+                .map(Some)
+                .ok_or_else(|| self.garbage(&call, "the image has no id")),
+            None => Ok(None),
+        }
+    }
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        let (info, containers, networks, volumes) =
+            tokio::join!(self.info(), self.containers(), self.networks(), self.volumes());
+        let containers = containers?;
+        let references = images
+            .iter()
+            .map(ImageRef::pull_name)
+            .chain(containers.values().filter_map(Seen::known).map(|c| c.image.to_string()))
+            .collect();
+        let images = self.images(references).await?;
+        Ok(Snapshot { info: info?, containers, images, networks: networks?, volumes: volumes? })
+    }
+
+    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        let call = format!("GET /containers/{name}/json");
+        let inspect = self.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
+        let Some(inspect) = error::or_none(self.call(&call, inspect).await)? else { return Ok(None) };
+        // An id prefix matches too; only the name itself is meant.
+        if inspect.name.as_deref().map(|n| n.trim_start_matches('/')) != Some(name.as_str()) {
+            return Ok(None);
+        }
+        let mut container =
+            live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
+        for path in ownership::files_put_in(&container.labels.clone()) {
+            let file = match self.file(name, path).await {
+                Ok(file) => Seen::Known(file),
+                Err(error) => Seen::unknown(error.to_string()),
+            };
+            container.live.files.insert(path.to_owned(), file);
+        }
+        Ok(Some(container))
+    }
+
+    async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
+        let call = format!("GET /networks/{name}");
+        let inspect = self.docker.inspect_network(name, None::<InspectNetworkOptions>);
+        let found = error::or_none(self.call(&call, inspect).await)?;
+        Ok(found.map(live::network).filter(|network| network.name == name))
+    }
+
+    async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
+        let call = format!("GET /volumes/{name}");
+        let found = error::or_none(self.call(&call, self.docker.inspect_volume(name.as_str())).await)?;
+        Ok(found.and_then(live::volume))
+    }
+
+    async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError> {
+        self.inspect_image(&image.pull_name()).await
+    }
+
+    async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
+        let call = format!("GET /distribution/{image}/json");
+        let credentials = self.credentials(image).await?;
+        let told =
+            self.call(&call, self.docker.inspect_registry_image(&image.pull_name(), credentials)).await;
+        let told = told.map_err(|e| match e.kind {
+            EngineErrorKind::Refused | EngineErrorKind::Engine | EngineErrorKind::NotFound => {
+                EngineError { kind: EngineErrorKind::Registry, ..e }
+            }
+            EngineErrorKind::Unreachable
+            | EngineErrorKind::Deadline
+            | EngineErrorKind::Conflict
+            | EngineErrorKind::Garbage
+            | EngineErrorKind::Registry => e,
+        })?;
+        let digest = told.descriptor.digest.unwrap_or_default();
+        digest.parse().map_err(|_| self.garbage(&call, format!("{digest:?} is not a digest")))
+    }
+
+    async fn perform(
+        &self,
+        action: &Action,
+        contents: &Contents,
+        progress: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        self.carry_out(action, contents, progress).await
+    }
+
+    async fn watch(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError> {
+        let kinds = ["container", "network", "volume", "image"].map(str::to_owned).to_vec();
+        let filters = std::collections::HashMap::from([("type".to_owned(), kinds)]);
+        let options = EventsOptionsBuilder::new().filters(&filters).build();
+        let mut events = self.docker.events(Some(options));
+        while let Some(event) = events.next().await {
+            match event {
+                // `exec_*` is what health checks make all the time; it changes nothing that is modelled.
+                Ok(event) if event.action.as_deref().is_some_and(|a| a.starts_with("exec_")) => {}
+                Ok(_) => changed(),
+                Err(e) => return Err(error::of(&self.host, "GET /events", &e)),
+            }
+        }
+        Err(self.garbage("GET /events", "the stream of events ended"))
+    }
+
+    async fn logs(
+        &self,
+        name: &ContainerName,
+        tail: u32,
+        follow: bool,
+        line: &(dyn for<'l> Fn(&'l str) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        let options = LogsOptionsBuilder::new()
+            .stdout(true)
+            .stderr(true)
+            .follow(follow)
+            .tail(&tail.to_string())
+            .build();
+        let output = self.docker.logs(name.as_str(), Some(options));
+        self.lines(name, output, line).await
+    }
+}
+
+impl DockerEngine {
+    /// Chunks cut lines anywhere; each stream is put together again by itself.
+    async fn lines(
+        &self,
+        name: &ContainerName,
+        output: impl Stream<Item = Result<LogOutput, bollard::errors::Error>>,
+        line: &(dyn for<'l> Fn(&'l str) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        let mut output = std::pin::pin!(output);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        while let Some(chunk) = output.next().await {
+            let chunk =
+                chunk.map_err(|e| error::of(&self.host, &format!("GET /containers/{name}/logs"), &e))?;
+            let is_error = matches!(chunk, LogOutput::StdErr { .. });
+            let buffer = if is_error { &mut err } else { &mut out };
+            buffer.extend_from_slice(&chunk.into_bytes());
+            while let Some(end) = buffer.iter().position(|b| *b == b'\n') {
+                let whole: Vec<u8> = buffer.drain(..=end).collect();
+                line(String::from_utf8_lossy(&whole).trim_end_matches(['\n', '\r']));
+            }
+        }
+        for rest in [out, err].iter().filter(|rest| !rest.is_empty()) {
+            line(&String::from_utf8_lossy(rest));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! Docker engines through bollard: API 1.41 and later, by unix socket, TLS with client certificates, or ssh (G3).
+
+mod auth;
+mod create;
+mod engine;
+mod error;
+mod files;
+mod live;
+mod perform;
+mod selfimage;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Once};
+use std::time::Duration;
+
+use bollard::{ClientVersion, Docker};
+
+use crate::model::host::{EngineAddress, Host};
+use crate::model::names::HostName;
+use crate::model::secrecy::HashKey;
+use crate::model::settings::EngineSettings;
+use crate::ports::{Engine, EngineError, EngineErrorKind, Engines};
+
+pub use selfimage::{import_self, reachable_local, remove_image};
+
+use engine::DockerEngine;
+
+/// The oldest API trueup speaks; every newer engine still answers it.
+const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+/// The longest bollard itself waits. Our own deadlines are shorter for all but streams and pulls.
+const LONGEST: u64 = 3600;
+
+/// Engines by inventory; a connection is made on first use and kept.
+pub struct DockerEngines {
+    settings: EngineSettings,
+    key: HashKey,
+    known: Mutex<BTreeMap<(HostName, EngineAddress), Arc<DockerEngine>>>,
+}
+
+impl DockerEngines {
+    /// `key` hides env values at the moment of observation (G1).
+    pub fn new(settings: EngineSettings, key: HashKey) -> Self {
+        Self { settings, key, known: Mutex::default() }
+    }
+
+    fn connect(&self, host: &Host) -> Result<Docker, EngineError> {
+        let docker = match &host.engine {
+            EngineAddress::Unix { path } => Docker::connect_with_unix(path, LONGEST, &API),
+            EngineAddress::Tcp { host: name, port } => match self.settings.identity(&host.name) {
+                Some(tls) => {
+                    use_ring();
+                    let address = format!("tcp://{name}:{port}");
+                    Docker::connect_with_ssl(&address, &tls.key, &tls.cert, &tls.ca, LONGEST, &API)
+                }
+                None if self.settings.allow_plain_tcp => {
+                    Docker::connect_with_http(&format!("tcp://{name}:{port}"), LONGEST, &API)
+                }
+                None => {
+                    return Err(refused(
+                        host,
+                        "plain TCP is not used: name a client certificate under [engines.tls] in the settings (G3)",
+                    ));
+                }
+            },
+            EngineAddress::Ssh { .. } => {
+                let key = self.settings.ssh_key.as_ref().map(|path| path.display().to_string());
+                Docker::connect_with_ssh(&host.engine.to_string(), LONGEST, &API, key)
+            }
+            EngineAddress::Simulated => {
+                return Err(refused(host, "sim:// is the simulator's and not a real engine"));
+            }
+        };
+        docker.map_err(|e| error::of(&host.name, "connect", &e))
+    }
+}
+
+impl Engines for DockerEngines {
+    fn engine(&self, host: &Host) -> Result<Arc<dyn Engine>, EngineError> {
+        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let key = (host.name.clone(), host.engine.clone());
+        if let Some(engine) = known.get(&key) {
+            return Ok(Arc::clone(engine) as Arc<dyn Engine>);
+        }
+        let engine = Arc::new(DockerEngine {
+            host: host.name.clone(),
+            docker: self.connect(host)?,
+            key: self.key.clone(),
+            deadline: self.settings.call_deadline.duration(),
+            pull_deadline: self.settings.pull_deadline.duration(),
+            docker_config: self.settings.docker_config.clone(),
+        });
+        known.insert(key, Arc::clone(&engine));
+        Ok(engine)
+    }
+}
+
+fn refused(host: &Host, detail: &str) -> EngineError {
+    EngineError {
+        host: host.name.clone(),
+        call: format!("connect to {}", host.engine),
+        kind: EngineErrorKind::Refused,
+        detail: detail.to_owned(),
+    }
+}
+
+/// rustls asks for one provider per process.
+fn use_ring() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // Only fails where one is installed already, which serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
+/// Ends every call by its absolute deadline (D6).
+async fn within<T>(
+    host: &HostName,
+    call: &str,
+    deadline: Duration,
+    future: impl Future<Output = Result<T, bollard::errors::Error>>,
+) -> Result<T, EngineError> {
+    match tokio::time::timeout(deadline, future).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(e)) => Err(error::of(host, call, &e)),
+        Err(_) => Err(error::late(host, call, deadline)),
+    }
+}
