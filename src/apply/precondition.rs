@@ -115,8 +115,10 @@ impl Executor<'_> {
                 Verdict::Moved(format!("network {name} is another one than was looked at"))
             }
             Expect::Absent => Verdict::Moved(format!("a network {name} is there")),
-            Expect::Ours | Expect::Id(_) if !ours => Verdict::Moved(format!("network {name} is not ours")),
-            Expect::Ours | Expect::Id(_) | Expect::Anything => Verdict::Holds,
+            Expect::Ours | Expect::OursBut(_) | Expect::Id(_) if !ours => {
+                Verdict::Moved(format!("network {name} is not ours"))
+            }
+            Expect::Ours | Expect::OursBut(_) | Expect::Id(_) | Expect::Anything => Verdict::Holds,
         })
     }
 }
@@ -124,6 +126,7 @@ impl Executor<'_> {
 fn is_expected(expect: &Expect, there: &Container) -> bool {
     match expect {
         Expect::Id(id) => *id == there.id,
+        Expect::OursBut(id) => *id != there.id,
         Expect::Ours | Expect::Anything => true,
         Expect::Absent => false,
     }

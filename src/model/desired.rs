@@ -46,9 +46,11 @@ pub struct FlumeDefaults {
 }
 
 impl Desired {
-    /// Only the apps of `environments`; hosts and networks stay, since addresses are shared.
+    /// Only these environments and their apps: what belongs to others is then nobody's to judge or prune. Hosts and
+    /// networks stay, since addresses are shared.
     pub fn only(&self, environments: &BTreeSet<EnvironmentName>) -> Self {
         let mut some = self.clone();
+        some.environments.retain(|name, _| environments.contains(name));
         some.apps.retain(|key, _| environments.contains(&key.environment));
         some
     }

@@ -113,6 +113,8 @@ pub enum Expect {
     Id(String),
     /// The object of that name is ours (made earlier in this change, so that its id was not known).
     Ours,
+    /// As `Ours`, but not the one with this id: the successor and never the predecessor.
+    OursBut(String),
     /// Nothing is asked beforehand: the action does not touch an existing object.
     Anything,
 }

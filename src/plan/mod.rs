@@ -1,1 +1,40 @@
-//! (to come)
+//! The planner: one pure answer to "what has to happen now?". It never fails; what cannot be done is `Blocked`.
+
+mod addresses;
+mod admit;
+mod draft;
+mod files;
+mod input;
+mod instance;
+mod leftovers;
+mod place;
+mod prune;
+mod rollout;
+mod safety;
+mod seen;
+mod steps;
+mod surroundings;
+
+use crate::model::plan::Plan;
+
+pub use admit::admit;
+pub use input::{Holds, PlanInput};
+
+use draft::Draft;
+use seen::Fleet;
+
+/// Reads like the table of contents: see who is there, place, give addresses, compare, order, hold back.
+pub fn plan(input: &PlanInput<'_>) -> Plan {
+    let fleet = Fleet::see(input);
+    let mut draft = Draft::default();
+    fleet.tell_unknown(&mut draft);
+    let seats = place::place(input, &fleet, &mut draft);
+    let targets = addresses::targets(input, &fleet, &seats, &mut draft);
+    let around = surroundings::prepare(input, &fleet, &targets, &mut draft);
+    leftovers::recover(input, &fleet, &mut draft);
+    let instances = instance::classify(input, &fleet, &targets, &around, &mut draft);
+    rollout::order(input, instances, &mut draft);
+    prune::prune(input, &fleet, &seats, &mut draft);
+    files::install(input, &mut draft);
+    safety::finish(input, &fleet, draft)
+}

@@ -1,0 +1,208 @@
+//! What each seated instance should be: its spec with the image pinned and its addresses leased (C1, C4, H).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::app::{AddressSource, App};
+use crate::model::container::{ContainerSpec, Networks};
+use crate::model::drift::Kind;
+use crate::model::names::{HostName, InstanceName, NetworkName};
+use crate::model::network::Network;
+use crate::model::observed::Seen;
+
+use super::PlanInput;
+use super::draft::{Draft, subject};
+use super::place::Seat;
+use super::seen::Fleet;
+
+/// An instance, its host, and what it should be there.
+pub(super) struct Target {
+    pub instance: InstanceName,
+    pub app: Arc<App>,
+    pub seat: Seat,
+    pub spec: ContainerSpec,
+}
+
+/// Who holds an address where: the container's name, on hosts that answered.
+type Ledger = BTreeMap<(String, IpAddr), BTreeSet<(HostName, String)>>;
+
+/// Targets of all seats that can be given their addresses.
+pub(super) fn targets(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    seats: &BTreeMap<InstanceName, Seat>,
+    draft: &mut Draft,
+) -> Vec<Target> {
+    let mut ledger = holders(fleet);
+    let mut targets = Vec::new();
+    for (instance, seat) in seats {
+        let Some(app) = input.desired.apps.get(&instance.key) else { continue };
+        let mut spec = app.container.clone();
+        spec.image = input.images.pin(&spec.image);
+        match lease(input, fleet, instance, seat, app, &mut ledger, &mut spec) {
+            Ok(()) => {
+                targets.push(Target {
+                    instance: instance.clone(),
+                    app: Arc::clone(app),
+                    seat: seat.clone(),
+                    spec,
+                });
+            }
+            Err((reason, hint)) => {
+                draft.block(
+                    subject(Kind::Container, instance, &seat.host),
+                    Some(app.key.clone()),
+                    reason,
+                    hint,
+                );
+            }
+        }
+    }
+    targets
+}
+
+/// Every address any container asked for or holds: foreign and stopped ones included (C4).
+fn holders(fleet: &Fleet<'_>) -> Ledger {
+    let mut ledger = Ledger::new();
+    for (host, engine) in &fleet.engines {
+        for container in engine.containers.values().filter_map(Seen::known) {
+            for (network, attachment) in &container.live.networks {
+                for address in attachment.requested.into_iter().chain(attachment.address) {
+                    let holder = ((*host).clone(), container.name.to_string());
+                    ledger.entry((network.clone(), address)).or_default().insert(holder);
+                }
+            }
+        }
+    }
+    ledger
+}
+
+type Refusal = (String, &'static str);
+
+fn lease(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    instance: &InstanceName,
+    seat: &Seat,
+    app: &App,
+    ledger: &mut Ledger,
+    spec: &mut ContainerSpec,
+) -> Result<(), Refusal> {
+    for (name, source) in &app.leases {
+        let Some(network) = input.desired.networks.get(name) else {
+            return Err((format!("its network {name} is not declared"), "declare it under networks/"));
+        };
+        let address = match source {
+            AddressSource::Fixed(list) => {
+                let index = usize::try_from(instance.slot).unwrap_or(usize::MAX);
+                *list.get(index).ok_or((
+                    format!("network {name} has fixed addresses for {} instances only", list.len()),
+                    "add an address for each instance, or use a pool",
+                ))?
+            }
+            AddressSource::Pool(pool) => {
+                let Some(range) = network.pools.get(pool) else {
+                    return Err((format!("network {name} has no pool {pool}"), "declare the pool"));
+                };
+                let held = held(fleet, instance, seat, name).filter(|address| range.contains(*address));
+                match held {
+                    Some(address) if !conflicts(ledger, network, seat, instance, address) => address,
+                    Some(_) | None => {
+                        grant_possible(input, fleet, network)?;
+                        let fixed = fixed_addresses(input, name);
+                        let gateway = gateway(fleet, network, seat);
+                        let free = |address: &IpAddr| {
+                            !network.reserved.contains(address)
+                                && Some(*address) != gateway
+                                && !fixed.contains(address)
+                                && !conflicts(ledger, network, seat, instance, *address)
+                        };
+                        range.iter().find(free).ok_or((
+                            format!("pool {pool} of network {name} has no free address"),
+                            "widen the pool, or free addresses",
+                        ))?
+                    }
+                }
+            }
+        };
+        ledger
+            .entry((name.to_string(), address))
+            .or_default()
+            .insert((seat.host.clone(), instance.to_string()));
+        if let Networks::Named(networks) = &mut spec.networks
+            && let Some(attachment) = networks.get_mut(name)
+        {
+            attachment.address = Some(address);
+        }
+    }
+    Ok(())
+}
+
+/// The address the instance asked for or holds where it stands now.
+fn held(fleet: &Fleet<'_>, instance: &InstanceName, seat: &Seat, network: &NetworkName) -> Option<IpAddr> {
+    let current = fleet.current(instance).find(|owned| *owned.host == seat.host)?;
+    let attachment = current.container.live.networks.get(network.as_str())?;
+    attachment.requested.or(attachment.address)
+}
+
+/// Somebody else has it: on the same host, or anywhere where hosts share the segment.
+fn conflicts(
+    ledger: &Ledger,
+    network: &Network,
+    seat: &Seat,
+    instance: &InstanceName,
+    address: IpAddr,
+) -> bool {
+    let everywhere = network.spec.driver.shares_segment_between_hosts();
+    let own = instance.to_string();
+    let holders = ledger.get(&(network.name.to_string(), address)).into_iter().flatten();
+    holders
+        .filter(|(host, _)| everywhere || *host == seat.host)
+        // Predecessor and successor of one instance on one host take turns.
+        .any(|(host, name)| {
+            *host != seat.host || !(*name == own || name.starts_with(&format!("{own}.trueup-")))
+        })
+}
+
+/// Nothing new is granted that a host nobody can ask may hold (C1, H).
+fn grant_possible(input: &PlanInput<'_>, fleet: &Fleet<'_>, network: &Network) -> Result<(), Refusal> {
+    if !network.spec.driver.shares_segment_between_hosts() {
+        return Ok(());
+    }
+    let uses = |host: &HostName| {
+        input.desired.hosts.get(host).is_some_and(|host| {
+            input.desired.apps.values().any(|app| {
+                app.leases.contains_key(&network.name) && host.environments.contains(&app.key.environment)
+            })
+        })
+    };
+    match fleet.unknown_hosts.keys().find(|host| uses(host)) {
+        Some(host) => Err((
+            format!(
+                "no address of {} is granted while {host} is unknown: it may hold any of them (C1)",
+                network.name
+            ),
+            "bring the host back, or take it out of the inventory once it is surely off",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn fixed_addresses(input: &PlanInput<'_>, network: &NetworkName) -> BTreeSet<IpAddr> {
+    let sources = input.desired.apps.values().filter_map(|app| app.leases.get(network));
+    sources
+        .flat_map(|source| match source {
+            AddressSource::Fixed(list) => list.clone(),
+            AddressSource::Pool(_) => Vec::new(),
+        })
+        .collect()
+}
+
+/// As declared, else as the engine chose it.
+fn gateway(fleet: &Fleet<'_>, network: &Network, seat: &Seat) -> Option<IpAddr> {
+    network.spec.gateway.or_else(|| {
+        let live = fleet.engines.get(&seat.host)?.networks.get(network.name.as_str())?.known()?;
+        live.spec.as_ref()?.gateway
+    })
+}

@@ -1,0 +1,117 @@
+//! The plan while it is made: changes by a number that survives until the end, with who waits for whom.
+
+use std::collections::BTreeSet;
+
+use crate::model::drift::{Drift, Kind, Nature, Subject};
+use crate::model::names::{AppKey, HostName};
+use crate::model::plan::{Blocked, Change, Unknown, Unmanaged};
+
+use super::PlanInput;
+
+/// Everything concluded so far. A change's number is its position in `changes`.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub changes: Vec<Change>,
+    pub blocked: Vec<Blocked>,
+    pub unknown: Vec<Unknown>,
+    pub unmanaged: Vec<Unmanaged>,
+    pub drift: Vec<Drift>,
+    pub notes: Vec<String>,
+}
+
+impl Draft {
+    /// Notes the drift, and takes the change up unless something says to leave it alone; its number where it was.
+    pub fn heal(&mut self, input: &PlanInput<'_>, nature: Nature, change: Change) -> Option<usize> {
+        let left_alone = left_alone(input, &change);
+        let mut drift =
+            Drift { subject: change.subject.clone(), app: change.app.clone(), nature, left_alone: None };
+        if let Some(reason) = left_alone {
+            if let Reason::Quarantine(reason) = &reason {
+                self.block(
+                    change.subject.clone(),
+                    change.app.clone(),
+                    format!("quarantined (D7): {reason}"),
+                    "change the app's spec, or mend what changes it back; then it is tried again",
+                );
+            }
+            drift.left_alone = Some(reason.words());
+            self.drift.push(drift);
+            return None;
+        }
+        self.drift.push(drift);
+        self.changes.push(change);
+        Some(self.changes.len() - 1)
+    }
+
+    /// Drift that nothing is done about, and why.
+    pub fn leave(&mut self, subject: Subject, app: Option<AppKey>, nature: Nature, why: String) {
+        self.drift.push(Drift { subject, app, nature, left_alone: Some(why) });
+    }
+
+    pub fn block(&mut self, subject: Subject, app: Option<AppKey>, reason: String, hint: &str) {
+        let blocked = Blocked { subject, app, reason, hint: hint.to_owned() };
+        if !self.blocked.contains(&blocked) {
+            self.blocked.push(blocked);
+        }
+    }
+
+    /// The numbers of this app's changes so far.
+    pub fn of_app(&self, app: &AppKey) -> BTreeSet<usize> {
+        self.numbers(|change| change.app.as_ref() == Some(app))
+    }
+
+    pub fn numbers(&self, wanted: impl Fn(&Change) -> bool) -> BTreeSet<usize> {
+        self.changes.iter().enumerate().filter(|(_, c)| wanted(c)).map(|(number, _)| number).collect()
+    }
+}
+
+/// An object on a host, in the words used everywhere.
+pub(super) fn subject(kind: Kind, name: impl ToString, host: &HostName) -> Subject {
+    Subject { kind, name: name.to_string(), host: Some(host.clone()) }
+}
+
+enum Reason {
+    Quarantine(String),
+    Other(String),
+}
+
+impl Reason {
+    fn words(&self) -> String {
+        match self {
+            Self::Quarantine(reason) => format!("quarantined: {reason}"),
+            Self::Other(reason) => reason.clone(),
+        }
+    }
+}
+
+/// What keeps a change from being made: detect-only and pauses (A6), quarantine (D7), backoff (D3).
+fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
+    let words = change.subject.to_string();
+    if let Some(why) = input.holds.quarantined.get(&words) {
+        return Some(Reason::Quarantine(why.clone()));
+    }
+    let other = |reason: &str| Some(Reason::Other(reason.to_owned()));
+    if input.desired.detect_only {
+        return other("detect-only: the whole fleet (A6)");
+    }
+    if let Some(reason) = &input.holds.paused_fleet {
+        return other(reason);
+    }
+    if let Some(key) = &change.app {
+        if input.desired.environments.get(&key.environment).is_some_and(|e| e.detect_only) {
+            return other("detect-only: its environment (A6)");
+        }
+        if input.desired.apps.get(key).is_some_and(|app| app.detect_only) {
+            return other("detect-only: its app (A6)");
+        }
+        if let Some(reason) = input.holds.paused.get(key) {
+            return other(reason);
+        }
+    }
+    match input.holds.not_before.get(&words) {
+        Some((promise, moment)) if *promise == change.promise() && input.now < *moment => {
+            Some(Reason::Other(format!("tried before; the next try is at {moment} (D3)")))
+        }
+        Some(_) | None => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! What the planner is given: the declared, the observed, and what people, failures and time hold back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::desired::{Desired, ImageLock};
+use crate::model::file::Rendered;
+use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::observed::Observed;
+use crate::model::ownership::Owner;
+use crate::model::secrecy::HashKey;
+use crate::model::settings::Limits;
+use crate::model::units::Timestamp;
+
+/// Everything `plan()` may know. The file sets that are configured are the keys of `observed.files`.
+pub struct PlanInput<'a> {
+    pub desired: &'a Desired,
+    pub observed: &'a Observed,
+    pub images: &'a ImageLock,
+    pub key: &'a HashKey,
+    pub owner: &'a Owner,
+    pub limits: &'a Limits,
+    pub now: Timestamp,
+    /// The generated files as they should be, already rendered by the caller.
+    pub rendered: &'a Rendered,
+    pub holds: &'a Holds,
+}
+
+/// What is held back, and why.
+#[derive(Debug, Clone, Default)]
+pub struct Holds {
+    /// Reason the whole fleet is paused.
+    pub paused_fleet: Option<String>,
+    pub paused: BTreeMap<AppKey, String>,
+    /// By the subject's words (`Subject::to_string`): why the object is left alone (D7).
+    pub quarantined: BTreeMap<String, String>,
+    /// By the subject's words: this very change (its promise) may not be tried before then (D3).
+    pub not_before: BTreeMap<String, (String, Timestamp)>,
+    /// Promises (D11) of destructive changes a person approved; any subset stays approved (B3).
+    pub approved: BTreeSet<String>,
+    /// Containers of these apps started before the moment are restarted.
+    pub restart_requested: BTreeMap<AppKey, Timestamp>,
+    /// Things taken away for this revision or within the last hour: they count against the budget (B3).
+    pub destroyed_recently: usize,
+    /// Where each instance was seen last, on hosts that may be unknown now (C8).
+    pub last_seen: BTreeMap<InstanceName, HostName>,
+    /// Every host was seen at least once since the memory began: an instance it does not know was never started.
+    /// `false` after a loss of the state file, until every host has answered (H).
+    pub memory_complete: bool,
+}

@@ -1,0 +1,260 @@
+//! Each target against what stands in its place: an ordered list of rules, the first that fits decides.
+
+use crate::diff::{self, Against};
+use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
+use crate::model::observed::{Container, Engine, Health, RunState, Seen};
+use crate::model::ownership::{ASIDE, Belongs};
+use crate::model::plan::{Change, Step, Unmanaged, Verb};
+use crate::model::secrecy::ContentHash;
+
+use super::addresses::Target;
+use super::draft::{Draft, subject};
+use super::seen::Fleet;
+use super::surroundings::{Around, because};
+use super::{PlanInput, steps};
+
+/// A change that an instance needs, not yet ordered among its app's others.
+pub(super) struct Wanted {
+    pub nature: Nature,
+    pub change: Change,
+    /// It serves now and will be away for a while: paced by the update strategy (D1).
+    pub takes_away: bool,
+    /// Numbers of the changes around it that it waits for.
+    pub waits_for: Vec<usize>,
+}
+
+/// What every target needs; what needs nothing says nothing.
+pub(super) fn classify(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    targets: &[Target],
+    around: &Around,
+    draft: &mut Draft,
+) -> Vec<Wanted> {
+    targets.iter().filter_map(|target| one(input, fleet, target, around, draft)).collect()
+}
+
+fn one(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    target: &Target,
+    around: &Around,
+    draft: &mut Draft,
+) -> Option<Wanted> {
+    let host = &target.seat.host;
+    // A seat on an unknown host is what stands there; nobody can ask, so nothing is done (A1, C8).
+    let engine = fleet.engines.get(host)?;
+    let name = target.instance.container();
+    let subject = subject(Kind::Container, &name, host);
+    match engine.containers.get(&name) {
+        Some(Seen::Unknown { .. }) => None,
+        None if engine.containers.contains_key(&steps::suffixed(&name, ASIDE)) => None,
+        None => {
+            let parts =
+                Parts::new(Verb::Create, steps::create(input, target), vec!["it is missing".to_owned()]);
+            furnished(target, around, subject, Nature::Missing, parts, false, draft)
+        }
+        Some(Seen::Known(live)) => {
+            let ours = matches!(input.owner.container(&name, host, &live.labels), Belongs::Ours(_));
+            if !ours && !target.app.adopt {
+                collide(input, target, subject, live, draft);
+                return None;
+            }
+            existing(input, engine, target, around, subject, live, draft)
+        }
+    }
+}
+
+/// What a change consists of before its subject and order are added.
+struct Parts {
+    verb: Verb,
+    steps: Vec<Step>,
+    undo: Vec<Step>,
+    because: Vec<String>,
+    from: Option<ContentHash>,
+}
+
+impl Parts {
+    fn new(verb: Verb, steps: Vec<Step>, because: Vec<String>) -> Self {
+        let from = match verb {
+            Verb::Create => None,
+            Verb::Update
+            | Verb::Replace
+            | Verb::Start
+            | Verb::Restart
+            | Verb::Remove
+            | Verb::Install
+            | Verb::Recover => Some(ContentHash::of(because.join("\n").as_bytes())),
+        };
+        Self { verb, steps, undo: Vec::new(), because, from }
+    }
+}
+
+fn wanted(
+    target: &Target,
+    subject: Subject,
+    nature: Nature,
+    parts: Parts,
+    takes_away: bool,
+    waits_for: Vec<usize>,
+) -> Wanted {
+    let change = Change {
+        action: parts.verb,
+        subject,
+        app: Some(target.app.key.clone()),
+        because: parts.because,
+        from: parts.from,
+        to: Some(target.spec.hash()),
+        steps: parts.steps,
+        undo: parts.undo,
+        after: Vec::new(),
+        destructive: false,
+        interrupts: false,
+    };
+    Wanted { nature, change, takes_away, waits_for }
+}
+
+/// A container is made anew: everything around it must be there, or it is told what lacks.
+fn furnished(
+    target: &Target,
+    around: &Around,
+    subject: Subject,
+    nature: Nature,
+    parts: Parts,
+    takes_away: bool,
+    draft: &mut Draft,
+) -> Option<Wanted> {
+    if let Some((reason, hint)) = around.lacks.get(&target.instance) {
+        draft.leave(subject.clone(), Some(target.app.key.clone()), nature, reason.clone());
+        draft.block(subject, Some(target.app.key.clone()), reason.clone(), hint);
+        return None;
+    }
+    let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
+    Some(wanted(target, subject, nature, parts, takes_away, waits_for))
+}
+
+fn collide(input: &PlanInput<'_>, target: &Target, subject: Subject, live: &Container, draft: &mut Draft) {
+    let why = match input.owner.container(&live.name, &target.seat.host, &live.labels) {
+        Belongs::Foreign { why } => why,
+        Belongs::Ours(_) => String::new(),
+    };
+    draft.unmanaged.push(Unmanaged { subject: subject.clone(), why: why.clone(), collides: true });
+    draft.block(
+        subject,
+        Some(target.app.key.clone()),
+        format!("a container of this name is there that trueup did not make: {why} (B1)"),
+        "rename or remove it, or set adopt = true to take it over (B4)",
+    );
+}
+
+fn existing(
+    input: &PlanInput<'_>,
+    engine: &Engine,
+    target: &Target,
+    around: &Around,
+    subject: Subject,
+    live: &Container,
+    draft: &mut Draft,
+) -> Option<Wanted> {
+    let against = Against {
+        images: &engine.images,
+        info: &engine.info,
+        key: input.key,
+        key_matches: input.observed.key == input.key.id(),
+    };
+    if !against.key_matches {
+        let note = "env was not compared: the snapshot hid its values with another key".to_owned();
+        if !draft.notes.contains(&note) {
+            draft.notes.push(note);
+        }
+    }
+    let changes = without_ignored(target, &subject, diff::container(&target.spec, live, &against), draft);
+    let running = live.state.is_running();
+    if changes.iter().any(|c| c.cure == Cure::Replace) {
+        let (steps, undo) = steps::replace(input, target, live);
+        let mut parts = Parts::new(Verb::Replace, steps, because(&changes));
+        parts.undo = undo;
+        return furnished(target, around, subject, Nature::Changed(changes), parts, running, draft);
+    }
+    if !changes.is_empty() {
+        let parts = Parts::new(Verb::Update, steps::update(target, live, &changes), because(&changes));
+        let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
+        return Some(wanted(target, subject, Nature::Changed(changes), parts, false, waits_for));
+    }
+    state(input, target, subject, live, draft)
+}
+
+/// Drift of `ignore`d fields is told and left alone (A6).
+fn without_ignored(
+    target: &Target,
+    subject: &Subject,
+    changes: Vec<FieldChange>,
+    draft: &mut Draft,
+) -> Vec<FieldChange> {
+    let is_ignored = |c: &FieldChange| {
+        let field = c.field.split('.').next().unwrap_or_default();
+        target.app.ignore.iter().any(|ignored| ignored.as_str() == field)
+    };
+    let (ignored, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_ignored);
+    if !ignored.is_empty() {
+        let why = "ignore: the app says so (A6)".to_owned();
+        draft.leave(subject.clone(), Some(target.app.key.clone()), Nature::Changed(ignored), why);
+    }
+    rest
+}
+
+/// It is as declared: does it run, and well?
+fn state(
+    input: &PlanInput<'_>,
+    target: &Target,
+    subject: Subject,
+    live: &Container,
+    draft: &mut Draft,
+) -> Option<Wanted> {
+    let start = |why: String| {
+        let parts = Parts::new(Verb::Start, steps::start(target, live), vec![why.clone()]);
+        Some(wanted(target, subject.clone(), Nature::NotRunning(why), parts, false, vec![]))
+    };
+    let again = |nature: Nature, why: String, takes_away: bool| {
+        let parts = Parts::new(Verb::Restart, steps::restart(target, live), vec![why]);
+        Some(wanted(target, subject.clone(), nature, parts, takes_away, vec![]))
+    };
+    match &live.state {
+        RunState::Running { health: Health::Unhealthy { last_output }, .. } => {
+            let why = format!("its health check fails: {}", last_output.trim());
+            again(Nature::Unhealthy(why), "its health check fails".to_owned(), false)
+        }
+        RunState::Running { since, .. } => {
+            let asked = input.holds.restart_requested.get(&target.app.key)?;
+            if since >= asked {
+                return None;
+            }
+            let why = format!("a restart was asked for at {asked}");
+            again(Nature::NotRunning(why.clone()), why, true)
+        }
+        RunState::Created => start("it was created and never started".to_owned()),
+        RunState::Exited { exit_code, error, .. } => {
+            start(format!("it exited with {exit_code} {error}").trim_end().to_owned())
+        }
+        RunState::Dead => start("it is dead".to_owned()),
+        RunState::Paused => {
+            again(Nature::NotRunning("it is paused".to_owned()), "it is paused".to_owned(), false)
+        }
+        // The engine is at it already; a hand in between would only disturb.
+        RunState::Restarting { exit_code } => {
+            let nature = Nature::NotRunning(format!("it exits with {exit_code} and the engine restarts it"));
+            draft.leave(
+                subject,
+                Some(target.app.key.clone()),
+                nature,
+                "the engine restarts it by its policy".to_owned(),
+            );
+            None
+        }
+        RunState::Removing => {
+            let nature = Nature::NotRunning("it is being removed".to_owned());
+            draft.leave(subject, Some(target.app.key.clone()), nature, "the next look decides".to_owned());
+            None
+        }
+    }
+}

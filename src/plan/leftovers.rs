@@ -1,0 +1,94 @@
+//! What an interrupted replacement left behind, told by names alone: no journal is needed to be right again (D5).
+
+use crate::model::drift::{Kind, Nature};
+use crate::model::names::{ContainerName, HostName, InstanceName};
+use crate::model::observed::{Container, Seen};
+use crate::model::ownership::{ASIDE, PlaceInReplacement};
+use crate::model::plan::{Action, Change, Expect, Step, Verb};
+use crate::model::secrecy::ContentHash;
+use crate::model::units::TimeSpan;
+
+use super::draft::{Draft, subject};
+use super::seen::{Fleet, Owned};
+use super::{PlanInput, steps};
+
+/// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
+pub(super) fn recover(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &mut Draft) {
+    for (instance, owned) in &fleet.owned {
+        // Another environment's instances are not this plan's to judge.
+        if !input.desired.environments.contains_key(&instance.key.environment) {
+            continue;
+        }
+        for one in owned {
+            match one.place {
+                PlaceInReplacement::Current => {}
+                PlaceInReplacement::Next => {
+                    let why = "a replacement was interrupted before it took its place";
+                    remove(input, instance, one, why, draft);
+                }
+                PlaceInReplacement::Aside => aside(input, fleet, instance, one, draft),
+            }
+        }
+    }
+}
+
+fn aside(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    instance: &InstanceName,
+    old: &Owned<'_>,
+    draft: &mut Draft,
+) {
+    let Some(engine) = fleet.engines.get(old.host) else { return };
+    match engine.containers.get(&instance.container()) {
+        // What stands in its place could not be read: nothing is done (A1).
+        Some(Seen::Unknown { .. }) => {}
+        None => put_back(input, instance, old, draft),
+        Some(Seen::Known(successor)) if successor.state.is_running() => {
+            remove(input, instance, old, "its successor runs", draft);
+        }
+        // The successor is started by the ordinary rules first; the old one goes when it runs.
+        Some(Seen::Known(_)) => {}
+    }
+}
+
+fn change(
+    instance: &InstanceName,
+    name: &ContainerName,
+    host: &HostName,
+    why: &str,
+    container: &Container,
+    steps: Vec<Step>,
+) -> Change {
+    Change {
+        action: Verb::Recover,
+        subject: subject(Kind::Container, name, host),
+        app: Some(instance.key.clone()),
+        because: vec![why.to_owned()],
+        from: Some(ContentHash::of(container.id.as_bytes())),
+        to: None,
+        steps,
+        undo: Vec::new(),
+        after: Vec::new(),
+        destructive: false,
+        interrupts: false,
+    }
+}
+
+fn remove(input: &PlanInput<'_>, instance: &InstanceName, one: &Owned<'_>, why: &str, draft: &mut Draft) {
+    let name = &one.container.name;
+    let steps = steps::remove(name, one.container, TimeSpan::from_secs(10));
+    draft.heal(input, Nature::Extra, change(instance, name, one.host, why, one.container, steps));
+}
+
+fn put_back(input: &PlanInput<'_>, instance: &InstanceName, old: &Owned<'_>, draft: &mut Draft) {
+    let name = instance.container();
+    let aside = steps::suffixed(&name, ASIDE);
+    let id = || Expect::Id(old.container.id.clone());
+    let steps = vec![
+        Step { action: Action::RenameContainer { name: aside, to: name.clone() }, expect: id() },
+        Step { action: Action::StartContainer { name: name.clone() }, expect: id() },
+    ];
+    let why = "a replacement was interrupted after the old one was moved aside";
+    draft.heal(input, Nature::Missing, change(instance, &name, old.host, why, old.container, steps));
+}

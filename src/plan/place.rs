@@ -1,0 +1,276 @@
+//! Which host runs which slot: deterministic, spread, within capacity; what stands legally stays where it is (C8).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::app::{App, Failover, HostSelector, Placement, Replicas, Runtime};
+use crate::model::container::Port;
+use crate::model::desired::Desired;
+use crate::model::drift::{Kind, Subject};
+use crate::model::host::Host;
+use crate::model::names::{HostName, InstanceName};
+
+use super::PlanInput;
+use super::draft::Draft;
+use super::seen::Fleet;
+
+/// Where an instance belongs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub host: HostName,
+    /// Hosts where it stands now and should not any more (a drained host, a changed selector).
+    pub moves_from: Vec<HostName>,
+}
+
+/// What is taken on each host while seats are given.
+#[derive(Default)]
+struct Taken<'a> {
+    cpus: BTreeMap<&'a HostName, u64>,
+    memory: BTreeMap<&'a HostName, u64>,
+    ports: BTreeMap<&'a HostName, BTreeSet<Port>>,
+    instances: BTreeMap<&'a HostName, usize>,
+}
+
+impl<'a> Taken<'a> {
+    fn take(&mut self, host: &'a HostName, app: &App, placement: &Placement) {
+        *self.cpus.entry(host).or_default() += placement.demand.cpus.map_or(0, |c| c.0);
+        *self.memory.entry(host).or_default() += placement.demand.memory.map_or(0, |m| m.0);
+        *self.instances.entry(host).or_default() += 1;
+        self.ports.entry(host).or_default().extend(app.container.ports.iter().copied());
+    }
+
+    /// Why the host has no room for one more; `None`: it has.
+    fn no_room(&self, host: &Host, app: &App, placement: &Placement) -> Option<String> {
+        let taken = |map: &BTreeMap<&HostName, u64>| map.get(&host.name).copied().unwrap_or_default();
+        let cpus = placement.demand.cpus.map_or(0, |c| c.0);
+        if host.capacity.cpus.is_some_and(|all| taken(&self.cpus) + cpus > all.0) {
+            return Some("no CPUs left".to_owned());
+        }
+        let memory = placement.demand.memory.map_or(0, |m| m.0);
+        if host.capacity.memory.is_some_and(|all| taken(&self.memory) + memory > all.0) {
+            return Some("no memory left".to_owned());
+        }
+        let ports = self.ports.get(&host.name);
+        let clash = app.container.ports.iter().find(|port| {
+            port.host.is_some() && ports.is_some_and(|taken| taken.iter().any(|other| clashes(port, other)))
+        });
+        clash.map(|port| format!("port {port} is taken"))
+    }
+}
+
+/// The same port, protocol and an address in common.
+fn clashes(a: &Port, b: &Port) -> bool {
+    a.host == b.host
+        && a.protocol == b.protocol
+        && (a.address.is_none() || b.address.is_none() || a.address == b.address)
+}
+
+/// A seat for every declared instance that can have one; the others are told as blocked.
+pub(super) fn place<'a>(
+    input: &PlanInput<'a>,
+    fleet: &Fleet<'a>,
+    draft: &mut Draft,
+) -> BTreeMap<InstanceName, Seat> {
+    let mut seats = BTreeMap::new();
+    let mut taken = Taken::default();
+    let placed: Vec<(&'a App, &'a Placement)> = host_apps(input.desired).collect();
+    // What stands legally is seated first, for all apps: newcomers find what is really free.
+    for (app, placement) in &placed {
+        keep(input, fleet, app, placement, &mut taken, &mut seats);
+    }
+    for (app, placement) in &placed {
+        seat_missing(input, fleet, app, placement, &mut taken, &mut seats, draft);
+    }
+    for app in input.desired.apps.values() {
+        if let Runtime::Swarm(service) = &app.runtime {
+            let subject = Subject { kind: Kind::Service, name: app.key.to_string(), host: None };
+            draft.block(
+                subject,
+                Some(app.key.clone()),
+                format!(
+                    "services on the Swarm {} are checked but not carried out by this release",
+                    service.swarm
+                ),
+                "use runtime = \"host\", or deploy the service by other means until then",
+            );
+        }
+    }
+    seats
+}
+
+fn host_apps(desired: &Desired) -> impl Iterator<Item = (&App, &Placement)> {
+    desired.apps.values().filter_map(|app| match &app.runtime {
+        Runtime::Host(placement) => Some((&**app, placement)),
+        Runtime::Swarm(_) => None,
+    })
+}
+
+/// Hosts that may run the app: its environment (F5), its selector; drained ones only for what stands there to stay.
+fn allowed<'a>(desired: &'a Desired, app: &App, placement: &Placement) -> Vec<&'a Host> {
+    let selected = |host: &&Host| match &placement.hosts {
+        HostSelector::Any => true,
+        HostSelector::Names(names) => names.contains(&host.name),
+        HostSelector::Labels(labels) => labels.iter().all(|(k, v)| host.labels.get(k) == Some(v)),
+    };
+    let serves = |host: &&Host| host.environments.contains(&app.key.environment);
+    desired.hosts.values().filter(serves).filter(selected).collect()
+}
+
+fn slots(app: &App, placement: &Placement, hosts: &[&Host], fleet: &Fleet<'_>) -> Vec<InstanceName> {
+    let count = match placement.replicas {
+        Replicas::Count(count) => count,
+        Replicas::EveryHost => return every_host_slots(app, hosts, fleet),
+    };
+    (0..count).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
+}
+
+/// One slot per host that is not drained; the numbers of those that stand are kept, others take the lowest free ones.
+fn every_host_slots(app: &App, hosts: &[&Host], fleet: &Fleet<'_>) -> Vec<InstanceName> {
+    let here: BTreeSet<&HostName> = hosts.iter().filter(|h| !h.drain).map(|h| &h.name).collect();
+    let mut kept: BTreeSet<u32> = BTreeSet::new();
+    let mut served: BTreeSet<&HostName> = BTreeSet::new();
+    for (instance, owned) in fleet.owned.iter().filter(|(instance, _)| instance.key == app.key) {
+        if let Some(at) = owned.iter().find(|o| here.contains(o.host) && !served.contains(o.host)) {
+            served.insert(at.host);
+            kept.insert(instance.slot);
+        }
+    }
+    let missing = here.len().saturating_sub(served.len());
+    let fresh: Vec<u32> = (0u32..).filter(|slot| !kept.contains(slot)).take(missing).collect();
+    kept.into_iter().chain(fresh).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
+}
+
+fn keep<'a>(
+    input: &PlanInput<'a>,
+    fleet: &Fleet<'a>,
+    app: &'a App,
+    placement: &'a Placement,
+    taken: &mut Taken<'a>,
+    seats: &mut BTreeMap<InstanceName, Seat>,
+) {
+    let hosts = allowed(input.desired, app, placement);
+    for instance in slots(app, placement, &hosts, fleet) {
+        let legal = |host: &HostName| {
+            hosts.iter().any(|h| h.name == *host && (!h.drain || placement.failover == Failover::Stay))
+        };
+        let mut standing: Vec<_> = fleet.current(&instance).collect();
+        // The running one of two is the one to keep.
+        standing.sort_by_key(|o| (!o.container.state.is_running(), o.host));
+        let Some(kept) = standing.iter().find(|o| legal(o.host)) else { continue };
+        taken.take(kept.host, app, placement);
+        let moves_from = standing.iter().filter(|o| o.host != kept.host).map(|o| o.host.clone()).collect();
+        seats.insert(instance, Seat { host: kept.host.clone(), moves_from });
+    }
+}
+
+fn seat_missing<'a>(
+    input: &PlanInput<'a>,
+    fleet: &Fleet<'a>,
+    app: &'a App,
+    placement: &'a Placement,
+    taken: &mut Taken<'a>,
+    seats: &mut BTreeMap<InstanceName, Seat>,
+    draft: &mut Draft,
+) {
+    let hosts = allowed(input.desired, app, placement);
+    for instance in slots(app, placement, &hosts, fleet) {
+        if seats.contains_key(&instance) {
+            continue;
+        }
+        let subject = Subject { kind: Kind::Container, name: instance.to_string(), host: None };
+        if let Some(why) = maybe_elsewhere(input, fleet, &hosts, &instance) {
+            draft.notes.push(format!("{instance} {why}"));
+            continue;
+        }
+        match choose(fleet, &hosts, app, placement, taken, seats) {
+            Ok(host) => {
+                taken.take(&host.name, app, placement);
+                let moves_from = fleet.current(&instance).map(|o| o.host.clone()).collect();
+                seats.insert(instance, Seat { host: host.name.clone(), moves_from });
+            }
+            Err(why) => draft.block(
+                subject,
+                Some(app.key.clone()),
+                format!("no host can run it: {why}"),
+                "add capacity or a host, or widen [place]",
+            ),
+        }
+    }
+}
+
+/// An instance that may stand on a host nobody can ask counts as present there: nothing is started twice (C8).
+fn maybe_elsewhere(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    hosts: &[&Host],
+    instance: &InstanceName,
+) -> Option<String> {
+    match input.holds.last_seen.get(instance) {
+        Some(host) => fleet
+            .unknown_hosts
+            .contains_key(host)
+            .then(|| format!("was last seen on {host}, which is unknown: it counts as running there (C8)")),
+        None if input.holds.memory_complete => None,
+        // Without a complete memory it may stand on any host that could have run it.
+        None => hosts.iter().find(|host| fleet.unknown_hosts.contains_key(&host.name)).map(|host| {
+            format!(
+                "may run on {}, which is unknown and was not seen since the state began (C8, H)",
+                host.name
+            )
+        }),
+    }
+}
+
+/// The least loaded host by: instances of this app in its zone, of this app on it, of all on it, its name.
+fn choose<'a>(
+    fleet: &Fleet<'_>,
+    hosts: &[&'a Host],
+    app: &App,
+    placement: &Placement,
+    taken: &Taken<'_>,
+    seats: &BTreeMap<InstanceName, Seat>,
+) -> Result<&'a Host, String> {
+    let of_app: Vec<&HostName> =
+        seats.iter().filter(|(i, _)| i.key == app.key).map(|(_, seat)| &seat.host).collect();
+    let alone = placement.one_per_host || placement.replicas == Replicas::EveryHost;
+    let mut refusals: BTreeMap<String, Vec<&HostName>> = BTreeMap::new();
+    let mut fitting: Vec<&Host> = Vec::new();
+    for host in hosts {
+        let refusal = if host.drain {
+            Some("drained".to_owned())
+        } else if !fleet.engines.contains_key(&host.name) {
+            Some("unknown".to_owned())
+        } else if alone && of_app.contains(&&host.name) {
+            Some("runs one already".to_owned())
+        } else {
+            taken.no_room(host, app, placement)
+        };
+        match refusal {
+            Some(why) => refusals.entry(why).or_default().push(&host.name),
+            None => fitting.push(host),
+        }
+    }
+    let zone = |host: &Host| placement.spread.as_ref().and_then(|label| host.labels.get(label));
+    let in_zone = |host: &Host| {
+        hosts
+            .iter()
+            .filter(|h| zone(h) == zone(host))
+            .map(|h| of_app.iter().filter(|n| ***n == h.name).count())
+            .sum::<usize>()
+    };
+    let score = |host: &&Host| {
+        let on_it = of_app.iter().filter(|name| ***name == host.name).count();
+        let all = taken.instances.get(&host.name).copied().unwrap_or_default();
+        let zone = if placement.spread.is_some() { in_zone(host) } else { 0 };
+        (zone, on_it, all, host.name.clone())
+    };
+    fitting.into_iter().min_by_key(score).ok_or_else(|| {
+        if refusals.is_empty() {
+            return "no host serves its environment and fits its selector".to_owned();
+        }
+        let told = refusals.iter().map(|(why, hosts)| {
+            let names: Vec<&str> = hosts.iter().map(|h| h.as_str()).collect();
+            format!("{}: {why}", names.join(", "))
+        });
+        told.collect::<Vec<_>>().join("; ")
+    })
+}

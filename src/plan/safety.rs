@@ -1,0 +1,139 @@
+//! The last look before a draft becomes a plan: the blast radius (B3), and the numbering.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::drift::Kind;
+use crate::model::names::AppKey;
+use crate::model::plan::{Blocked, Change, Plan, Verb};
+
+use super::PlanInput;
+use super::draft::Draft;
+use super::seen::Fleet;
+
+/// Holds what takes away too much, drops what waits for it, and numbers the rest.
+pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: Draft) -> Plan {
+    let reasons = held(input, fleet, &draft);
+    let mut notes = draft.notes;
+    let mut blocked = draft.blocked;
+    let (held, changes) = split(draft.changes, &reasons, &mut notes);
+    let revision = input.desired.revision.clone();
+    let held_id = if held.is_empty() { String::new() } else { Plan::id_of(&revision, &held) };
+    for change in &held {
+        let reason = reasons.values().next().cloned().unwrap_or_default();
+        blocked.push(Blocked {
+            subject: change.subject.clone(),
+            app: change.app.clone(),
+            reason: reasons_of(&reasons, &change.promise()).unwrap_or(reason),
+            hint: format!("look at it, then `trueup approve --plan {held_id} --reason …`"),
+        });
+    }
+    Plan {
+        id: Plan::id_of(&revision, &changes),
+        revision,
+        observed_at: input.observed.at,
+        changes,
+        held,
+        held_id,
+        blocked,
+        unknown: draft.unknown,
+        unmanaged: draft.unmanaged,
+        drift: draft.drift,
+        notes,
+    }
+}
+
+/// Why each held change is held, by its promise.
+type Reasons = BTreeMap<String, String>;
+
+fn reasons_of(reasons: &Reasons, promise: &str) -> Option<String> {
+    reasons.get(promise).cloned()
+}
+
+fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &Draft) -> Reasons {
+    let mut reasons = Reasons::new();
+    let mut hold = |change: &Change, reason: &str| {
+        let promise = change.promise();
+        if !input.holds.approved.contains(&promise) {
+            reasons.entry(promise).or_insert_with(|| reason.to_owned());
+        }
+    };
+    let destructive: Vec<&Change> = draft.changes.iter().filter(|c| c.destructive).collect();
+    let recent = input.holds.destroyed_recently;
+    let going = destructive.len() + recent;
+    let all = fleet.instances() + recent;
+    if going > input.limits.destroy_count && exceeds(going, all, input.limits.destroy_share) {
+        let why = format!(
+            "{going} of {all} instances would be taken away within the hour or by this revision (B3)"
+        );
+        destructive.iter().for_each(|change| hold(change, &why));
+    }
+    for (key, changes) in last_of_production(input, fleet, &destructive) {
+        let why = format!("the last instance of the production app {key} would go (B3)");
+        changes.iter().for_each(|change| hold(change, &why));
+    }
+    let replaced: BTreeSet<&AppKey> = replacements(draft).filter_map(|c| c.app.as_ref()).collect();
+    let (count, apps) = (replaced.len(), input.desired.apps.len());
+    if count > input.limits.replace_apps_count && exceeds(count, apps, input.limits.replace_apps_share) {
+        let why = format!("instances of {count} of {apps} apps would be replaced at once (B3)");
+        replacements(draft).for_each(|change| hold(change, &why));
+    }
+    reasons
+}
+
+fn replacements(draft: &Draft) -> impl Iterator<Item = &Change> {
+    draft.changes.iter().filter(|c| c.action == Verb::Replace && c.subject.kind == Kind::Container)
+}
+
+fn exceeds(part: usize, all: usize, share: f64) -> bool {
+    // Counts of instances are far below what a double holds exactly.
+    #[allow(clippy::cast_precision_loss)]
+    let (part, all) = (part as f64, all as f64);
+    part > all * share
+}
+
+fn last_of_production<'d>(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    destructive: &[&'d Change],
+) -> BTreeMap<AppKey, Vec<&'d Change>> {
+    let mut by_app: BTreeMap<AppKey, Vec<&Change>> = BTreeMap::new();
+    for change in destructive {
+        if let Some(key) = &change.app {
+            by_app.entry(key.clone()).or_default().push(change);
+        }
+    }
+    by_app.retain(|key, changes| {
+        let production = input.desired.environments.get(&key.environment).is_some_and(|e| e.production);
+        let instances = fleet.owned.keys().filter(|i| i.key == *key && fleet.current(i).next().is_some());
+        production && changes.len() >= instances.count()
+    });
+    by_app
+}
+
+/// The held ones, and the others renumbered; what waits for a held one waits too.
+fn split(changes: Vec<Change>, reasons: &Reasons, notes: &mut Vec<String>) -> (Vec<Change>, Vec<Change>) {
+    let mut number: Vec<Option<usize>> = Vec::with_capacity(changes.len());
+    let (mut held, mut kept): (Vec<Change>, Vec<Change>) = (Vec::new(), Vec::new());
+    for mut change in changes {
+        let is_held = reasons.contains_key(&change.promise());
+        let after: Option<Vec<usize>> =
+            change.after.iter().map(|n| number.get(*n).copied().flatten()).collect();
+        match after {
+            Some(after) if !is_held => {
+                change.after = after;
+                number.push(Some(kept.len()));
+                kept.push(change);
+            }
+            Some(_) | None => {
+                number.push(None);
+                if is_held {
+                    change.after = Vec::new();
+                    held.push(change);
+                } else {
+                    notes.push(format!("{} waits for what is held", change.subject));
+                }
+            }
+        }
+    }
+    (held, kept)
+}

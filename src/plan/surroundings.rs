@@ -1,0 +1,356 @@
+//! What instances need around them on their host: images, networks, volumes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::diff;
+use crate::model::app::PullPolicy;
+use crate::model::container::{Attachment, MountSource, Networks};
+use crate::model::drift::{FieldChange, Kind, Nature};
+use crate::model::image::ImageRef;
+use crate::model::names::{HostName, InstanceName, NetworkName};
+use crate::model::network::Network;
+use crate::model::observed::{Engine, LiveNetwork, Seen};
+use crate::model::ownership::Belongs;
+use crate::model::plan::{Action, Change, Expect, Step, Verb};
+use crate::model::secrecy::ContentHash;
+
+use super::PlanInput;
+use super::addresses::Target;
+use super::draft::{Draft, subject};
+use super::seen::Fleet;
+
+/// What was prepared for each instance: the numbers of the changes it waits for, or why it can't be had.
+#[derive(Default)]
+pub(super) struct Around {
+    pub waits_for: BTreeMap<InstanceName, BTreeSet<usize>>,
+    /// Only creating or replacing is impossible; what runs goes on.
+    pub lacks: BTreeMap<InstanceName, (String, String)>,
+}
+
+/// Changes for everything missing or different around the targets.
+pub(super) fn prepare(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    targets: &[Target],
+    draft: &mut Draft,
+) -> Around {
+    let mut around = Around::default();
+    let mut images: BTreeMap<(HostName, ImageRef), Result<Option<usize>, (String, String)>> = BTreeMap::new();
+    let mut networks: BTreeMap<(HostName, NetworkName), Result<Option<usize>, (String, String)>> =
+        BTreeMap::new();
+    for target in targets {
+        let host = &target.seat.host;
+        let Some(engine) = fleet.engines.get(host) else { continue };
+        let key = (host.clone(), target.spec.image.clone());
+        let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
+        around.note(&target.instance, image);
+        if let Networks::Named(named) = &target.spec.networks {
+            for name in named.keys() {
+                let key = (host.clone(), name.clone());
+                let made = networks
+                    .entry(key)
+                    .or_insert_with(|| network(input, name, host, engine, targets, draft))
+                    .clone();
+                around.note(&target.instance, made);
+            }
+        }
+        for made in volumes(input, target, engine, draft) {
+            around.note(&target.instance, made);
+        }
+    }
+    around
+}
+
+impl Around {
+    fn note(&mut self, instance: &InstanceName, made: Result<Option<usize>, (String, String)>) {
+        match made {
+            Ok(Some(number)) => {
+                self.waits_for.entry(instance.clone()).or_default().insert(number);
+            }
+            Ok(None) => {}
+            Err(lack) => {
+                self.lacks.entry(instance.clone()).or_insert(lack);
+            }
+        }
+    }
+}
+
+fn image(
+    input: &PlanInput<'_>,
+    target: &Target,
+    engine: &Engine,
+    draft: &mut Draft,
+) -> Result<Option<usize>, (String, String)> {
+    let wanted = &target.spec.image;
+    let there = engine.images.values().any(|image| match &wanted.digest {
+        Some(digest) => {
+            image.id == *digest
+                || image
+                    .digests
+                    .iter()
+                    .any(|d| d.repository == wanted.repository && d.digest.as_ref() == Some(digest))
+        }
+        None => image.tags.contains(wanted),
+    });
+    if there {
+        return Ok(None);
+    }
+    if target.app.pull == PullPolicy::Never {
+        return Err((
+            format!("the image {wanted} is not on {} and pull = \"never\"", target.seat.host),
+            "load the image there, or let it be pulled".to_owned(),
+        ));
+    }
+    if let Some(why) = input.images.unresolved.get(&target.app.container.image) {
+        return Err((
+            format!("the tag of {wanted} could not be resolved: {why}"),
+            "is the registry up, the name right, and are its credentials in Docker's config.json?".to_owned(),
+        ));
+    }
+    let change = Change {
+        action: Verb::Create,
+        subject: subject(Kind::Image, wanted, &target.seat.host),
+        app: Some(target.app.key.clone()),
+        because: vec![format!("{} needs it", target.instance)],
+        from: None,
+        to: Some(ContentHash::of(wanted.to_string().as_bytes())),
+        steps: vec![Step { action: Action::PullImage { image: wanted.clone() }, expect: Expect::Anything }],
+        undo: Vec::new(),
+        after: Vec::new(),
+        destructive: false,
+        interrupts: false,
+    };
+    let words = change.subject.to_string();
+    draft
+        .heal(input, Nature::Missing, change)
+        .map(Some)
+        .ok_or((format!("{words} is needed and left alone"), "see the drift report".to_owned()))
+}
+
+fn network(
+    input: &PlanInput<'_>,
+    name: &NetworkName,
+    host: &HostName,
+    engine: &Engine,
+    targets: &[Target],
+    draft: &mut Draft,
+) -> Result<Option<usize>, (String, String)> {
+    let Some(network) = input.desired.networks.get(name) else {
+        return Err((format!("network {name} is not declared"), "declare it under networks/".to_owned()));
+    };
+    let live = match engine.networks.get(name.as_str()) {
+        Some(Seen::Unknown { why }) => {
+            return Err((format!("network {name} is unknown: {why}"), "see the host's engine".to_owned()));
+        }
+        Some(Seen::Known(live)) => Some(live),
+        None => None,
+    };
+    match live {
+        None if network.external => Err((
+            format!("the external network {name} is not on {host}"),
+            "make it there; trueup only attaches to it".to_owned(),
+        )),
+        None => create_network(input, network, host, draft),
+        Some(_) if network.external => Ok(None),
+        Some(live) => existing_network(input, network, host, live, targets, draft),
+    }
+}
+
+fn create_step(input: &PlanInput<'_>, network: &Network, host: &HostName) -> Step {
+    let labels = input.owner.object_labels("network", network.name.as_str(), host);
+    let action = Action::CreateNetwork { name: network.name.to_string(), spec: network.spec.clone(), labels };
+    Step { action, expect: Expect::Absent }
+}
+
+fn network_hash(network: &Network) -> ContentHash {
+    ContentHash::of(serde_json::to_string(&network.spec).unwrap_or_default().as_bytes())
+}
+
+fn create_network(
+    input: &PlanInput<'_>,
+    network: &Network,
+    host: &HostName,
+    draft: &mut Draft,
+) -> Result<Option<usize>, (String, String)> {
+    let change = Change {
+        action: Verb::Create,
+        subject: subject(Kind::Network, &network.name, host),
+        app: None,
+        because: vec!["instances here are attached to it".to_owned()],
+        from: None,
+        to: Some(network_hash(network)),
+        steps: vec![create_step(input, network, host)],
+        undo: Vec::new(),
+        after: Vec::new(),
+        destructive: false,
+        interrupts: false,
+    };
+    let words = change.subject.to_string();
+    draft
+        .heal(input, Nature::Missing, change)
+        .map(Some)
+        .ok_or((format!("{words} is needed and left alone"), "see the drift report".to_owned()))
+}
+
+fn existing_network(
+    input: &PlanInput<'_>,
+    network: &Network,
+    host: &HostName,
+    live: &LiveNetwork,
+    targets: &[Target],
+    draft: &mut Draft,
+) -> Result<Option<usize>, (String, String)> {
+    let changes = diff::network(&network.spec, live);
+    let subject = subject(Kind::Network, &network.name, host);
+    if let Belongs::Foreign { why } = input.owner.object("network", &live.name, host, &live.labels) {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let unmanaged = crate::model::plan::Unmanaged { subject: subject.clone(), why, collides: true };
+        draft.unmanaged.push(unmanaged);
+        let reason =
+            format!("a network {} that is not ours differs in {}", network.name, field_names(&changes));
+        draft.block(subject, None, reason.clone(), "rename one of the two, or remove the other");
+        return Err((reason, "rename one of the two, or remove the other".to_owned()));
+    }
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let attachments: BTreeMap<String, Attachment> = targets
+        .iter()
+        .filter(|target| target.seat.host == *host)
+        .filter_map(|target| match &target.spec.networks {
+            Networks::Named(named) => Some((target.instance.to_string(), named.get(&network.name)?.clone())),
+            Networks::Default | Networks::Host | Networks::None => None,
+        })
+        .collect();
+    if let Some(foreign) = live.attached.iter().find(|name| !attachments.contains_key(*name)) {
+        let reason = format!(
+            "network {} must be made anew for {}, and {foreign}, which is not a declared instance, is attached to it",
+            network.name,
+            field_names(&changes)
+        );
+        draft.leave(subject.clone(), None, Nature::Changed(changes), reason.clone());
+        draft.block(subject, None, reason, "detach it, then the network is made anew");
+        return Ok(None);
+    }
+    let change = Change {
+        action: Verb::Replace,
+        subject,
+        app: None,
+        because: because(&changes),
+        from: Some(ContentHash::of(because(&changes).join("\n").as_bytes())),
+        to: Some(network_hash(network)),
+        steps: renew_steps(input, network, host, live, &attachments),
+        undo: Vec::new(),
+        after: Vec::new(),
+        destructive: false,
+        interrupts: !live.attached.is_empty(),
+    };
+    Ok(draft.heal(input, Nature::Changed(changes), change))
+}
+
+/// Containers keep running; they leave the old network and join the new one with their addresses.
+fn renew_steps(
+    input: &PlanInput<'_>,
+    network: &Network,
+    host: &HostName,
+    live: &LiveNetwork,
+    attachments: &BTreeMap<String, Attachment>,
+) -> Vec<Step> {
+    let names = || live.attached.iter().filter_map(|name| name.parse().ok());
+    let network_name = network.name.to_string();
+    let mut steps: Vec<Step> = names()
+        .map(|name| Step {
+            action: Action::Disconnect { name, network: network_name.clone() },
+            expect: Expect::Ours,
+        })
+        .collect();
+    steps.push(Step {
+        action: Action::RemoveNetwork { name: network_name.clone() },
+        expect: Expect::Id(live.id.clone()),
+    });
+    steps.push(create_step(input, network, host));
+    steps.extend(names().filter_map(|name: crate::model::names::ContainerName| {
+        let attachment = attachments.get(name.as_str())?.clone();
+        Some(Step {
+            action: Action::Connect { name, network: network_name.clone(), attachment },
+            expect: Expect::Ours,
+        })
+    }));
+    steps
+}
+
+fn volumes(
+    input: &PlanInput<'_>,
+    target: &Target,
+    engine: &Engine,
+    draft: &mut Draft,
+) -> Vec<Result<Option<usize>, (String, String)>> {
+    let host = &target.seat.host;
+    let mut made = Vec::new();
+    for mount in target.spec.mounts.values() {
+        let MountSource::Volume(name) = &mount.source else { continue };
+        let Some(spec) = target.app.volumes.get(name) else { continue };
+        let subject = subject(Kind::Volume, name, host);
+        let known = draft.changes.iter().position(|change| change.subject == subject);
+        made.push(match (engine.volumes.get(name), known) {
+            (_, Some(number)) => Ok(Some(number)),
+            (Some(Seen::Unknown { why }), None) => {
+                Err((format!("volume {name} is unknown: {why}"), "see the host's engine".to_owned()))
+            }
+            (Some(Seen::Known(live)), None) => {
+                let changes = diff::volume(spec, live);
+                if !changes.is_empty() && !spec.external {
+                    let reason =
+                        format!("volume {name} differs in {}, and it holds data (B5)", field_names(&changes));
+                    draft.leave(
+                        subject.clone(),
+                        Some(target.app.key.clone()),
+                        Nature::Changed(changes),
+                        reason.clone(),
+                    );
+                    draft.block(
+                        subject,
+                        Some(target.app.key.clone()),
+                        reason,
+                        "move the data by hand, or correct git",
+                    );
+                }
+                Ok(None)
+            }
+            (None, None) if spec.external => Err((
+                format!("the external volume {name} is not on {host}"),
+                "make it there; trueup only uses it".to_owned(),
+            )),
+            (None, None) => {
+                let labels = input.owner.object_labels("volume", name.as_str(), host);
+                let action = Action::CreateVolume { name: name.clone(), spec: spec.clone(), labels };
+                let change = Change {
+                    action: Verb::Create,
+                    subject,
+                    app: Some(target.app.key.clone()),
+                    because: vec![format!("{} mounts it", target.instance)],
+                    from: None,
+                    to: Some(ContentHash::of(name.as_str().as_bytes())),
+                    steps: vec![Step { action, expect: Expect::Absent }],
+                    undo: Vec::new(),
+                    after: Vec::new(),
+                    destructive: false,
+                    interrupts: false,
+                };
+                Ok(draft.heal(input, Nature::Missing, change))
+            }
+        });
+    }
+    made
+}
+
+fn field_names(changes: &[FieldChange]) -> String {
+    changes.iter().map(|c| c.field.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// One line per field: `memory: 64MiB → 48MiB` reads as "is → should be".
+pub(super) fn because(changes: &[FieldChange]) -> Vec<String> {
+    changes.iter().map(|c| format!("{}: {} → {}", c.field, c.live, c.desired)).collect()
+}
