@@ -87,7 +87,10 @@ impl Executor<'_> {
             Expect::Absent => Verdict::Moved(format!("a container {name} is there")),
             Expect::Id(id) if *id == there.id => Verdict::Holds,
             Expect::Id(_) => Verdict::Moved(format!("container {name} is another one than was looked at")),
-            Expect::Ours => {
+            Expect::OursBut(id) if *id == there.id => {
+                Verdict::Moved(format!("container {name} is still the one from before"))
+            }
+            Expect::Ours | Expect::OursBut(_) => {
                 let ours =
                     self.desired.hosts.keys().any(|host| {
                         matches!(self.owner.container(name, host, &there.labels), Belongs::Ours(_))

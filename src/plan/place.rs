@@ -249,7 +249,7 @@ fn choose<'a>(
             None => fitting.push(host),
         }
     }
-    let zone = |host: &Host| placement.spread.as_ref().and_then(|label| host.labels.get(label));
+    let zone = |host: &Host| placement.spread.as_ref().and_then(|label| host.labels.get(label).cloned());
     let in_zone = |host: &Host| {
         hosts
             .iter()
