@@ -23,6 +23,10 @@ pub struct Plan {
     pub observed_at: Timestamp,
     /// In an order that respects `after`.
     pub changes: Vec<Change>,
+    /// Changes that the blast radius keeps waiting for a person (B3); each also stands in `blocked` with the reason.
+    pub held: Vec<Change>,
+    /// The id under which they are approved: `Plan::id_of` the held changes. Empty where nothing is held.
+    pub held_id: String,
     pub blocked: Vec<Blocked>,
     pub unknown: Vec<Unknown>,
     /// Things that are not ours and stand in the way or beside.
