@@ -17,6 +17,8 @@ use crate::model::settings::Reference;
 use crate::model::tree::Tree;
 use crate::model::units::Timestamp;
 
+pub use crate::model::history::HistoryEntry;
+
 /// Bytes of the repository files that a container gets, by hash.
 pub type Contents = BTreeMap<ContentHash, Arc<[u8]>>;
 
@@ -194,17 +196,6 @@ pub struct Intent {
     pub subject: String,
     /// `Action::describe`.
     pub step: String,
-}
-
-/// Something worth remembering, newest last.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct HistoryEntry {
-    pub at: Timestamp,
-    pub revision: Option<Revision>,
-    /// `apply`, `drift`, `pause`, `revision`, …
-    pub what: String,
-    pub subject: String,
-    pub detail: String,
 }
 
 /// Documents that outlive a restart, by kind and key, as JSON. Losing them may lose history, never safety (H).

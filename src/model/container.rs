@@ -1,6 +1,6 @@
 //! One Docker container, declared in full: the fields trueup models, compares and heals.
 //!
-//! The list of fields stands once, in [`container_spec!`]; the diff and the by-hand test matrix match on
+//! The list of fields stands once, in `container_spec!`; the diff and the by-hand test matrix match on
 //! [`ContainerField`] without `_`, so a new field cannot be forgotten (A4).
 
 use std::collections::{BTreeMap, BTreeSet};

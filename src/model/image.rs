@@ -91,8 +91,11 @@ impl FromStr for ImageRef {
         };
         let mut parts = repository.split('/');
         let first = parts.next().unwrap_or_default();
-        let host =
-            |p: &str| !p.is_empty() && p.bytes().all(|c| c.is_ascii_alphanumeric() || b".:-[]".contains(&c));
+        // A name or an address, `[` where it is one of IPv6; `.` or `..` would be a path.
+        let host = |p: &str| {
+            p.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[')
+                && p.bytes().all(|c| c.is_ascii_alphanumeric() || b".:-[]".contains(&c))
+        };
         let first_fits = if repository.contains('/') { part(first) || host(first) } else { part(first) };
         if repository.len() > 255 || !first_fits || !parts.all(part) {
             return Err(wrong("write registry/name:tag, in lower case, without spaces"));

@@ -23,6 +23,7 @@ pub mod container;
 pub mod desired;
 pub mod drift;
 pub mod file;
+pub mod history;
 pub mod host;
 pub mod image;
 pub mod names;

@@ -1,1 +1,99 @@
-//! (to come)
+//! What people and programs read: plans, drift, outcomes, status and history as text, JSON and Markdown.
+//!
+//! Pure: the same input gives the same bytes. Text is grouped by host and ends with one line that says it all; JSON is
+//! the stable shape for programs; Markdown is for pull requests. Whatever a name or an error holds is made safe first.
+
+mod contents;
+mod drift;
+mod escape;
+mod history;
+mod outcomes;
+mod paint;
+mod plan;
+mod public;
+mod sections;
+mod status;
+mod wording;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use crate::model::file::{FileSet, Files};
+use crate::model::history::HistoryEntry;
+use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::units::Timestamp;
+
+use paint::Paint;
+
+pub use status::{Standing, Status};
+
+/// How a result is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For a person at a terminal.
+    Text,
+    /// For programs; the shape only grows.
+    Json,
+    /// For a comment on a pull request.
+    Markdown,
+}
+
+/// A plan: what would be changed and why. `installed` is the other side of the diffs of generated files.
+/// `colour` matters to text only, here and below.
+pub fn plan(
+    plan: &Plan,
+    installed: &BTreeMap<FileSet, Option<Files>>,
+    format: Format,
+    colour: bool,
+) -> String {
+    match format {
+        Format::Text => plan::text(plan, installed, Paint::new(colour)),
+        Format::Json => pretty(&plan::json(plan, installed)),
+        Format::Markdown => plan::markdown(plan, installed),
+    }
+}
+
+/// What differs from git, field by field; `since` has the first-seen times by the subject in words.
+pub fn drift(plan: &Plan, since: &BTreeMap<String, Timestamp>, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => drift::text(plan, since, Paint::new(colour)),
+        Format::Json => pretty(&drift::json(plan, since)),
+        Format::Markdown => drift::markdown(plan, since),
+    }
+}
+
+/// How changes ended, and what `last`, the plan made afterwards, still says.
+pub fn outcomes(outcomes: &[(Change, Outcome)], last: &Plan, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => outcomes::text(outcomes, last, Paint::new(colour)),
+        Format::Json => pretty(&outcomes::json(outcomes, last)),
+        Format::Markdown => outcomes::markdown(outcomes, last),
+    }
+}
+
+/// How things stand.
+pub fn status(status: &Status, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => status::text(status, Paint::new(colour)),
+        Format::Json => pretty(&status::json(status)),
+        Format::Markdown => status::markdown(status),
+    }
+}
+
+/// What happened, oldest first.
+pub fn history(entries: &[HistoryEntry], format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => history::text(entries, Paint::new(colour)),
+        Format::Json => pretty(&history::json(entries)),
+        Format::Markdown => history::markdown(entries),
+    }
+}
+
+/// JSON of more than one line, with a line break at its end. Control characters are escaped by JSON itself.
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}

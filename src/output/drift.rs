@@ -1,0 +1,107 @@
+//! Drift for the eyes: what differs from git, field by field, since when, and what becomes of it.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::model::drift::Drift;
+use crate::model::plan::Plan;
+use crate::model::units::Timestamp;
+
+use super::escape::{code, line, prose};
+use super::paint::{Ink, Paint};
+use super::public;
+use super::sections::{self, hang, heading, nature_lines};
+use super::wording::{by_host, many, moment, on_its_host};
+
+type Since = BTreeMap<String, Timestamp>;
+
+fn first_seen(drift: &Drift, since: &Since) -> Option<Timestamp> {
+    since.get(&drift.subject.to_string()).copied()
+}
+
+pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
+    let mut out =
+        format!("Drift from revision {}, as seen at {}\n", line(plan.revision.short()), plan.observed_at);
+    for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+        out += &heading(paint, &host);
+        for drift in drifts {
+            out += &one_text(drift, plan, since, paint);
+        }
+    }
+    out += &sections::text(plan, paint);
+    out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(plan)))
+}
+
+fn one_text(drift: &Drift, plan: &Plan, since: &Since, paint: Paint) -> String {
+    let when = first_seen(drift, since)
+        .map(|at| format!("  since {}", moment(at, plan.observed_at)))
+        .unwrap_or_default();
+    let app = drift.app.as_ref().map(|app| format!(" of app {app}")).unwrap_or_default();
+    let words = format!("≠ {}", line(&on_its_host(&drift.subject)));
+    let mut out =
+        format!("  {}{}{}\n", paint.ink(Ink::Change, &words), line(&app), paint.ink(Ink::Quiet, &when));
+    for fact in nature_lines(drift) {
+        out += &hang("      ", &fact);
+    }
+    if let Some(why) = &drift.left_alone {
+        out += &hang("      left alone: ", why);
+    }
+    out
+}
+
+fn summary(plan: &Plan) -> String {
+    let alone = plan.drift.iter().filter(|d| d.left_alone.is_some()).count();
+    let mut parts = Vec::new();
+    if plan.drift.is_empty() {
+        parts.push(
+            if plan.unknown.is_empty() { "No drift" } else { "No drift in what could be read" }.to_owned(),
+        );
+    } else {
+        let verb = if plan.drift.len() == 1 { "differs" } else { "differ" };
+        parts.push(format!("{} {verb}", many(plan.drift.len(), "object")));
+    }
+    if alone > 0 {
+        parts.push(format!("{alone} left alone"));
+    }
+    parts.extend(sections::troubles(plan));
+    format!("{}.", parts.join(", "))
+}
+
+pub fn json(plan: &Plan, since: &Since) -> Value {
+    let drifts = public::list(&plan.drift, |drift| {
+        let mut value = public::drift(drift);
+        value["since"] = first_seen(drift, since).map_or(Value::Null, |at| at.to_string().into());
+        value
+    });
+    json!({
+        "revision": plan.revision,
+        "observed_at": plan.observed_at.to_string(),
+        "summary": summary(plan),
+        "drift": drifts,
+        "blocked": public::list(&plan.blocked, public::blocked),
+        "unknown": public::list(&plan.unknown, public::unknown),
+        "unmanaged": public::list(&plan.unmanaged, public::unmanaged),
+        "notes": plan.notes,
+    })
+}
+
+pub fn markdown(plan: &Plan, since: &Since) -> String {
+    let mut out = format!("## Drift from {}\n\n**{}**\n", code(plan.revision.short()), prose(&summary(plan)));
+    for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+        out += &format!("\n### {}\n\n", prose(&host));
+        for drift in drifts {
+            let when = first_seen(drift, since)
+                .map(|at| format!(", since {}", moment(at, plan.observed_at)))
+                .unwrap_or_default();
+            out += &format!("- {}{when}\n", code(&on_its_host(&drift.subject)));
+            for fact in nature_lines(drift) {
+                out += &format!("  - {}\n", code(&fact));
+            }
+            if let Some(why) = &drift.left_alone {
+                out += &format!("  - left alone: {}\n", prose(why));
+            }
+        }
+    }
+    out + &sections::markdown(plan)
+}

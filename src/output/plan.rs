@@ -1,0 +1,184 @@
+//! A plan for the eyes: changes by host with their reasons and diffs, then what is held, blocked and unknown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::model::file::{FileSet, Files};
+use crate::model::plan::{Change, Plan};
+
+use super::contents::{self, FileDiff, shorten};
+use super::escape::{block, code, line, lines, prose};
+use super::paint::{Ink, Paint};
+use super::public;
+use super::sections::{self, blocked_markdown, hang, heading};
+use super::wording::{by_host, change_words, held_because, many, mark, on_its_host, plan_summary};
+
+type Installed = BTreeMap<FileSet, Option<Files>>;
+
+/// How many of the changes that one waits for are named.
+const NAMED: usize = 3;
+
+pub fn text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
+    let mut out = format!(
+        "Plan {} for revision {}, from what was seen at {}\n",
+        line(&plan.id),
+        line(plan.revision.short()),
+        plan.observed_at
+    );
+    for (host, changes) in by_host(&plan.changes, Change::host) {
+        out += &heading(paint, &host);
+        for change in changes {
+            out += &change_text(plan, change, installed, paint);
+        }
+    }
+    out += &held_text(plan, installed, paint);
+    out += &sections::text(plan, paint);
+    out + &format!("\n{}\n", paint.ink(Ink::Strong, &plan_summary(plan)))
+}
+
+fn change_text(plan: &Plan, change: &Change, installed: &Installed, paint: Paint) -> String {
+    let (sign, ink) = mark(change.action);
+    let words = format!("{sign} {} {}", change.action.name(), line(&on_its_host(&change.subject)));
+    let mut out = format!("  {}", paint.ink(ink, &words));
+    if change.interrupts {
+        out += &paint.ink(Ink::Bad, "  (INTERRUPTS: requests may fail meanwhile)");
+    }
+    out.push('\n');
+    for reason in &change.because {
+        out += &hang("      ", reason);
+    }
+    if let Some(waits) = waits_for(plan, change) {
+        out += &format!("      {}\n", paint.ink(Ink::Quiet, &line(&waits)));
+    }
+    for file in contents::of(change, installed) {
+        out += &diff_text(&file, paint);
+    }
+    out
+}
+
+/// `after: create network market on rack-a-1, and 2 more`.
+fn waits_for(plan: &Plan, change: &Change) -> Option<String> {
+    let names: Vec<String> =
+        change.after.iter().filter_map(|&at| plan.changes.get(at)).map(change_words).collect();
+    let more = names.len().saturating_sub(NAMED);
+    let tail = if more > 0 { format!(", and {more} more") } else { String::new() };
+    let named: Vec<String> = names.into_iter().take(NAMED).collect();
+    (!named.is_empty()).then(|| format!("after: {}{tail}", named.join(", ")))
+}
+
+fn diff_text(file: &FileDiff, paint: Paint) -> String {
+    let (shown, left_out) = shorten(&file.diff);
+    let mut out = String::new();
+    for line in lines(&shown) {
+        let ink = match line.as_bytes().first() {
+            Some(b'+') => Ink::Good,
+            Some(b'-') => Ink::Bad,
+            Some(b'@') => Ink::Change,
+            Some(_) | None => Ink::Quiet,
+        };
+        out += &format!("        {}\n", paint.ink(ink, &line));
+    }
+    if left_out > 0 {
+        out += &format!("        … {} more; `trueup render` shows the files\n", many(left_out, "line"));
+    }
+    out
+}
+
+fn held_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
+    if plan.held.is_empty() {
+        return String::new();
+    }
+    let mut out = heading(paint, "HELD: waits for a person's approval");
+    for change in &plan.held {
+        let (sign, ink) = mark(change.action);
+        out += &format!("  {}\n", paint.ink(ink, &format!("{sign} {}", line(&change_words(change)))));
+        for reason in &change.because {
+            out += &hang("      ", reason);
+        }
+        for blocked in held_because(plan, change) {
+            out += &hang("      held: ", &blocked.reason);
+        }
+        for file in contents::of(change, installed) {
+            out += &diff_text(&file, paint);
+        }
+    }
+    out + &format!("  next: {}\n", approve(plan))
+}
+
+fn approve(plan: &Plan) -> String {
+    format!("trueup approve --plan {} --reason WHY", line(&plan.held_id))
+}
+
+pub fn json(plan: &Plan, installed: &Installed) -> Value {
+    let Plan { id, revision, observed_at, changes, held, held_id, blocked, unknown, unmanaged, drift, notes } =
+        plan;
+    json!({
+        "id": id,
+        "revision": revision,
+        "observed_at": observed_at.to_string(),
+        "exit_code": plan.exit_code(),
+        "summary": plan_summary(plan),
+        "changes": public::list(changes, |c| change_json(c, installed)),
+        "held_id": held_id,
+        "held": public::list(held, |c| change_json(c, installed)),
+        "blocked": public::list(blocked, public::blocked),
+        "unknown": public::list(unknown, public::unknown),
+        "unmanaged": public::list(unmanaged, public::unmanaged),
+        "drift": public::list(drift, public::drift),
+        "notes": notes,
+    })
+}
+
+/// A change with the diffs of its generated files.
+fn change_json(change: &Change, installed: &Installed) -> Value {
+    let mut value = public::change(change);
+    value["files"] = json!(contents::of(change, installed));
+    value
+}
+
+pub fn markdown(plan: &Plan, installed: &Installed) -> String {
+    let mut out = format!(
+        "## trueup plan {} for {}\n\n**{}**\n",
+        code(&plan.id),
+        code(plan.revision.short()),
+        prose(&plan_summary(plan))
+    );
+    for (host, changes) in by_host(&plan.changes, Change::host) {
+        out += &format!("\n### {}\n\n", prose(&host));
+        for change in changes {
+            out += &change_markdown(change, installed);
+        }
+    }
+    if !plan.held.is_empty() {
+        out += "\n### Held: waits for a person's approval\n\n";
+        for change in &plan.held {
+            out += &change_markdown(change, installed);
+            for blocked in held_because(plan, change) {
+                out += &format!("  {}", blocked_markdown(blocked));
+            }
+        }
+        out += &format!("\nTo allow it: {}\n", code(&approve(plan)));
+    }
+    out + &sections::markdown(plan)
+}
+
+fn change_markdown(change: &Change, installed: &Installed) -> String {
+    let interrupts = if change.interrupts { " (**interrupts**: requests may fail meanwhile)" } else { "" };
+    let mut out =
+        format!("- **{}** {}{interrupts}\n", change.action.name(), code(&on_its_host(&change.subject)));
+    for reason in &change.because {
+        out += &format!("  - {}\n", code(reason));
+    }
+    for file in contents::of(change, installed) {
+        let (shown, left_out) = shorten(&file.diff);
+        let fenced = block("diff", &shown);
+        out.push('\n');
+        out += &fenced.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        if left_out > 0 {
+            out += &format!("\n  … {} more\n", many(left_out, "line"));
+        }
+        out.push('\n');
+    }
+    out
+}

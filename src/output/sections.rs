@@ -1,0 +1,148 @@
+//! The parts that plans, drift and outcomes share in text and Markdown: blocked, unknown, unmanaged, notes.
+
+use crate::model::drift::{Cure, Drift, Nature};
+use crate::model::plan::{Blocked, Plan, Unmanaged};
+
+use super::escape::{code, line, lines, prose};
+use super::paint::{Ink, Paint};
+use super::wording::{blocked_otherwise, many, subject_words};
+
+/// A heading line of text, after an empty one.
+pub fn heading(paint: Paint, words: &str) -> String {
+    format!("\n{}\n", paint.ink(Ink::Strong, words))
+}
+
+/// `indent` before the first line of `text`, and as many spaces before the others.
+pub fn hang(indent: &str, text: &str) -> String {
+    let spaces = " ".repeat(indent.chars().count());
+    lines(text)
+        .enumerate()
+        .map(|(n, line)| format!("{}{line}\n", if n == 0 { indent } else { &spaces }))
+        .collect()
+}
+
+/// Everything after the changes, in text: blocked, unknown, unmanaged in the way, notes.
+pub fn text(plan: &Plan, paint: Paint) -> String {
+    let mut out = String::new();
+    let blocked = blocked_otherwise(plan);
+    if !blocked.is_empty() {
+        out += &heading(paint, "BLOCKED: should happen and may not");
+        for item in blocked {
+            out += &blocked_text(item, paint);
+        }
+    }
+    if !plan.unknown.is_empty() {
+        out += &heading(paint, "UNKNOWN: could not be read, and is not touched");
+        for item in &plan.unknown {
+            out += &format!("  {} {}\n", paint.ink(Ink::Change, "?"), line(&subject_words(&item.subject)));
+            out += &hang("      why:  ", &item.why);
+        }
+    }
+    if !plan.unmanaged.is_empty() {
+        out += &heading(paint, "UNMANAGED: not trueup's, and never changed");
+        for item in &plan.unmanaged {
+            out += &unmanaged_text(item, paint);
+        }
+    }
+    for (n, note) in plan.notes.iter().enumerate() {
+        if n == 0 {
+            out += &heading(paint, "NOTES");
+        }
+        out += &hang("  ", note);
+    }
+    out
+}
+
+/// What is blocked, why, and what to do next.
+pub fn blocked_text(item: &Blocked, paint: Paint) -> String {
+    let Blocked { subject, app: _, reason, hint } = item;
+    let mut out = format!("  {} {}\n", paint.ink(Ink::Bad, "!"), line(&subject_words(subject)));
+    out += &hang("      why:  ", reason);
+    out + &hang("      next: ", hint)
+}
+
+fn unmanaged_text(item: &Unmanaged, paint: Paint) -> String {
+    let Unmanaged { subject, why, collides } = item;
+    let way = if *collides { "  (stands where something declared should be)" } else { "" };
+    let ink = if *collides { Ink::Bad } else { Ink::Quiet };
+    let mut out = format!("  {} {}{way}\n", paint.ink(ink, "*"), line(&subject_words(subject)));
+    out += &hang("      why:  ", why);
+    out
+}
+
+/// The same in Markdown.
+pub fn markdown(plan: &Plan) -> String {
+    let mut out = String::new();
+    let blocked = blocked_otherwise(plan);
+    if !blocked.is_empty() {
+        out += "\n### Blocked\n\n";
+        for item in blocked {
+            out += &blocked_markdown(item);
+        }
+    }
+    if !plan.unknown.is_empty() {
+        out += "\n### Unknown (not touched)\n\n";
+        for item in &plan.unknown {
+            out += &format!("- {}: {}\n", code(&subject_words(&item.subject)), prose(&item.why));
+        }
+    }
+    if !plan.unmanaged.is_empty() {
+        out += "\n### Unmanaged (never changed)\n\n";
+        for item in &plan.unmanaged {
+            let way = if item.collides { " **in the way**" } else { "" };
+            out += &format!("- {}{way}: {}\n", code(&subject_words(&item.subject)), prose(&item.why));
+        }
+    }
+    for (n, note) in plan.notes.iter().enumerate() {
+        if n == 0 {
+            out += "\n### Notes\n\n";
+        }
+        out += &format!("- {}\n", prose(note));
+    }
+    out
+}
+
+pub fn blocked_markdown(item: &Blocked) -> String {
+    let Blocked { subject, app: _, reason, hint } = item;
+    let next = if hint.is_empty() { String::new() } else { format!(" Next: {}", prose(hint)) };
+    format!("- {}: {}.{next}\n", code(&subject_words(subject)), prose(reason.trim_end_matches('.')))
+}
+
+/// What a drift is, one line a fact: the lines are not made safe yet.
+pub fn nature_lines(drift: &Drift) -> Vec<String> {
+    match &drift.nature {
+        Nature::Missing => vec!["declared and not there".to_owned()],
+        Nature::Extra => vec!["trueup's, and no longer declared".to_owned()],
+        Nature::Changed(fields) => fields
+            .iter()
+            .map(|f| {
+                let cure = match f.cure {
+                    Cure::InPlace => "changed in place",
+                    Cure::Replace => "needs a new one",
+                    Cure::ByHand => "only a person may change it",
+                };
+                format!("{}: declared {}, live {} ({cure})", f.field, shown(&f.desired), shown(&f.live))
+            })
+            .collect(),
+        Nature::NotRunning(what) => vec![format!("does not run: {what}")],
+        Nature::Unhealthy(what) => vec![format!("runs and is not healthy: {what}")],
+    }
+}
+
+fn shown(value: &str) -> &str {
+    if value.is_empty() { "nothing" } else { value }
+}
+
+/// `1 blocked, 2 unknown`, or nothing.
+pub fn troubles(plan: &Plan) -> Vec<String> {
+    [(plan.held.len(), "held"), (blocked_otherwise(plan).len(), "blocked"), (plan.unknown.len(), "unknown")]
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect()
+}
+
+/// `2 changes left`, or nothing.
+pub fn left(plan: &Plan) -> Option<String> {
+    (!plan.changes.is_empty()).then(|| format!("{} left", many(plan.changes.len(), "change")))
+}
