@@ -170,6 +170,9 @@ pub trait FileSets: Send + Sync {
     async fn installed(&self) -> Result<BTreeMap<FileSet, Option<Files>>, FilesError>;
     /// Writes a generation, checks it, switches, reloads, verifies, else switches back (E1).
     async fn install(&self, set: &FileSet, files: &Files) -> Result<(), FilesError>;
+    /// Whether no reader of an older generation is left (the old Nginx workers are gone): what drained means (D1).
+    /// `false` also where that cannot be told.
+    async fn drained(&self, set: &FileSet) -> bool;
 }
 
 /// The state file failed: what it was doing, and the cause.
