@@ -1,1 +1,5 @@
-//! (to come)
+//! The real ports: the only place where the world is touched.
+
+pub mod clock;
+pub mod files;
+pub mod store;
