@@ -223,11 +223,9 @@ fn taildir(called: &str, settings: &Settings, errors: &mut Vec<String>) {
         errors.push(format!("{called} has no filegroups"));
     }
     for group in &groups {
-        match settings.get(format!("filegroups.{group}").as_str()).and_then(|path| path.rsplit_once('/')) {
-            Some((parent, regex)) if parent.starts_with('/') && !regex.is_empty() => {}
-            Some(_) | None => {
-                errors.push(format!("{called}.filegroups.{group} must be an absolute directory and a regex"));
-            }
+        let path = settings.get(format!("filegroups.{group}").as_str()).copied().unwrap_or_default();
+        if !path.starts_with('/') || path.ends_with('/') {
+            errors.push(format!("{called}.filegroups.{group} must be an absolute directory and a regex"));
         }
         let topic = settings.get(format!("headers.{group}.topic").as_str());
         if let Some(topic) = topic.filter(|topic| !is_topic(topic)) {

@@ -87,18 +87,29 @@ fn one_host(
     if apps.is_empty() {
         return;
     }
-    let text = agent(apps, shared);
-    match check(&text) {
-        Ok(()) => {
-            part.hosts.insert(host.clone(), Files::from([(FILE.to_owned(), text)]));
-        }
-        Err(errors) => {
-            if let Some(files) = live {
-                part.hosts.insert(host.clone(), files.clone());
+    let (mut sound, mut notes) = (apps.clone(), Vec::new());
+    if let Err(errors) = check(&agent(apps, shared)) {
+        // Whoever fails alone is at fault, and the others go on (E1).
+        sound.retain(|key, app| match check(&agent(&BTreeMap::from([(*key, *app)]), shared)) {
+            Ok(()) => true,
+            Err(why) => {
+                notes.push((key.to_string(), format!("its logs are not collected: {}", why.join("; "))));
+                false
             }
-            let why = format!("its Flume agent's file stays as it is: {}", errors.join("; "));
-            part.notes.push((host.to_string(), why));
+        });
+        if notes.is_empty() {
+            notes.push((
+                host.to_string(),
+                format!("its Flume agent cannot be written: {}", errors.join("; ")),
+            ));
         }
+    }
+    part.notes.extend(notes);
+    let text = agent(&sound, shared);
+    if !sound.is_empty() && check(&text).is_ok() {
+        part.hosts.insert(host.clone(), Files::from([(FILE.to_owned(), text)]));
+    } else if let Some(files) = live {
+        part.hosts.insert(host.clone(), files.clone());
     }
 }
 

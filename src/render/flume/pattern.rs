@@ -1,13 +1,15 @@
 //! A log's file name with `*`, as the Java regex that TAILDIR matches against whole base names.
 
 /// Names that rotation makes, as a Java regex of how a name ends. A renamed file is a new file to TAILDIR and would be
-/// read again from its start, so these are never matched: `.1`, `.1.log`, `-20250131`, `.2025-01-31`, compressed, kept.
-const ROTATED: &str = r"(?!.*(?:\.\d+|\.\d+\.\w+|[-._]\d{8}|[-._]\d{4}-\d{2}-\d{2}(?:[-_.]\d+)*|\.gz|\.bz2|\.xz|\.zst|\.zip|\.old|\.bak|~)\z)(?!.*[-._]\d{4}-\d{2}-\d{2}(?:[-_.]\d+)*\.\w+\z)";
+/// read again from its start, so these are never matched: `.1`, `.1.log` (but `-1.4.2.log` is a version), `-20250131`,
+/// `.2025-01-31` (also before the extension), compressed, kept.
+const ROTATED: &str = r"(?!.*(?:\.\d+|(?<!\d)\.\d+\.\w+|[-._]\d{8}|[-._]\d{4}-\d{2}-\d{2}(?:[-_.]\d+)*|\.gz|\.bz2|\.xz|\.zst|\.zip|\.old|\.bak|~)\z)(?!.*[-._]\d{4}-\d{2}-\d{2}(?:[-_.]\d+)*\.\w+\z)";
 
 /// Whether `pattern` is one file name, with `*` for any characters.
 pub(super) fn check(pattern: &str) -> Result<(), String> {
     let odd = |c: char| c.is_control() || c == '/' || c == '$';
-    if pattern.is_empty() || pattern.len() > 255 || pattern.contains(odd) || pattern == "." || pattern == ".."
+    // Flume trims values, so a blank at an end would be lost.
+    if pattern.is_empty() || pattern.trim() != pattern || pattern.len() > 255 || pattern.contains(odd) || pattern == "." || pattern == ".."
     {
         return Err(format!("{pattern:?} is not a file name with '*' (no '/', no '$')"));
     }
