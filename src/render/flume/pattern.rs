@@ -9,7 +9,12 @@ const ROTATED: &str = r"(?!.*(?:\.\d+|(?<!\d)\.\d+\.\w+|[-._]\d{8}|[-._]\d{4}-\d
 pub(super) fn check(pattern: &str) -> Result<(), String> {
     let odd = |c: char| c.is_control() || c == '/' || c == '$';
     // Flume trims values, so a blank at an end would be lost.
-    if pattern.is_empty() || pattern.trim() != pattern || pattern.len() > 255 || pattern.contains(odd) || pattern == "." || pattern == ".."
+    if pattern.is_empty()
+        || pattern.trim() != pattern
+        || pattern.len() > 255
+        || pattern.contains(odd)
+        || pattern == "."
+        || pattern == ".."
     {
         return Err(format!("{pattern:?} is not a file name with '*' (no '/', no '$')"));
     }
