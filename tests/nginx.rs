@@ -2,6 +2,9 @@
 //!
 //! Needs the Debian package `nginx-light` (or `nginx`) and `procps` (`kill`).
 
+// Helpers of tests may fail the test.
+#![allow(clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -12,6 +15,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use trueup::adapter::files::DirectoryFileSets;
+use trueup::model;
 use trueup::model::app::App;
 use trueup::model::desired::Desired;
 use trueup::model::file::{FileSet, Files};
@@ -20,7 +24,6 @@ use trueup::model::settings::{FileSetSettings, Reload};
 use trueup::model::units::TimeSpan;
 use trueup::ports::{FileSets, FilesError};
 use trueup::render::render;
-use trueup::model;
 
 #[path = "../src/endpoints/fixture.rs"]
 #[allow(dead_code)]
@@ -230,8 +233,36 @@ async fn a_broken_candidate_is_refused_by_name_and_the_old_one_serves() {
         assert_eq!(live(&sets).await.as_ref(), Some(&good));
         assert_eq!(get(listen, "quote.example").expect("an answer").body, "127.0.0.2");
     }
+    let mut bad = good.clone();
+    bad.insert("quote-prod.conf".to_owned(), "broken".to_owned());
+    let error = sets.install(&FileSet::Nginx, &bad).await.expect_err("refused").to_string();
+    assert!(error.contains("quote-prod.conf is at fault"), "{error}");
+    assert_eq!(live(&sets).await.as_ref(), Some(&good), "its live text is kept");
     assert_eq!(generations(&nginx).len(), 1, "refused candidates are removed");
     assert!(!nginx.path("sets/.check").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_at_fault_are_set_apart_by_name_and_the_others_go_on() {
+    let (nginx, listen) = (Nginx::start(), free_port());
+    let port = backend("127.0.0.2:0", None);
+    let (sets, wanted) = (nginx.sets(), desired(1, vec![web("quote-prod", listen, "quote.example", port)]));
+    let old = Files::from([("a-prod.conf".to_owned(), "# sound\n".to_owned())]);
+    sets.install(&FileSet::Nginx, &old).await.expect("installed");
+    let mut new = rendered(&wanted, &at(&["127.0.0.2"]));
+    new.insert("a-prod.conf".to_owned(), "broken {".to_owned());
+    new.insert("z-prod.conf".to_owned(), "broken too;".to_owned());
+    let error = sets.install(&FileSet::Nginx, &new).await.expect_err("two are at fault").to_string();
+    for part in ["a-prod.conf is at fault", "z-prod.conf is at fault", "every other file is installed"] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert_eq!(get(listen, "quote.example").expect("an answer").body, "127.0.0.2");
+    let seen = live(&sets).await.expect("live");
+    assert_eq!((seen["a-prod.conf"].as_str(), seen.get("z-prod.conf")), ("# sound\n", None));
+    let before = generations(&nginx);
+    let again = sets.install(&FileSet::Nginx, &new).await.expect_err("still at fault").to_string();
+    assert!(again.contains("the old files stay"), "{again}");
+    assert_eq!(generations(&nginx), before, "asking again reloads nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

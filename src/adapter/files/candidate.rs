@@ -17,6 +17,27 @@ use crate::ports::FilesError;
 const CHECK: &str = ".check";
 const COPY: &str = "trueup-candidate.conf";
 
+/// Why a candidate may not become live.
+pub(super) enum Trouble {
+    /// The check could not be made.
+    Files(FilesError),
+    Refused(Refusal),
+}
+
+impl From<FilesError> for Trouble {
+    fn from(error: FilesError) -> Self {
+        Self::Files(error)
+    }
+}
+
+/// The real program said no.
+pub(super) struct Refusal {
+    pub(super) command: String,
+    pub(super) detail: String,
+    /// The one file that it named, where it named one of the set's.
+    pub(super) fault: Option<String>,
+}
+
 /// Runs the configured check on `candidate`; without one there is nothing to run.
 pub(super) async fn check(
     set: &FileSet,
@@ -24,24 +45,17 @@ pub(super) async fn check(
     directory: &Directory,
     candidate: &Generation,
     files: &Files,
-) -> Result<(), FilesError> {
+) -> Result<(), Trouble> {
     let path = directory.path_of(candidate);
     let Some(argv) = argv(set, settings) else { return Ok(()) };
-    let refused = |command: &str, detail: String| FilesError::Check {
-        set: set.clone(),
-        command: command.to_owned(),
-        detail,
-    };
     let copy = match (&settings.main_config, argv.iter().any(|arg| arg.contains("{conf}"))) {
         (Some(main), true) => {
             let (main, directory, path) = (main.clone(), directory.clone(), path.clone());
             Some(blocking(move || copy_of(&main, &directory, &path)).await?)
         }
         (None, true) => {
-            return Err(refused(
-                &argv.join(" "),
-                "{conf} needs main_config in trueup's own settings".to_owned(),
-            ));
+            let detail = "{conf} needs main_config in trueup's own settings".to_owned();
+            return Err(Trouble::Refused(Refusal { command: argv.join(" "), detail, fault: None }));
         }
         (Some(_) | None, false) => None,
     };
@@ -56,10 +70,12 @@ pub(super) async fn check(
         blocking(move || io_error(&check, remove_if_there(&check))).await?;
     }
     result.map_err(|failure| {
-        let fault = file_at_fault(&failure.detail, files)
-            .map(|(name, line)| format!("{name} is at fault, at line {line}: "))
-            .unwrap_or_default();
-        refused(&failure.command, format!("{fault}{}", failure.detail))
+        let (said, detail) = match file_at_fault(&failure.detail, files) {
+            Some((name, line)) => (Some(name.clone()), format!("{name} is at fault, at line {line}: ")),
+            None => (None, String::new()),
+        };
+        let detail = format!("{detail}{}", failure.detail);
+        Trouble::Refused(Refusal { command: failure.command, detail, fault: said })
     })
 }
 

@@ -20,6 +20,7 @@ use crate::model::file::{FileSet, Files, hash_of};
 use crate::model::settings::FileSetSettings;
 use crate::ports::{FileSets, FilesError};
 use crate::render::flume;
+use candidate::{Refusal, Trouble};
 use generations::{Directory, Generation};
 use reload::Reloader;
 
@@ -105,20 +106,27 @@ impl FileSets for DirectoryFileSets {
         if files.is_empty() && matches!(set, FileSet::Flume(_)) {
             return remove(set, settings, directory).await;
         }
-        let (to, old, written) = {
-            let (directory, files) = (directory.clone(), files.clone());
-            blocking(move || {
-                let old = directory.current()?;
-                let new = directory.write(&files, &hash_of(&files), old.as_ref())?;
-                Ok((directory, old, new))
-            })
-            .await?
-        };
-        if let Err(refused) = candidate::check(set, settings, &to, &written, files).await {
-            blocking(move || to.discard(&written)).await?;
-            return Err(refused);
+        let mut quarantine = Quarantine { wanted: files.clone(), refusals: Vec::new() };
+        loop {
+            let (old, written) = write(&directory, &quarantine.wanted).await?;
+            match candidate::check(set, settings, &directory, &written, &quarantine.wanted).await {
+                Ok(()) => {
+                    self.switch(set, settings, directory, old, written).await?;
+                    return quarantine.told(set, "every other file is installed");
+                }
+                Err(trouble) => {
+                    let to = directory.clone();
+                    let live = blocking(move || to.discard(&written).and_then(|()| to.live())).await?;
+                    let refusal = match trouble {
+                        Trouble::Files(error) => return Err(error),
+                        Trouble::Refused(refusal) => refusal,
+                    };
+                    if !quarantine.set_apart(refusal, live.as_ref()) {
+                        return quarantine.told(set, "the old files stay");
+                    }
+                }
+            }
         }
-        self.switch(set, settings, to, old, written).await
     }
 
     async fn drained(&self, set: &FileSet) -> bool {
@@ -127,6 +135,59 @@ impl FileSets for DirectoryFileSets {
             None => false,
         }
     }
+}
+
+/// Files at fault are set apart by name, and the others go on (E1).
+struct Quarantine {
+    /// What is still to be installed: a file at fault has its live text here, or is not in it.
+    wanted: Files,
+    refusals: Vec<Refusal>,
+}
+
+/// More refusals than this mean that the fault is elsewhere.
+const MOST_REFUSALS: usize = 20;
+
+impl Quarantine {
+    /// `false` where nothing is left to try: no file was named, the live text is at fault as well, or what would be
+    /// installed is what is live.
+    fn set_apart(&mut self, refusal: Refusal, live: Option<&Files>) -> bool {
+        let fault = refusal.fault.clone();
+        self.refusals.push(refusal);
+        let Some(name) = fault.filter(|_| self.refusals.len() <= MOST_REFUSALS) else { return false };
+        let old = live.and_then(|live| live.get(&name));
+        if old.is_some() && old == self.wanted.get(&name) {
+            return false;
+        }
+        match old {
+            Some(text) => self.wanted.insert(name, text.clone()),
+            None => self.wanted.remove(&name),
+        };
+        // Without anything live, only what is not empty is worth a reload.
+        live.map_or(!self.wanted.is_empty(), |live| live != &self.wanted)
+    }
+
+    fn told(self, set: &FileSet, rest: &str) -> Result<(), FilesError> {
+        let Some(command) = self.refusals.first().map(|refusal| refusal.command.clone()) else {
+            return Ok(());
+        };
+        let details: Vec<String> = self.refusals.into_iter().map(|refusal| refusal.detail).collect();
+        Err(FilesError::Check {
+            set: set.clone(),
+            command,
+            detail: format!("{}; {rest}", details.join("; ")),
+        })
+    }
+}
+
+/// Writes the next generation; also says which one is live.
+async fn write(directory: &Directory, files: &Files) -> Result<(Option<Generation>, Generation), FilesError> {
+    let (directory, files) = (directory.clone(), files.clone());
+    blocking(move || {
+        let old = directory.current()?;
+        let new = directory.write(&files, &hash_of(&files), old.as_ref())?;
+        Ok((old, new))
+    })
+    .await
 }
 
 impl DirectoryFileSets {

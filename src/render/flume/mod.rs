@@ -214,6 +214,12 @@ fn placed<'a>(
     sound.iter().filter(|(key, _)| keys.contains(**key)).map(|(key, app)| (*key, *app)).collect()
 }
 
+const HEADER: &str = "\
+# Written by trueup. Edits by hand are drift and are undone; change the repository instead.
+# Names that rotation makes (.1, -20250131, .2025-01-31, .gz, .old) are not matched: TAILDIR would read them
+# again from the start.
+
+";
 const APP_MARK: &str = "# App ";
 
 /// The apps that a generated agent file collects from.
@@ -225,11 +231,7 @@ fn apps_of(text: &str) -> BTreeSet<AppKey> {
 fn agent(apps: &BTreeMap<&AppKey, &App>, shared: &FlumeDefaults) -> String {
     let names: Vec<String> = apps.keys().map(|key| component(key)).collect();
     let state = shared.state_dir.trim_end_matches('/');
-    let mut text = format!(
-        "# Written by trueup. Edits by hand are drift and are undone; change the repository instead.\n\
-         # Names that rotation makes (.1, -20250131, .2025-01-31, .gz, .old) are not matched: TAILDIR would read them\n\
-         # again from the start.\n\n"
-    );
+    let mut text = HEADER.to_owned();
     for (list, values) in [("sources", names.join(" ").as_str()), ("channels", "spool"), ("sinks", "kafka")] {
         let _ = writeln!(text, "{AGENT}.{list} = {values}");
     }
