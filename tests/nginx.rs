@@ -390,6 +390,16 @@ fn names(directory: &Path) -> Vec<String> {
 
 const CHILD: &str = "TRUEUP_TEST_INSTALLS_IN";
 
+/// Killed and waited for when dropped, so also when the test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Forty files that all say `number`.
 fn numbered(number: u64) -> Files {
     (0..40).map(|n| (format!("f{n}.conf"), format!("{number}\n").repeat(200))).collect()
@@ -420,15 +430,20 @@ async fn a_kill_at_any_moment_leaves_one_whole_generation() {
     sets.install(&FileSet::Nginx, &numbered(0)).await.expect("installed");
     let mut seen = BTreeSet::new();
     for round in 0..25 {
-        let mut child = Command::new(std::env::current_exe().expect("this test"))
+        let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "a_kill_at_any_moment_leaves_one_whole_generation"])
             .env(CHILD, directory.path())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("the test starts itself");
-        std::thread::park_timeout(Duration::from_millis(30 + fastrand::u64(0..60)));
-        child.kill().expect("killed");
-        child.wait().expect("gone");
+        let child = Killed(child);
+        let end = Instant::now() + Duration::from_millis(30 + fastrand::u64(0..60));
+        while Instant::now() < end {
+            fs::read_link(directory.path().join("current"))
+                .expect("there is a live generation at every moment");
+        }
+        drop(child);
         let mut files = live(&sets).await.expect("something is always live");
         if files.remove("unverified").is_some() {
             println!("round {round}: killed between the switch and the end of the reload");

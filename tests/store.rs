@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use trueup::adapter::store::SqliteStore;
@@ -232,6 +232,16 @@ fn there_is_one_writer_and_it_says_who_it_is() {
 
 const CHILD: &str = "TRUEUP_TEST_WRITES_IN";
 
+/// Killed and waited for when dropped, so also when the test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The test starts itself as a process that takes the lock and writes intents, and kills it.
 #[test]
 fn a_kill_frees_the_lock_and_keeps_every_intent_that_was_told() {
@@ -244,12 +254,14 @@ fn a_kill_frees_the_lock_and_keeps_every_intent_that_was_told() {
         }
     }
     let at = tempfile::tempdir().expect("a temporary directory");
-    let mut child = Command::new(std::env::current_exe().expect("this test"))
+    let child = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "a_kill_frees_the_lock_and_keeps_every_intent_that_was_told"])
         .env(CHILD, at.path())
         .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()
         .expect("the test starts itself");
+    let child = Killed(child);
     let told = || fs::read_to_string(at.path().join("told")).ok().and_then(|t| t.parse::<usize>().ok());
     let deadline = Instant::now() + Duration::from_secs(20);
     while told().is_none_or(|n| n < 20) {
@@ -259,8 +271,7 @@ fn a_kill_frees_the_lock_and_keeps_every_intent_that_was_told() {
     let store = open(at.path());
     let held = store.become_writer("the parent").err().expect("the child holds it");
     assert!(held.holder.starts_with("the child, process "), "{held}");
-    child.kill().expect("killed");
-    child.wait().expect("gone");
+    drop(child);
     store.become_writer("the parent").expect("the lock went with the process");
     let unsettled = open(at.path()).unsettled().expect("read");
     assert!(unsettled.len() >= told().unwrap_or(20), "{} of {:?}", unsettled.len(), told());
