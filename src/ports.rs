@@ -155,8 +155,9 @@ pub struct CommitSummary {
 pub enum FilesError {
     #[error("{path}: {detail}")]
     Io { path: String, detail: String },
-    /// The real program refused the candidate; the old generation still serves.
-    #[error("the new {set} files were refused by `{command}`, the old ones stay: {detail}")]
+    /// The real program refused files of the candidate. `detail` names those at fault and says whether the others were
+    /// installed without them (E1) or the old generation stays.
+    #[error("new {set} files were refused by `{command}`: {detail}")]
     Check { set: FileSet, command: String, detail: String },
     /// The switch was made, the reload did not take, and the old generation was put back.
     #[error("reloading after the new {set} files failed and the old ones are back: {detail}")]
@@ -170,7 +171,8 @@ pub trait FileSets: Send + Sync {
     fn wants(&self, set: &FileSet) -> bool;
     /// Every set that is installed now, wanted or left over.
     async fn installed(&self) -> Result<BTreeMap<FileSet, Option<Files>>, FilesError>;
-    /// Writes a generation, checks it, switches, reloads, verifies, else switches back (E1).
+    /// Writes a generation, checks it, switches, reloads, verifies, else switches back (E1). Files at fault by name are
+    /// set apart and told as `FilesError::Check`; the others are installed.
     async fn install(&self, set: &FileSet, files: &Files) -> Result<(), FilesError>;
     /// Whether no reader of an older generation is left (the old Nginx workers are gone): what drained means (D1).
     /// `false` also where that cannot be told.

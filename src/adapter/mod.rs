@@ -2,3 +2,6 @@
 
 pub mod clock;
 pub mod docker;
+pub mod files;
+pub mod git;
+pub mod store;

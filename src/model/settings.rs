@@ -88,8 +88,11 @@ pub struct TlsIdentity {
 pub struct FileSetSettings {
     /// Generations and the `current` symlink live here.
     pub directory: PathBuf,
-    /// Argv that checks a candidate; `{dir}` is the candidate directory. Empty: only trueup's own check.
+    /// Argv that checks a candidate; `{dir}` is the candidate directory, `{conf}` a copy of `main_config` that includes
+    /// it. Empty: `nginx -t` on `{conf}` where `main_config` is set, else only trueup's own check.
     pub check: Vec<String>,
+    /// Nginx: the main config whose text includes `DIRECTORY/current/*.conf` (E1: the candidate is tested through it).
+    pub main_config: Option<PathBuf>,
     pub reload: Reload,
     /// How long to wait for the reader to serve the new generation.
     pub verify_timeout: TimeSpan,

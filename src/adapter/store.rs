@@ -1,0 +1,214 @@
+//! What outlives a restart, in one SQLite file `trueup.db`, and the lock of the one writer (D10).
+//!
+//! Losing the file may lose history, never safety (H): one that cannot be read is moved aside and a fresh one begun.
+
+mod open;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+
+use crate::model::names::{HostName, Revision};
+use crate::model::plan::Outcome;
+use crate::model::units::Timestamp;
+use crate::ports::{HistoryEntry, Intent, Record, Store, StoreError, WriterGuard, WriterHeld};
+
+/// The state directory's file and lock.
+pub struct SqliteStore {
+    directory: PathBuf,
+    connection: Mutex<Connection>,
+    notice: Option<String>,
+}
+
+impl SqliteStore {
+    /// Opens or creates `dir/trueup.db` (directory 0700, file 0600). A file that is no database or is damaged is moved
+    /// aside, told by [`Self::notice`] and remembered in the history; one of a newer trueup is refused.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let (connection, notice) = open::open(dir)?;
+        let store = Self { directory: dir.to_owned(), connection: Mutex::new(connection), notice };
+        if let Some(notice) = &store.notice {
+            store.remember(&HistoryEntry {
+                at: crate::ports::Clock::now(&super::clock::SystemClock),
+                revision: None,
+                what: "state".to_owned(),
+                subject: open::FILE.to_owned(),
+                detail: notice.clone(),
+            })?;
+        }
+        Ok(store)
+    }
+
+    /// What an operator should be told about this opening: that the old state was damaged and set aside.
+    pub fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    fn error(&self, detail: impl std::fmt::Display) -> StoreError {
+        StoreError { path: self.directory.join(open::FILE).display().to_string(), detail: detail.to_string() }
+    }
+
+    /// A panic elsewhere leaves SQLite's own transaction rules intact, so the poison is ignored.
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
+        let connection = self.connection();
+        let result = connection.prepare(sql).and_then(|mut statement| statement.execute(params));
+        result.map_err(|e| self.error(e))
+    }
+
+    fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection = self.connection();
+        let mut statement = connection.prepare(sql).map_err(|e| self.error(e))?;
+        let rows = statement.query_map(params, read).map_err(|e| self.error(e))?;
+        rows.collect::<rusqlite::Result<_>>().map_err(|e| self.error(e))
+    }
+}
+
+/// The kind's name in the file; never changed once released.
+const fn kind(record: Record) -> &'static str {
+    match record {
+        Record::LastGood => "last_good",
+        Record::ImageLock => "image_lock",
+        Record::FirstSeen => "first_seen",
+        Record::Backoff => "backoff",
+        Record::Pause => "pause",
+        Record::Quarantine => "quarantine",
+        Record::Approval => "approval",
+        Record::Budget => "budget",
+        Record::RestartRequest => "restart_request",
+        Record::Lease => "lease",
+    }
+}
+
+impl Store for SqliteStore {
+    fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError> {
+        self.connection()
+            .query_row(
+                "SELECT json FROM records WHERE kind = ?1 AND key = ?2",
+                params![kind(record), key],
+                |row| row.get(0),
+            )
+            .optional()
+            .map_err(|e| self.error(e))
+    }
+
+    fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError> {
+        self.run(
+            "INSERT INTO records (kind, key, json) VALUES (?1, ?2, ?3)
+             ON CONFLICT (kind, key) DO UPDATE SET json = excluded.json",
+            params![kind(record), key, json],
+        )?;
+        Ok(())
+    }
+
+    fn delete(&self, record: Record, key: &str) -> Result<(), StoreError> {
+        self.run("DELETE FROM records WHERE kind = ?1 AND key = ?2", params![kind(record), key])?;
+        Ok(())
+    }
+
+    fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError> {
+        let rows =
+            self.rows("SELECT key, json FROM records WHERE kind = ?1", params![kind(record)], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    fn intend(&self, intent: &Intent) -> Result<i64, StoreError> {
+        let connection = self.connection();
+        connection
+            .execute(
+                "INSERT INTO intents (at, plan, host, subject, step) VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![
+                    intent.at.0,
+                    intent.plan,
+                    intent.host.as_ref().map(HostName::as_str),
+                    intent.subject,
+                    intent.step
+                ],
+            )
+            .map_err(|e| self.error(e))?;
+        Ok(connection.last_insert_rowid())
+    }
+
+    fn settle(&self, id: i64, at: Timestamp, outcome: &Outcome) -> Result<(), StoreError> {
+        let outcome = serde_json::to_string(outcome).map_err(|e| self.error(e))?;
+        let settled = self.run(
+            "UPDATE intents SET settled_at = ?2, outcome = ?3 WHERE id = ?1 AND settled_at IS NULL",
+            params![id, at.0, outcome],
+        )?;
+        if settled == 1 { Ok(()) } else { Err(self.error(format!("there is no unsettled intent {id}"))) }
+    }
+
+    fn unsettled(&self) -> Result<Vec<Intent>, StoreError> {
+        self.rows(
+            "SELECT id, at, plan, host, subject, step FROM intents WHERE settled_at IS NULL ORDER BY id",
+            [],
+            |row| {
+                Ok(Intent {
+                    id: row.get(0)?,
+                    at: Timestamp(row.get(1)?),
+                    plan: row.get(2)?,
+                    host: parsed_host(row)?,
+                    subject: row.get(4)?,
+                    step: row.get(5)?,
+                })
+            },
+        )
+    }
+
+    fn remember(&self, entry: &HistoryEntry) -> Result<(), StoreError> {
+        self.run(
+            "INSERT INTO history (at, revision, what, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                entry.at.0,
+                entry.revision.as_ref().map(Revision::as_str),
+                entry.what,
+                entry.subject,
+                entry.detail
+            ],
+        )?;
+        Ok(())
+    }
+
+    fn history(&self, limit: usize) -> Result<Vec<HistoryEntry>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut entries = self.rows(
+            "SELECT at, revision, what, subject, detail FROM history ORDER BY id DESC LIMIT ?1",
+            params![limit],
+            |row| {
+                Ok(HistoryEntry {
+                    at: Timestamp(row.get(0)?),
+                    revision: row.get::<_, Option<String>>(1)?.map(Revision::new),
+                    what: row.get(2)?,
+                    subject: row.get(3)?,
+                    detail: row.get(4)?,
+                })
+            },
+        )?;
+        entries.reverse();
+        Ok(entries)
+    }
+
+    fn become_writer(&self, who: &str) -> Result<Box<dyn WriterGuard>, WriterHeld> {
+        let held = writer::acquire(&self.directory, who)?;
+        Ok(Box::new(held))
+    }
+}
+
+fn parsed_host(row: &Row<'_>) -> rusqlite::Result<Option<HostName>> {
+    let text: Option<String> = row.get(3)?;
+    text.map(|text| text.parse()).transpose().map_err(|e: crate::model::names::NameError| {
+        rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(e))
+    })
+}

@@ -1,0 +1,145 @@
+//! Opening the state file: permissions, schema, and what to do with a damaged one.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+
+use super::writer;
+use crate::ports::StoreError;
+
+pub(super) const FILE: &str = "trueup.db";
+
+/// What brings schema N to N + 1. Released ones are never edited: a change is a new one at the end.
+const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE records (kind TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, PRIMARY KEY (kind, key))
+        WITHOUT ROWID;
+    CREATE TABLE intents (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, plan TEXT NOT NULL, host TEXT,
+        subject TEXT NOT NULL, step TEXT NOT NULL, settled_at INTEGER, outcome TEXT);
+    CREATE INDEX intents_unsettled ON intents (id) WHERE settled_at IS NULL;
+    CREATE TABLE history (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, revision TEXT,
+        what TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL);
+"];
+
+/// Settled intents and history entries kept; older ones are dropped at the next opening.
+const KEPT: i64 = 100_000;
+
+enum Failure {
+    /// The file is not a sound database.
+    Damaged(String),
+    /// Anything else: no space, no permission, a newer schema.
+    Other(String),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
+            Some(_) | None => Self::Other(error.to_string()),
+        }
+    }
+}
+
+/// The connection, and a notice where a damaged file was set aside.
+pub(super) fn open(dir: &Path) -> Result<(Connection, Option<String>), StoreError> {
+    let path = dir.join(FILE);
+    let error = |detail: String| StoreError { path: path.display().to_string(), detail };
+    prepare(dir, &path)
+        .map_err(|e| error(format!("{e}; the state directory must belong to trueup's user")))?;
+    match connect(&path) {
+        Ok(connection) => Ok((connection, None)),
+        Err(Failure::Other(detail)) => Err(error(detail)),
+        Err(Failure::Damaged(why)) => {
+            // Another process may be using what looks damaged from here: only the one writer may set it aside.
+            let _lock = writer::acquire(dir, "setting a damaged state file aside").map_err(|held| {
+                error(format!("it is damaged ({why}) and cannot be set aside while in use: {held}"))
+            })?;
+            let aside = set_aside(dir, &path).map_err(|e| error(format!("it is damaged ({why}): {e}")))?;
+            prepare(dir, &path).map_err(|e| error(e.to_string()))?;
+            let connection = connect(&path).map_err(|failure| match failure {
+                Failure::Damaged(detail) | Failure::Other(detail) => error(detail),
+            })?;
+            let notice = format!(
+                "the state file was damaged ({why}) and was moved to {}; history, pauses, approvals and leases in it \
+                 are lost, and leases are rebuilt from what runs",
+                aside.display()
+            );
+            Ok((connection, Some(notice)))
+        }
+    }
+}
+
+/// SQLite gives its `-wal` and `-shm` files the permissions of the database, so it must exist with the right ones first.
+fn prepare(dir: &Path, path: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
+fn connect(path: &Path) -> Result<Connection, Failure> {
+    let mut connection = Connection::open(path)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(Failure::Other(format!(
+            "the file system does not allow a write-ahead log (mode {mode})"
+        )));
+    }
+    // An intent is on the disk before its effect is sent (D5).
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if sound != "ok" {
+        return Err(Failure::Damaged(sound));
+    }
+    migrate(&mut connection)?;
+    connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1", [KEPT])?;
+    connection.execute(
+        "DELETE FROM intents WHERE settled_at IS NOT NULL AND id <= (SELECT max(id) FROM intents) - ?1",
+        [KEPT],
+    )?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    let known = MIGRATIONS.len();
+    // Immediate: two processes that open a fresh file do not both create its tables.
+    let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let version: i64 = change.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let at = usize::try_from(version).ok().filter(|at| *at <= known).ok_or_else(|| {
+        Failure::Other(format!(
+            "it has schema {version} and this trueup knows up to {known}: use the newer trueup that wrote it"
+        ))
+    })?;
+    for (number, sql) in MIGRATIONS.iter().enumerate().skip(at) {
+        change.execute_batch(sql)?;
+        change.pragma_update(None, "user_version", i64::try_from(number + 1).unwrap_or(i64::MAX))?;
+    }
+    change.commit()?;
+    Ok(())
+}
+
+/// Moves the database and its side files to the first free `trueup.db.damaged-N`.
+fn set_aside(dir: &Path, path: &Path) -> std::io::Result<PathBuf> {
+    let mut number = 1;
+    let aside = loop {
+        let candidate = dir.join(format!("{FILE}.damaged-{number}"));
+        if !candidate.exists() {
+            break candidate;
+        }
+        number += 1;
+    };
+    for suffix in ["-wal", "-shm"] {
+        let side = dir.join(format!("{FILE}{suffix}"));
+        if side.exists() {
+            let mut to = aside.clone().into_os_string();
+            to.push(suffix);
+            fs::rename(side, to)?;
+        }
+    }
+    fs::rename(path, &aside)?;
+    Ok(aside)
+}
