@@ -23,6 +23,5 @@ pub mod observe;
 pub mod control;
 
 pub mod adapter;
-pub mod sim;
 
 pub mod cli;

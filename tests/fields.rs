@@ -3,6 +3,8 @@
 //! The list comes from the spec type: `spoil` and `declaration` match on [`ContainerField`] without `_`, so a field
 //! that is added to the spec does not compile here until it is tested.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::iter_over_hash_type)]
+
 mod stage;
 
 use std::collections::BTreeMap;
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 use stage::{FLEET, HOST, Stage, docker_ok};
 use trueup::model::container::{
     Attachment, ContainerField, ContainerSpec, Device, EnvValue, HealthCheck, Logging, Mount, MountSource,
-    Networks, Port, Protocol, Restart, Ulimit,
+    Networks, Port, Protocol, Ulimit,
 };
 use trueup::model::drift::Nature;
 use trueup::model::names::AppKey;

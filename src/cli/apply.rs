@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 
-use crate::apply::Stop;
 use crate::control::converge::{Scope, converge};
 use crate::control::pass::Pass;
 use crate::control::revision::Reader;

@@ -16,8 +16,8 @@ use crate::model::secrecy::ContentHash;
 use super::container;
 use super::context::Context;
 use super::shape::{
-    AppFile, BalanceShape, FailoverShape, HostsShape, NetworkModeShape, OnReturnShape, PullShape, ReplicasShape,
-    RuntimeShape, StrategyShape, UpstreamShape,
+    AppFile, BalanceShape, FailoverShape, HostsShape, NetworkModeShape, OnReturnShape, PullShape,
+    ReplicasShape, RuntimeShape, StrategyShape, UpstreamShape,
 };
 
 /// An app with the bytes of the files it mounts.

@@ -23,7 +23,8 @@ pub(super) fn whole(desired: &Desired, fleet: &Node, spots: &Spots, errors: &mut
     }
     for host in desired.hosts.values() {
         if let Some(swarm) = host.swarm.as_ref().filter(|swarm| !desired.swarms.contains_key(*swarm)) {
-            let message = format!("the host {} names the Swarm {swarm:?}, which fleet.toml does not have", host.name);
+            let message =
+                format!("the host {} names the Swarm {swarm:?}, which fleet.toml does not have", host.name);
             errors.add(&Spot::whole(&host.origin), message, None);
         }
     }
@@ -58,7 +59,11 @@ fn references(desired: &Desired, app: &App, spots: &Spots, errors: &mut Errors) 
             AddressSource::Fixed(list) => {
                 for address in list {
                     if network.spec.subnet.is_some_and(|subnet| !subnet.contains(address)) {
-                        tell(&format!("network.{name}"), format!("{address} is not in the subnet of {name}"), None);
+                        tell(
+                            &format!("network.{name}"),
+                            format!("{address} is not in the subnet of {name}"),
+                            None,
+                        );
                     }
                     if network.reserved.contains(address) || network.spec.gateway == Some(*address) {
                         tell(&format!("network.{name}"), format!("{address} is reserved on {name}"), None);
@@ -69,7 +74,11 @@ fn references(desired: &Desired, app: &App, spots: &Spots, errors: &mut Errors) 
                     && usize::try_from(count).unwrap_or(usize::MAX) > list.len()
                 {
                     let message = format!("{count} instances and only {} fixed addresses", list.len());
-                    tell(&format!("network.{name}"), message, Some("add addresses, or use a pool".to_owned()));
+                    tell(
+                        &format!("network.{name}"),
+                        message,
+                        Some("add addresses, or use a pool".to_owned()),
+                    );
                 }
             }
         }
@@ -121,7 +130,11 @@ fn walk(
         let names: Vec<&AppName> = path[at..].iter().chain([key]).map(|k| &k.app).collect();
         let circle = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" → ");
         if let Some(app) = desired.apps.get(key) {
-            errors.add(&place_of(spots, app, "depends_on"), format!("apps wait for each other: {circle}"), None);
+            errors.add(
+                &place_of(spots, app, "depends_on"),
+                format!("apps wait for each other: {circle}"),
+                None,
+            );
         }
         return;
     }
@@ -197,13 +210,16 @@ fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
             }
         }
         for (app, _) in &users {
-            if count(app) > hosts(desired, app).len() && users.iter().filter(|(a, _)| a.key == app.key).count() == 1 {
+            if count(app) > hosts(desired, app).len()
+                && users.iter().filter(|(a, _)| a.key == app.key).count() == 1
+            {
                 let message = format!(
                     "{} instances want port {host_port} of the host and only {} hosts may run them",
                     count(app),
                     hosts(desired, app).len()
                 );
-                let hint = "one host port serves one instance per host: leave the host's port open, or add hosts";
+                let hint =
+                    "one host port serves one instance per host: leave the host's port open, or add hosts";
                 errors.add(&place_of(spots, app, "ports"), message, Some(hint.to_owned()));
             }
         }

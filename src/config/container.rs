@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::model::app::LogSource;
 use crate::model::container::{
-    ContainerSpec, Device, EnvValue, FileSpec, HealthCheck, Logging, Mount, MountSource, Port, Protocol, Restart,
-    Ulimit,
+    ContainerSpec, Device, EnvValue, FileSpec, HealthCheck, Logging, Mount, MountSource, Port, Protocol,
+    Restart, Ulimit,
 };
 use crate::model::names::VolumeName;
 use crate::model::ownership;
@@ -156,8 +156,8 @@ fn restart(text: &str, context: &mut Context<'_>) -> Restart {
         }
         (_, _) => {
             let known = ["no", "always", "unless-stopped", "on-failure"];
-            let hint = super::diagnostic::did_you_mean(text, known.into_iter())
-                .unwrap_or_else(|| known.join(", "));
+            let hint =
+                super::diagnostic::did_you_mean(text, known.into_iter()).unwrap_or_else(|| known.join(", "));
             context.fail_with("restart", format!("{text:?} is not a restart policy"), hint);
             Restart::No
         }
@@ -281,7 +281,8 @@ fn one_mount(
             return;
         }
         (_, _, _, _) => {
-            context.fail("mount", format!("the mount at {at} needs one of `host`, `volume`, `tmpfs` or `file`"));
+            context
+                .fail("mount", format!("the mount at {at} needs one of `host`, `volume`, `tmpfs` or `file`"));
             return;
         }
     };
@@ -335,12 +336,20 @@ pub(super) fn logs(shape: &AppFile, context: &mut Context<'_>, spec: &ContainerS
             && topic != ".."
             && topic.bytes().all(|c| c.is_ascii_alphanumeric() || b"._-".contains(&c));
         if !topic_fits {
-            context.fail("log", format!("{topic:?} is not a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'"));
+            context.fail(
+                "log",
+                format!("{topic:?} is not a Kafka topic: 1 to 249 of a-z, A-Z, 0-9, '.', '_', '-'"),
+            );
             continue;
         }
         let (directory, pattern) = files.rsplit_once('/').unwrap_or(("", files));
         if directory.contains('*') || pattern.is_empty() || !files.starts_with('/') {
-            context.fail("log", format!("{files:?}: write a directory and a file name with '*', as in \"/var/log/app/*.log\""));
+            context.fail(
+                "log",
+                format!(
+                    "{files:?}: write a directory and a file name with '*', as in \"/var/log/app/*.log\""
+                ),
+            );
             continue;
         }
         let holding = spec.mounts.iter().filter_map(|(at, mount)| match &mount.source {
@@ -352,7 +361,11 @@ pub(super) fn logs(shape: &AppFile, context: &mut Context<'_>, spec: &ContainerS
         });
         match holding.max() {
             Some((_, on_host)) => {
-                logs.push(LogSource { directory: on_host, pattern: pattern.to_owned(), topic: topic.clone() });
+                logs.push(LogSource {
+                    directory: on_host,
+                    pattern: pattern.to_owned(),
+                    topic: topic.clone(),
+                });
             }
             None => context.fail_with(
                 "log",

@@ -117,10 +117,12 @@ fn one(diagnostic: &Diagnostic, renderer: &Renderer) -> String {
     let span = diagnostic.spot.span.clone();
     // A span over many lines would print a whole table; its first line is enough to find it.
     let text = &diagnostic.spot.source.text;
-    let line_end = text.get(span.start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |n| span.start + n);
+    let line_end =
+        text.get(span.start..).and_then(|rest| rest.find('\n')).map_or(text.len(), |n| span.start + n);
     let span = span.start.min(text.len())..span.end.min(line_end).max(span.start.min(text.len()));
-    let snippet =
-        Snippet::source(text.as_str()).path(diagnostic.file.as_str()).annotation(AnnotationKind::Primary.span(span));
+    let snippet = Snippet::source(text.as_str())
+        .path(diagnostic.file.as_str())
+        .annotation(AnnotationKind::Primary.span(span));
     let hint = diagnostic.hint.as_ref().map(|hint| clean(hint));
     let mut group = Level::ERROR.primary_title(title.as_str()).element(snippet);
     if let Some(hint) = &hint {
@@ -144,5 +146,5 @@ impl fmt::Display for Errors {
 pub(super) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let near = |name: &&str| strsim::jaro_winkler(word, name);
     let best = known.max_by(|a, b| near(a).total_cmp(&near(b)))?;
-    (near(&best) > 0.75).then(|| format!("did you mean `{best}`?"))
+    (near(&best) > 0.7).then(|| format!("did you mean `{best}`?"))
 }

@@ -29,7 +29,11 @@ pub(super) fn read_fleet(node: &Node, revision: &Revision, errors: &mut Errors) 
     let fleet: FleetName = context.required("fleet", shape.fleet.as_ref())?;
     let names: Vec<EnvironmentName> = context.list("environments", &shape.environments);
     if shape.environments.is_empty() {
-        context.fail_with("environments", "the fleet has no environments", "such as environments = [\"test\", \"prod\"]");
+        context.fail_with(
+            "environments",
+            "the fleet has no environments",
+            "such as environments = [\"test\", \"prod\"]",
+        );
     }
     let mut environments: BTreeMap<EnvironmentName, Environment> =
         names.into_iter().map(|name| (name, Environment::default())).collect();
@@ -42,7 +46,8 @@ pub(super) fn read_fleet(node: &Node, revision: &Revision, errors: &mut Errors) 
                 environment.detect_only = more.detect_only;
             }
             None => {
-                let hint = super::diagnostic::did_you_mean(name, shape.environments.iter().map(String::as_str));
+                let hint =
+                    super::diagnostic::did_you_mean(name, shape.environments.iter().map(String::as_str));
                 let hint = hint.unwrap_or_else(|| "add it to `environments`".to_owned());
                 context.fail_with(&path, format!("there is no environment {name:?}"), hint);
             }
@@ -109,12 +114,17 @@ fn host(
     let environments: Vec<EnvironmentName> =
         context.list(&format!("{path}.environments"), &shape.environments);
     for environment in environments.iter().filter(|e| !known.contains_key(*e)) {
-        let hint = super::diagnostic::did_you_mean(environment.as_str(), known.keys().map(EnvironmentName::as_str));
+        let hint =
+            super::diagnostic::did_you_mean(environment.as_str(), known.keys().map(EnvironmentName::as_str));
         let message = format!("fleet.toml has no environment {:?}", environment.as_str());
         context.errors.add(&context.node.place(&format!("{path}.environments")), message, hint);
     }
     if shape.environments.is_empty() {
-        context.fail_with(path, "it serves no environment, so nothing may run here (F5)", "add environments = [\"test\"]");
+        context.fail_with(
+            path,
+            "it serves no environment, so nothing may run here (F5)",
+            "add environments = [\"test\"]",
+        );
     }
     let cpus = shape.capacity.cpus.and_then(|cpus| {
         let cpus = Cpus::from_f64(cpus);
@@ -157,14 +167,22 @@ pub(super) fn read_networks(node: &Node, desired: &mut Desired, errors: &mut Err
     }
 }
 
-fn network(name: NetworkName, shape: &NetworkShape, path: &str, context: &mut Context<'_>) -> Option<Network> {
+fn network(
+    name: NetworkName,
+    shape: &NetworkShape,
+    path: &str,
+    context: &mut Context<'_>,
+) -> Option<Network> {
     let at = |key: &str| format!("{path}.{key}");
     let subnet: Option<ipnet::IpNet> = context.option(&at("subnet"), shape.subnet.as_ref());
     let gateway: Option<IpAddr> = context.option(&at("gateway"), shape.gateway.as_ref());
     let ip_range = context.option(&at("ip_range"), shape.ip_range.as_ref());
     if let Some(subnet) = subnet {
         if subnet.trunc() != subnet {
-            context.fail(&at("subnet"), format!("{subnet} has host bits set; the network is {}", subnet.trunc()));
+            context.fail(
+                &at("subnet"),
+                format!("{subnet} has host bits set; the network is {}", subnet.trunc()),
+            );
         }
         if gateway.is_some_and(|gateway| !subnet.contains(&gateway)) {
             context.fail(&at("gateway"), format!("the gateway is not in {subnet}"));
@@ -173,7 +191,8 @@ fn network(name: NetworkName, shape: &NetworkShape, path: &str, context: &mut Co
     let mut pools: BTreeMap<PoolName, AddressRange> = BTreeMap::new();
     for (pool_name, text) in &shape.pools {
         let place = at(&format!("pools.{pool_name}"));
-        let (Some(pool), Some(range)) = (context.parse(&place, pool_name), range(text, &place, context)) else {
+        let (Some(pool), Some(range)) = (context.parse(&place, pool_name), range(text, &place, context))
+        else {
             continue;
         };
         if subnet.is_none_or(|s| !s.contains(&range.first) || !s.contains(&range.last)) {
@@ -225,7 +244,10 @@ fn range(text: &str, place: &str, context: &mut Context<'_>) -> Option<AddressRa
         return None;
     };
     if range.len() > LARGEST_POOL {
-        context.fail(place, format!("a pool of {} addresses is too large; the limit is {LARGEST_POOL}", range.len()));
+        context.fail(
+            place,
+            format!("a pool of {} addresses is too large; the limit is {LARGEST_POOL}", range.len()),
+        );
         return None;
     }
     Some(range)

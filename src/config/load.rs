@@ -60,7 +60,8 @@ impl<'a> Loader<'a> {
 
     fn load(&mut self, errors: &mut Errors) -> Option<Desired> {
         let Some(fleet_node) = self.parse("fleet.toml", errors) else {
-            let hint = "every config repository has one at its root; `trueup init` writes a starter".to_owned();
+            let hint =
+                "every config repository has one at its root; `trueup init` writes a starter".to_owned();
             errors.add(&Spot::whole("fleet.toml"), "there is no fleet.toml", Some(hint));
             return None;
         };
@@ -158,7 +159,9 @@ impl<'a> Loader<'a> {
             .tree
             .blobs
             .keys()
-            .filter(|path| path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/') && rest.ends_with(".toml")))
+            .filter(|path| {
+                path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/') && rest.ends_with(".toml"))
+            })
             .filter(|path| !path.ends_with("/app.toml"))
             .cloned()
             .collect();
@@ -170,7 +173,8 @@ impl<'a> Loader<'a> {
                 Ok(name) if desired.environments.contains_key(&name) => {
                     for fixed in ["app", "environments"] {
                         if let Some(entry) = node.table().and_then(|t| t.get(fixed)) {
-                            let message = format!("`{fixed}` belongs in app.toml and cannot differ in an environment");
+                            let message =
+                                format!("`{fixed}` belongs in app.toml and cannot differ in an environment");
                             errors.add(&entry.key, message, None);
                         }
                     }
@@ -179,7 +183,8 @@ impl<'a> Loader<'a> {
                 Ok(_) | Err(_) => {
                     let known = desired.environments.keys().map(EnvironmentName::as_str);
                     let hint = did_you_mean(&word, known);
-                    let message = format!("fleet.toml has no environment {word:?}, after which this file is called");
+                    let message =
+                        format!("fleet.toml has no environment {word:?}, after which this file is called");
                     errors.add(&Spot { span: 0..0, ..node.spot.clone() }, message, hint);
                 }
             }
@@ -256,7 +261,8 @@ fn words(node: &Node) -> String {
         Value::Boolean(flag) => flag.to_string(),
         Value::Array(list) => format!("[{}]", list.iter().map(words).collect::<Vec<_>>().join(",")),
         Value::Table(table) => {
-            let entries: Vec<String> = table.iter().map(|(k, e)| format!("{k:?}={}", words(&e.node))).collect();
+            let entries: Vec<String> =
+                table.iter().map(|(k, e)| format!("{k:?}={}", words(&e.node))).collect();
             format!("{{{}}}", entries.join(","))
         }
     }
@@ -265,7 +271,8 @@ fn words(node: &Node) -> String {
 fn parse_blob(path: &str, blob: &Blob, errors: &mut Errors) -> Node {
     let nothing = |spot: Spot| Node { spot, value: Value::Table(Table::new()) };
     if blob.bytes.len() > LARGEST {
-        let message = format!("{} bytes are too many for a config file; the limit is {LARGEST}", blob.bytes.len());
+        let message =
+            format!("{} bytes are too many for a config file; the limit is {LARGEST}", blob.bytes.len());
         errors.add(&Spot::whole(path), message, None);
         return nothing(Spot::whole(path));
     }

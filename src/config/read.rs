@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
-    Visitor,
+    self, DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -150,7 +150,11 @@ impl<'a> Reader<'a> {
         Self { node, unknown: self.unknown }
     }
 
-    fn any<'de, V: Visitor<'de>>(self, visitor: V, fields: &'static [&'static str]) -> Result<V::Value, Problem> {
+    fn any<'de, V: Visitor<'de>>(
+        self,
+        visitor: V,
+        fields: &'static [&'static str],
+    ) -> Result<V::Value, Problem> {
         let result = match &self.node.value {
             Value::String(text) => visitor.visit_str(text),
             Value::Integer(number) => visitor.visit_i64(*number),
@@ -217,7 +221,10 @@ impl<'de> de::Deserializer<'de> for Reader<'_> {
                 visitor.visit_enum(Word(text)).map_err(|problem: Problem| problem.at(spot))
             }
             Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Array(_) | Value::Table(_) => {
-                Err(Problem { message: "a word in quotes is expected here".to_owned(), spot: Some(spot.clone()) })
+                Err(Problem {
+                    message: "a word in quotes is expected here".to_owned(),
+                    spot: Some(spot.clone()),
+                })
             }
         }
     }
@@ -297,11 +304,7 @@ impl<'de> VariantAccess<'de> for Word<'_> {
     fn tuple_variant<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Problem> {
         Err(de::Error::custom("a list is expected here"))
     }
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, Problem> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, Problem> {
         Err(de::Error::custom("a table is expected here"))
     }
 }

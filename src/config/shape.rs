@@ -419,5 +419,7 @@ pub(super) enum EnvShape {
     Number(i64),
     Flag(bool),
     #[schemars(skip)]
-    Secret { secret: String },
+    Secret {
+        secret: String,
+    },
 }

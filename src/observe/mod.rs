@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
 use futures_util::stream;
 
 use crate::model::desired::Desired;
@@ -68,13 +69,15 @@ async fn survey(
 ) -> BTreeMap<HostName, Seen<Engine>> {
     let images: BTreeSet<ImageRef> = desired.apps.values().map(|app| app.container.image.clone()).collect();
     let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
-    stream::iter(hosts.into_iter().map(|host| {
+    // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
+    let mut looks: Vec<BoxFuture<'_, (HostName, Seen<Engine>)>> = Vec::new();
+    for host in hosts {
         let images = &images;
-        async move { (host.name.clone(), survey_host(host, engines, clock, images, deadline).await) }
-    }))
-    .buffer_unordered(limits.fan_out.max(1))
-    .collect()
-    .await
+        looks.push(Box::pin(async move {
+            (host.name.clone(), survey_host(host, engines, clock, images, deadline).await)
+        }));
+    }
+    stream::iter(looks).buffer_unordered(limits.fan_out.max(1)).collect().await
 }
 
 /// One host, known or unknown, by the deadline at the latest.

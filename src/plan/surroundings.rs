@@ -19,6 +19,9 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::Fleet;
 
+/// The number of a change that must come first, or why the thing can't be had and what to do.
+type Made = Result<Option<usize>, (String, String)>;
+
 /// What was prepared for each instance: the numbers of the changes it waits for, or why it can't be had.
 #[derive(Default)]
 pub(super) struct Around {
@@ -35,9 +38,8 @@ pub(super) fn prepare(
     draft: &mut Draft,
 ) -> Around {
     let mut around = Around::default();
-    let mut images: BTreeMap<(HostName, ImageRef), Result<Option<usize>, (String, String)>> = BTreeMap::new();
-    let mut networks: BTreeMap<(HostName, NetworkName), Result<Option<usize>, (String, String)>> =
-        BTreeMap::new();
+    let mut images: BTreeMap<(HostName, ImageRef), Made> = BTreeMap::new();
+    let mut networks: BTreeMap<(HostName, NetworkName), Made> = BTreeMap::new();
     for target in targets {
         let host = &target.seat.host;
         let Some(engine) = fleet.engines.get(host) else { continue };
@@ -62,7 +64,7 @@ pub(super) fn prepare(
 }
 
 impl Around {
-    fn note(&mut self, instance: &InstanceName, made: Result<Option<usize>, (String, String)>) {
+    fn note(&mut self, instance: &InstanceName, made: Made) {
         match made {
             Ok(Some(number)) => {
                 self.waits_for.entry(instance.clone()).or_default().insert(number);
@@ -75,12 +77,7 @@ impl Around {
     }
 }
 
-fn image(
-    input: &PlanInput<'_>,
-    target: &Target,
-    engine: &Engine,
-    draft: &mut Draft,
-) -> Result<Option<usize>, (String, String)> {
+fn image(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Draft) -> Made {
     let wanted = &target.spec.image;
     let there = engine.images.values().any(|image| match &wanted.digest {
         Some(digest) => {
@@ -134,7 +131,7 @@ fn network(
     engine: &Engine,
     targets: &[Target],
     draft: &mut Draft,
-) -> Result<Option<usize>, (String, String)> {
+) -> Made {
     let Some(network) = input.desired.networks.get(name) else {
         return Err((format!("network {name} is not declared"), "declare it under networks/".to_owned()));
     };
@@ -166,12 +163,7 @@ fn network_hash(network: &Network) -> ContentHash {
     ContentHash::of(serde_json::to_string(&network.spec).unwrap_or_default().as_bytes())
 }
 
-fn create_network(
-    input: &PlanInput<'_>,
-    network: &Network,
-    host: &HostName,
-    draft: &mut Draft,
-) -> Result<Option<usize>, (String, String)> {
+fn create_network(input: &PlanInput<'_>, network: &Network, host: &HostName, draft: &mut Draft) -> Made {
     let change = Change {
         action: Verb::Create,
         subject: subject(Kind::Network, &network.name, host),
@@ -199,7 +191,7 @@ fn existing_network(
     live: &LiveNetwork,
     targets: &[Target],
     draft: &mut Draft,
-) -> Result<Option<usize>, (String, String)> {
+) -> Made {
     let changes = diff::network(&network.spec, live);
     let subject = subject(Kind::Network, &network.name, host);
     if let Belongs::Foreign { why } = input.owner.object("network", &live.name, host, &live.labels) {
@@ -281,12 +273,7 @@ fn renew_steps(
     steps
 }
 
-fn volumes(
-    input: &PlanInput<'_>,
-    target: &Target,
-    engine: &Engine,
-    draft: &mut Draft,
-) -> Vec<Result<Option<usize>, (String, String)>> {
+fn volumes(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Draft) -> Vec<Made> {
     let host = &target.seat.host;
     let mut made = Vec::new();
     for mount in target.spec.mounts.values() {

@@ -1,6 +1,6 @@
 //! A real stage for whole-line tests: a git repository, the real engine, an own installation; swept when it ends.
 
-#![allow(dead_code, reason = "each test file uses a part of the stage")]
+#![allow(dead_code, clippy::expect_used, reason = "each test file uses a part of the stage, and tests may fail loudly")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

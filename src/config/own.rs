@@ -1,0 +1,298 @@
+//! The reconciler's own settings: TOML that no pull request can reach, with the same diagnostics.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::model::secrecy::HashKey;
+use crate::model::settings::{
+    Credentials, EngineSettings, FileSetSettings, Limits, Reference, Reload, RepositorySettings, Settings,
+    TlsIdentity,
+};
+use crate::model::units::TimeSpan;
+
+use super::context::Context;
+use super::diagnostic::{Errors, Source};
+use super::node;
+use super::read::read;
+
+macro_rules! shape {
+    ($($(#[$meta:meta])* struct $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* })*) => { $(
+        $(#[$meta])*
+        #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+        #[serde(default)]
+        struct $name { $($(#[$field_meta])* $field: $type,)* }
+    )* };
+}
+
+shape! {
+    struct OwnFile {
+        /// Written on everything trueup makes; never change it (B1).
+        installation: Option<String>,
+        /// A file of 64 hex digits: the key that hides env values (G1).
+        key_file: Option<PathBuf>,
+        /// Where journal and history are kept.
+        state_dir: Option<PathBuf>,
+        /// Only these environments; without it all.
+        environments: Option<Vec<String>>,
+        repository: RepositoryShape,
+        engines: EnginesShape,
+        nginx: Option<FilesShape>,
+        flume: Option<FilesShape>,
+        limits: LimitsShape,
+    }
+    struct RepositoryShape {
+        url: Option<String>,
+        branch: Option<String>,
+        tag: Option<String>,
+        commit: Option<String>,
+        /// The directory inside the repository that is its root.
+        root: Option<String>,
+        poll: Option<String>,
+        ssh_key: Option<PathBuf>,
+        ssh_known_hosts: Option<PathBuf>,
+        https_user: Option<String>,
+        https_password_file: Option<PathBuf>,
+        https_ca: Option<PathBuf>,
+    }
+    struct EnginesShape {
+        call_deadline: Option<String>,
+        pull_deadline: Option<String>,
+        /// TLS identities by host; `default` serves the others.
+        tls: BTreeMap<String, TlsShape>,
+        ssh_key: Option<PathBuf>,
+        ssh_known_hosts: Option<PathBuf>,
+        allow_plain_tcp: bool,
+        docker_config: Option<PathBuf>,
+    }
+    struct TlsShape {
+        ca: PathBuf,
+        cert: PathBuf,
+        key: PathBuf,
+    }
+    struct FilesShape {
+        directory: Option<PathBuf>,
+        /// Argv of the check; `{dir}` is the candidate, `{conf}` a main config that includes it.
+        check: Vec<String>,
+        main_config: Option<PathBuf>,
+        /// Argv that reloads the reader.
+        reload: Option<Vec<String>>,
+        /// Instead of `reload`: HUP to the process in this file.
+        pid_file: Option<PathBuf>,
+        verify_timeout: Option<String>,
+    }
+    struct LimitsShape {
+        destroy_share: Option<f64>,
+        destroy_count: Option<usize>,
+        replace_apps_share: Option<f64>,
+        replace_apps_count: Option<usize>,
+        per_host: Option<usize>,
+        fan_out: Option<usize>,
+        relist: Option<String>,
+        loop_threshold: Option<u32>,
+    }
+}
+
+/// Reads the settings' text. Relative paths start at `base`; `read_file` fetches the key.
+pub fn parse(
+    text: &str,
+    file: &str,
+    base: &Path,
+    read_file: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+) -> Result<Settings, Errors> {
+    let mut errors = Errors::default();
+    let source = Arc::new(Source { path: file.to_owned(), text: text.to_owned() });
+    let node = node::parse(&source, &mut errors);
+    let settings = match read::<OwnFile>(&node, &mut errors) {
+        Some(shape) => {
+            let mut context = Context { node: &node, errors: &mut errors };
+            settings(shape, base, read_file, &mut context)
+        }
+        None => None,
+    };
+    match settings {
+        Some(settings) => errors.into_result(settings),
+        None => Err(errors.into_result(()).err().unwrap_or_default()),
+    }
+}
+
+fn settings(
+    shape: OwnFile,
+    base: &Path,
+    read_file: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    context: &mut Context<'_>,
+) -> Option<Settings> {
+    let installation = context.required::<String>("installation", shape.installation.as_ref());
+    let hash_key = key(shape.key_file.as_ref(), base, read_file, context);
+    let repository = repository(shape.repository, base, context);
+    let environments = shape
+        .environments
+        .as_ref()
+        .map(|names| context.list::<_, std::collections::BTreeSet<_>>("environments", names));
+    let engines = engines(shape.engines, base, context);
+    let nginx = shape.nginx.and_then(|files| file_set("nginx", files, base, context));
+    let flume = shape.flume.and_then(|files| file_set("flume", files, base, context));
+    let limits = limits(&shape.limits, context);
+    Some(Settings {
+        installation: installation?,
+        hash_key: hash_key?,
+        repository: repository?,
+        environments,
+        state_dir: shape.state_dir.map_or_else(|| PathBuf::from("/var/lib/trueup"), |dir| base.join(dir)),
+        engines,
+        nginx,
+        flume,
+        limits,
+    })
+}
+
+fn key(
+    file: Option<&PathBuf>,
+    base: &Path,
+    read_file: &dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
+    context: &mut Context<'_>,
+) -> Option<HashKey> {
+    let Some(file) = file else {
+        context.fail_with(
+            "key_file",
+            "the key `key_file` is missing here",
+            "make one with: head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \\n' > hash.key",
+        );
+        return None;
+    };
+    let path = base.join(file);
+    let bytes = match read_file(&path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            context.fail("key_file", format!("{}: {error}", path.display()));
+            return None;
+        }
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let digits = text.trim();
+    let pairs = (0..digits.len() / 2).map(|i| u8::from_str_radix(digits.get(i * 2..i * 2 + 2)?, 16).ok());
+    let key: Option<[u8; 32]> = pairs.collect::<Option<Vec<u8>>>().and_then(|bytes| bytes.try_into().ok());
+    if key.is_none() || digits.len() != 64 {
+        context.fail("key_file", format!("{} does not hold 64 hex digits", path.display()));
+        return None;
+    }
+    key.map(HashKey::new)
+}
+
+fn repository(shape: RepositoryShape, base: &Path, context: &mut Context<'_>) -> Option<RepositorySettings> {
+    let url: Option<String> = context.required("repository.url", shape.url.as_ref());
+    let named = [&shape.branch, &shape.tag, &shape.commit].into_iter().flatten().count();
+    if named > 1 {
+        context.fail("repository", "set one of `branch`, `tag` and `commit`");
+    }
+    let reference = match (shape.branch, shape.tag, shape.commit) {
+        (Some(branch), _, _) => Reference::Branch(branch),
+        (None, Some(tag), _) => Reference::Tag(tag),
+        (None, None, Some(commit)) => Reference::Commit(commit),
+        (None, None, None) => Reference::Head,
+    };
+    let at = |path: Option<PathBuf>| path.map(|path| base.join(path));
+    Some(RepositorySettings {
+        url: url?,
+        reference,
+        root: shape.root.unwrap_or_default(),
+        poll: span(context, "repository.poll", shape.poll.as_ref(), TimeSpan::from_secs(60)),
+        credentials: Credentials {
+            ssh_key: at(shape.ssh_key),
+            ssh_known_hosts: at(shape.ssh_known_hosts),
+            https_user: shape.https_user,
+            https_password_file: at(shape.https_password_file),
+            https_ca: at(shape.https_ca),
+        },
+    })
+}
+
+fn engines(shape: EnginesShape, base: &Path, context: &mut Context<'_>) -> EngineSettings {
+    let usual = EngineSettings::default();
+    let identity = |tls: TlsShape| TlsIdentity {
+        ca: base.join(tls.ca),
+        cert: base.join(tls.cert),
+        key: base.join(tls.key),
+    };
+    EngineSettings {
+        call_deadline: span(
+            context,
+            "engines.call_deadline",
+            shape.call_deadline.as_ref(),
+            usual.call_deadline,
+        ),
+        pull_deadline: span(
+            context,
+            "engines.pull_deadline",
+            shape.pull_deadline.as_ref(),
+            usual.pull_deadline,
+        ),
+        tls: shape.tls.into_iter().map(|(host, tls)| (host, identity(tls))).collect(),
+        ssh_key: shape.ssh_key.map(|path| base.join(path)),
+        ssh_known_hosts: shape.ssh_known_hosts.map(|path| base.join(path)),
+        allow_plain_tcp: shape.allow_plain_tcp,
+        docker_config: shape.docker_config.map(|path| base.join(path)),
+    }
+}
+
+fn file_set(
+    section: &str,
+    shape: FilesShape,
+    base: &Path,
+    context: &mut Context<'_>,
+) -> Option<FileSetSettings> {
+    let Some(directory) = shape.directory else {
+        context.fail(section, "the key `directory` is missing here");
+        return None;
+    };
+    let reload = match (shape.reload, shape.pid_file) {
+        (Some(_), Some(_)) => {
+            context.fail(section, "set either `reload` or `pid_file`");
+            Reload::None
+        }
+        (Some(argv), None) if argv.is_empty() => {
+            context.fail(section, "`reload` is an empty command");
+            Reload::None
+        }
+        (Some(argv), None) => Reload::Command(argv),
+        (None, Some(pid_file)) => Reload::Signal { pid_file: base.join(pid_file) },
+        (None, None) => Reload::None,
+    };
+    let path = format!("{section}.verify_timeout");
+    Some(FileSetSettings {
+        directory: base.join(directory),
+        check: shape.check,
+        main_config: shape.main_config.map(|path| base.join(path)),
+        reload,
+        verify_timeout: span(context, &path, shape.verify_timeout.as_ref(), TimeSpan::from_secs(10)),
+    })
+}
+
+fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
+    let usual = Limits::default();
+    let mut share = |key: &str, value: Option<f64>, usual: f64| match value {
+        Some(value) if (0.0..=1.0).contains(&value) => value,
+        Some(_) => {
+            context.fail(&format!("limits.{key}"), "a share is a number from 0 to 1");
+            usual
+        }
+        None => usual,
+    };
+    Limits {
+        destroy_share: share("destroy_share", shape.destroy_share, usual.destroy_share),
+        replace_apps_share: share("replace_apps_share", shape.replace_apps_share, usual.replace_apps_share),
+        destroy_count: shape.destroy_count.unwrap_or(usual.destroy_count),
+        replace_apps_count: shape.replace_apps_count.unwrap_or(usual.replace_apps_count),
+        per_host: shape.per_host.unwrap_or(usual.per_host).max(1),
+        fan_out: shape.fan_out.unwrap_or(usual.fan_out).max(1),
+        relist: span(context, "limits.relist", shape.relist.as_ref(), usual.relist),
+        loop_threshold: shape.loop_threshold.unwrap_or(usual.loop_threshold).max(1),
+    }
+}
+
+fn span(context: &mut Context<'_>, path: &str, text: Option<&String>, usual: TimeSpan) -> TimeSpan {
+    context.option(path, text).unwrap_or(usual)
+}

@@ -1,0 +1,210 @@
+//! Whole small repositories in memory: what is read, and what is told of what is wrong.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::model::desired::Desired;
+use crate::model::names::Revision;
+use crate::model::secrecy::ContentHash;
+use crate::model::tree::{Blob, Tree};
+use crate::model::units::Timestamp;
+
+fn tree(files: &[(&str, &str)]) -> Tree {
+    let blob = |text: &str| Blob {
+        id: ContentHash::of(text.as_bytes()).to_string(),
+        bytes: Arc::from(text.as_bytes()),
+    };
+    Tree {
+        revision: Revision::new("0".repeat(40)),
+        committed: Timestamp(0),
+        author: "someone".into(),
+        summary: "a change".into(),
+        blobs: files.iter().map(|(path, text)| ((*path).to_owned(), blob(text))).collect(),
+        refused: BTreeMap::new(),
+    }
+}
+
+const FLEET: &str = "fleet = \"f\"\nenvironments = [\"test\", \"prod\"]\n";
+const HOST: &str = "[host.h1]\naddress = \"192.0.2.1\"\nengine = \"unix:///run/d.sock\"\nenvironments = [\"test\", \"prod\"]\n";
+
+fn with(files: &[(&str, &str)]) -> Result<Desired, Errors> {
+    let mut all = vec![("fleet.toml", FLEET), ("hosts/h.toml", HOST)];
+    all.extend(files);
+    load(&tree(&all), &mut ParseCache::default())
+}
+
+/// `file:line:column: message (hint)` of everything that is wrong.
+fn told(files: &[(&str, &str)]) -> Vec<String> {
+    let errors = with(files).expect_err("something is wrong");
+    errors
+        .diagnostics()
+        .iter()
+        .map(|d| {
+            format!(
+                "{}:{}:{}: {} ({})",
+                d.file,
+                d.line,
+                d.column,
+                d.message,
+                d.hint.clone().unwrap_or_default()
+            )
+        })
+        .collect()
+}
+
+const APP: &str = "app = \"a\"\nenvironments = [\"test\"]\nimage = \"quote:1\"\n";
+
+#[test]
+fn the_starter_and_the_example_are_good() {
+    let starter = starter();
+    let files: Vec<(&str, &str)> = starter.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let desired = load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(desired.apps.len(), 2);
+}
+
+#[test]
+fn all_errors_are_told_at_once_with_place_and_hint() {
+    let all = told(&[
+        (
+            "apps/a/app.toml",
+            "app = \"a\"\nenvironments = [\"tset\"]\nimage = \"quote:1\"\nreplicaz = 3\nstop_timeout = \"soon\"\n[limits]\nmemroy = \"1GiB\"\n",
+        ),
+        ("apps/a/test.toml", ""),
+    ]);
+    let text = all.join("\n");
+    for wanted in [
+        "apps/a/app.toml:2:17: fleet.toml has no environment \"tset\" (did you mean `test`?)",
+        "apps/a/app.toml:4:1: unknown key `replicaz` (did you mean `replicas`?)",
+        "apps/a/app.toml:7:1: unknown key `memroy` (did you mean `memory`?)",
+    ] {
+        assert!(all.iter().any(|line| line == wanted), "{wanted} is not among\n{text}");
+    }
+}
+
+#[test]
+fn values_that_do_not_fit_are_told_at_their_place() {
+    for (line, wanted) in [
+        ("image = \"Quote 1\"", "is not an image reference"),
+        ("stop_timeout = \"soon\"", "is not a duration"),
+        ("replicas = \"many\"", "write a number, or \"every-host\""),
+        ("ports = [\"99999:80\"]", "is not a port"),
+        ("restart = \"alway\"", "did you mean `always`?"),
+        ("ignore = [\"memroy\"]", "did you mean `memory`?"),
+        ("depends_on = [\"b\"]", "there is no app b in test"),
+        ("env = { PASSWORD = { secret = \"a/b\" } }", "this release has no secrets yet"),
+        ("labels = { \"io.trueup.app\" = \"x\" }", "is trueup's own"),
+        ("runtime = \"hots\"", "did you mean `host`?"),
+        ("[[mount]]\nfile = \"../other/secret\"\nat = \"/x\"", "leaves the app's folder"),
+        ("[[mount]]\nfile = \"no-such\"\nat = \"/x\"", "the repository has no file apps/a/no-such"),
+        ("[[mount]]\nhost = \"/x\"\nat = \"../etc\"", "is not an absolute path in the container"),
+        ("[network.nowhere]", "there is no network nowhere"),
+        ("[place]\nhosts = [\"h2\"]", "there is no host h2 (did you mean `h1`?)"),
+        ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"t\"", "no mount with `host` holds /var/log"),
+        ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"a topic\"", "is not a Kafka topic"),
+        ("[upstream]\nport = 80\nserver_name = [\"a;b\"]", "is not a server name"),
+        ("[health]\ninterval = \"1s\"", "set one of `command`"),
+    ] {
+        let base =
+            if line.starts_with("image") { APP.replace("image = \"quote:1\"\n", "") } else { APP.to_owned() };
+        let text = format!("{base}{line}\n");
+        let all = told(&[("apps/a/app.toml", &text)]).join("\n");
+        assert!(all.contains(wanted) && all.contains("apps/a/app.toml:"), "{line}: {all}");
+    }
+}
+
+#[test]
+fn what_only_shows_when_all_is_read_is_told_too() {
+    let net = "[network.n]\nsubnet = \"192.0.2.0/24\"\npools = { a = \"192.0.2.10-192.0.2.20\", b = \"192.0.2.20-192.0.2.30\" }\n";
+    assert!(told(&[("networks/n.toml", net)]).join("").contains("it overlaps the pool"));
+    let two = "[network.n]\nsubnet = \"192.0.2.0/24\"\n[network.m]\nsubnet = \"192.0.2.128/25\"\n";
+    assert!(told(&[("networks/n.toml", two)]).join("").contains("overlap"));
+    let circle = |me: &str, other: &str| {
+        format!("app = \"{me}\"\nenvironments = [\"test\"]\nimage = \"q:1\"\ndepends_on = [\"{other}\"]\n")
+    };
+    let all =
+        told(&[("apps/a/app.toml", &circle("a", "b")), ("apps/b/app.toml", &circle("b", "a"))]).join("");
+    assert!(all.contains("apps wait for each other: a → b → a"), "{all}");
+    let port = |me: &str| {
+        format!("app = \"{me}\"\nenvironments = [\"test\"]\nimage = \"q:1\"\nports = [\"80:80\"]\n")
+    };
+    let all = told(&[("apps/a/app.toml", &port("a")), ("apps/b/app.toml", &port("b"))]).join("");
+    assert!(all.contains("port 80 of the host is wanted by a-test and b-test"), "{all}");
+    let fixed = |me: &str| {
+        format!(
+            "app = \"{me}\"\nenvironments = [\"test\"]\nimage = \"q:1\"\n[network.n]\naddress = \"192.0.2.9\"\n"
+        )
+    };
+    let net = "[network.n]\nsubnet = \"192.0.2.0/24\"\n";
+    let all =
+        told(&[("networks/n.toml", net), ("apps/a/app.toml", &fixed("a")), ("apps/b/app.toml", &fixed("b"))]);
+    assert!(all.join("").contains("192.0.2.9 on n is the address of a-test too"), "{all:?}");
+    let duplicate = told(&[("hosts/again.toml", HOST)]).join("");
+    assert!(duplicate.contains("the host h1 is declared at"), "{duplicate}");
+}
+
+#[test]
+fn an_overlay_merges_tables_and_replaces_lists_and_keeps_origins() {
+    let base = "app = \"a\"\ncommand = [\"x\", \"y\"]\nenv = { A = \"1\", B = \"2\" }\n";
+    let files = [
+        ("apps/a/app.toml", base),
+        ("apps/a/prod.toml", "image = \"q:1\"\ncommand = [\"z\"]\nenv = { B = \"3\" }\n"),
+    ];
+    let desired = with(&files).unwrap_or_else(|e| panic!("{e}"));
+    let app = desired.apps.values().next().expect("one app");
+    assert_eq!(app.container.command, Some(vec!["z".to_owned()]));
+    assert_eq!(app.container.env.len(), 2);
+    let mut all = vec![("fleet.toml", FLEET), ("hosts/h.toml", HOST)];
+    all.extend(files);
+    let lines =
+        show(&tree(&all), &"a".parse().expect("name"), &"prod".parse().expect("name")).expect("lines");
+    let origin = |path: &str| lines.iter().find(|l| l.path == path).map(|l| l.origin.clone());
+    assert_eq!(origin("env.A").as_deref(), Some("apps/a/app.toml:3"));
+    assert_eq!(origin("env.B").as_deref(), Some("apps/a/prod.toml:3"));
+}
+
+#[test]
+fn one_merge_cannot_hit_test_and_prod_at_once() {
+    let base = "app = \"a\"\nenvironments = [\"test\", \"prod\"]\nimage = \"q:1\"\n";
+    assert!(told(&[("apps/a/app.toml", base)]).join("").contains("set per environment (F5)"));
+}
+
+#[test]
+fn broken_files_of_every_kind_are_told_and_nothing_is_taken() {
+    let all = told(&[("networks/n.toml", "[network.n\nsubnet = 5\n")]).join("");
+    assert!(all.contains("networks/n.toml:1:"), "{all}");
+    let mut broken = tree(&[("fleet.toml", FLEET)]);
+    let bytes: Arc<[u8]> = Arc::from(&b"fleet = \"\xff\"\n"[..]);
+    broken.blobs.insert("hosts/h.toml".into(), Blob { id: "x".into(), bytes });
+    broken.refused.insert("apps/a/files/link".into(), "a symbolic link".into());
+    let errors = load(&broken, &mut ParseCache::default()).expect_err("broken").to_string();
+    assert!(errors.contains("not UTF-8") && errors.contains("a symbolic link"), "{errors}");
+    let large = "#".repeat((1 << 20) + 1);
+    assert!(told(&[("networks/n.toml", &large)]).join("").contains("too many for a config file"));
+}
+
+#[test]
+fn the_cache_changes_nothing_but_the_time() {
+    let mut cache = ParseCache::default();
+    let files = [("fleet.toml", FLEET), ("hosts/h.toml", HOST), ("apps/a/app.toml", APP)];
+    let first = load(&tree(&files), &mut cache).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(load(&tree(&files), &mut cache).unwrap_or_else(|e| panic!("{e}")), first);
+    let changed = APP.replace("quote:1", "quote:2");
+    let files = [("fleet.toml", FLEET), ("hosts/h.toml", HOST), ("apps/a/app.toml", changed.as_str())];
+    let second = load(&tree(&files), &mut cache).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(second, load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}")));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_caret_stands_under_the_spot() {
+    let errors = with(&[("apps/a/app.toml", &format!("{APP}replicaz = 3\n"))]).expect_err("an error");
+    let text = errors.render(false);
+    assert!(text.contains("apps/a/app.toml:4:1") && text.contains("^^^^^^^^"), "{text}");
+}
+
+#[test]
+fn the_reference_page_is_current() {
+    let page = include_str!("../../docs/config-reference.md");
+    assert!(page == reference_markdown(), "run: trueup schema --reference > docs/config-reference.md");
+}
