@@ -23,5 +23,6 @@ pub mod observe;
 pub mod control;
 
 pub mod adapter;
+pub mod sim;
 
 pub mod cli;

@@ -144,7 +144,7 @@ fn wrong_use_and_wrong_input_are_told_apart() {
     let nowhere = trueup(&stage, &["plan", "--repo", "/nonexistent/repo"]);
     assert!(code(&nowhere) == 1 && err(&nowhere).contains("/nonexistent/repo"), "{}", err(&nowhere));
     let repo = stage.repo().display().to_string();
-    stage.commit(&[("fleet.toml", "fleet = \"x\"\nenvironment = []\n"), ("hosts/a.toml", "[host.a\n")]);
+    stage.commit(&[("fleet.toml", "fleet = \"x\"\nenvironmens = []\n"), ("hosts/a.toml", "[host.a\n")]);
     let check = trueup(&stage, &["config", "check", "--repo", &repo]);
     let told = err(&check);
     assert_eq!(code(&check), 1);

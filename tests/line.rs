@@ -178,7 +178,8 @@ async fn an_engine_that_does_not_answer_is_unknown_and_the_other_goes_on() {
     let hosts = format!(
         "{HOST}[host.gone]\naddress = \"127.0.0.2\"\nengine = \"unix:///nonexistent/docker.sock\"\nenvironments = [\"test\"]\n"
     );
-    let (path, text) = app(&stage, "spread", 1, "[place]\nhosts = [\"local\"]");
+    let (path, text) = app(&stage, "spread", 1, "");
+    let text = format!("{text}[place]\nhosts = [\"local\"]\n");
     stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", &hosts), (&path, &text)]);
     let done = stage.apply().await;
     assert!(exists("spread-test-0"), "the host that answers is served");

@@ -10,7 +10,6 @@ use crate::control::pass::Pass;
 use crate::control::revision::Reader;
 use crate::control::run::report_unsettled;
 use crate::model::plan::Plan;
-use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
@@ -55,8 +54,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         declined.store(!agreed, Ordering::Relaxed);
         agreed
     };
-    let scope =
-        Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, patience: TimeSpan::default() };
+    let scope = Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, fresh: true };
     let done = converge(&world, &Reader::default(), &scope).await?;
     if args.yes {
         plan::warn_kept(&done.last);

@@ -65,12 +65,15 @@ pub async fn run(args: &Args) -> Exit {
 }
 
 async fn play(args: &Args, dir: &Path, settings: &Settings, engine: Option<&EngineAddress>) -> Exit {
-    let repository = demo_story::ConfigRepository::create(&dir.join("repo"), engine)?;
+    let logs = dir.join("logs");
+    // Made here, so that they are this user's and not the engine's to remove.
+    std::fs::create_dir_all(logs.join("quote"))?;
+    let repository = demo_story::ConfigRepository::create(&dir.join("repo"), engine, &logs)?;
     let mut world = world::assemble(settings, terminal::progress(false))?;
     if engine.is_none() {
         world.engines = simulated(settings)?;
     }
-    let stage = Stage { world: &world, repository: &repository, dir };
+    let stage = Stage { world: &world, repository: &repository };
     let told = demo_story::tell(&stage).await;
     if args.keep {
         println!("\nKept: {}\n  repository: {0}/repo\n  nginx files: {0}/nginx/current", dir.display());

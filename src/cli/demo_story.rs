@@ -24,11 +24,13 @@ use crate::ports::{Contents, Quiet};
 
 static EXAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/example-repo");
 
+/// Where the example's apps write their logs on the host; the demo's own directory takes its place.
+const EXAMPLE_LOGS: &str = "/tmp/trueup-example";
+
 /// Where the story plays.
 pub struct Stage<'a> {
     pub world: &'a World,
     pub repository: &'a ConfigRepository,
-    pub dir: &'a Path,
 }
 
 /// The demo's own git repository, made from `example-repo/`.
@@ -38,13 +40,14 @@ pub struct ConfigRepository {
 
 impl ConfigRepository {
     /// A repository with one commit: the example, its host's engine set to the one that answers.
-    pub fn create(dir: &Path, engine: Option<&EngineAddress>) -> anyhow::Result<Self> {
+    pub fn create(dir: &Path, engine: Option<&EngineAddress>, logs: &Path) -> anyhow::Result<Self> {
         let git = git2::Repository::init(dir).with_context(|| format!("creating {}", dir.display()))?;
         let engine = engine.map_or_else(|| "sim://".to_owned(), ToString::to_string);
         let mut files = BTreeMap::new();
         collect(&EXAMPLE, &mut files);
         for text in files.values_mut() {
             *text = text.replace("unix:///var/run/docker.sock", &engine);
+            *text = text.replace(EXAMPLE_LOGS, &logs.display().to_string());
         }
         let repository = Self { git };
         repository.commit(&files, "the example fleet")?;
@@ -135,7 +138,7 @@ async fn look(stage: &Stage<'_>) -> anyhow::Result<Pass> {
 
 async fn bring_about(stage: &Stage<'_>) -> anyhow::Result<Converged> {
     let (stop, agree) = (Stop::default(), |_: &Pass| true);
-    let scope = Scope { promises: None, agree: &agree, stop: &stop, patience: TimeSpan::default() };
+    let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
     let done = converge(stage.world, &Reader::default(), &scope).await?;
     for (change, outcome) in &done.outcomes {
         if let Outcome::Failed { error, .. } = outcome {

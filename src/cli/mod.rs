@@ -5,7 +5,9 @@ mod approve;
 mod completions;
 mod config;
 
+mod demo;
 mod demo_app;
+mod demo_story;
 
 mod doctor;
 mod drift;
@@ -80,6 +82,8 @@ enum Command {
     Trust(trust::Args),
     /// Say what works, what does not and what to do.
     Doctor(doctor::Args),
+    /// See trueup work on this machine's own Docker engine, in a minute.
+    Demo(demo::Args),
     /// Print the JSON Schema of the config repository's files.
     Schema(schema::Args),
     /// Write a commented starter repository.
@@ -144,6 +148,7 @@ async fn dispatch(cli: Cli) -> Exit {
         Command::Approve(args) => approve::run(&global, &args).await,
         Command::Trust(args) => trust::run(&global, &args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
+        Command::Demo(args) => demo::run(&args).await,
         Command::Schema(args) => schema::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Image(args) => image::run(&args).await,

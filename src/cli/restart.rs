@@ -7,7 +7,6 @@ use crate::control::memory::Memory;
 use crate::control::pass;
 use crate::control::revision::Reader;
 use crate::model::plan::Outcome;
-use crate::model::units::TimeSpan;
 use crate::output;
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
@@ -52,7 +51,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     }
     let stop = super::run::stop_on_signals();
     let agree = |_: &pass::Pass| true;
-    let scope = Scope { promises: None, agree: &agree, stop: &stop, patience: TimeSpan::default() };
+    let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
     let done = converge(&world, &reader, &scope).await?;
     let own: Vec<_> = done
         .outcomes

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::diagnostic::{Errors, Source, Spot, did_you_mean};
 use super::node::{self, Node, Table, Value};
 use super::read::read;
-use super::shape::AppFile;
+use super::shape::{AppFile, HostsFile, NetworksFile};
 use super::{check, fleet};
 
 /// The largest TOML file; a fleet of thousands has many small ones.
@@ -65,7 +65,10 @@ impl<'a> Loader<'a> {
             errors.add(&Spot::whole("fleet.toml"), "there is no fleet.toml", Some(hint));
             return None;
         };
-        let mut desired = fleet::read_fleet(&fleet_node, &self.tree.revision, errors)?;
+        let Some(mut desired) = fleet::read_fleet(&fleet_node, &self.tree.revision, errors) else {
+            self.tell_the_rest(errors);
+            return None;
+        };
         let under = |dir: &str, tree: &Tree| -> Vec<String> {
             let prefix = format!("{dir}/");
             let files = tree.blobs.keys().filter(|path| path.starts_with(&prefix) && path.ends_with(".toml"));
@@ -87,6 +90,24 @@ impl<'a> Loader<'a> {
         }
         check::whole(&desired, &fleet_node, &spots, errors);
         Some(desired)
+    }
+
+    /// Without a fleet nothing can be resolved; what is wrong with the other files themselves is told all the same.
+    fn tell_the_rest(&mut self, errors: &mut Errors) {
+        let paths: Vec<String> =
+            self.tree.blobs.keys().filter(|path| path.ends_with(".toml")).cloned().collect();
+        for path in paths {
+            let kind = path.split('/').next().unwrap_or_default().to_owned();
+            if !matches!(kind.as_str(), "hosts" | "networks" | "apps") {
+                continue;
+            }
+            let Some(node) = self.parse(&path, errors) else { continue };
+            match kind.as_str() {
+                "hosts" => drop(read::<HostsFile>(&node, errors)),
+                "networks" => drop(read::<NetworksFile>(&node, errors)),
+                _ => drop(read::<AppFile>(&node, errors)),
+            }
+        }
     }
 
     fn app_folders(&self) -> BTreeSet<String> {
@@ -129,6 +150,10 @@ impl<'a> Loader<'a> {
         let overlays = self.overlays(folder, desired, errors);
         let environments = environments(&base, &overlays, desired, errors);
         check_image_per_environment(&base, &environments, errors);
+        if environments.is_empty() {
+            // It goes nowhere, but what else is wrong with it is told all the same (A3).
+            let _: Option<AppFile> = read(&merge(fleet_node, &base, None), errors);
+        }
         for environment in environments {
             let overlay = overlays.get(&environment);
             let key = match folder.parse() {

@@ -61,6 +61,22 @@ fn the_starter_and_the_example_are_good() {
     let files: Vec<(&str, &str)> = starter.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
     let desired = load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(desired.apps.len(), 2);
+    let mut files = Vec::new();
+    example_files(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/example-repo")), "", &mut files);
+    let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let desired = load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(desired.apps.len(), 8);
+}
+
+fn example_files(dir: &std::path::Path, prefix: &str, files: &mut Vec<(String, String)>) {
+    for entry in std::fs::read_dir(dir).expect("the example").flatten() {
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            example_files(&entry.path(), &format!("{path}/"), files);
+        } else {
+            files.push((path, std::fs::read_to_string(entry.path()).expect("a text")));
+        }
+    }
 }
 
 #[test]

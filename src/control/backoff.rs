@@ -30,12 +30,14 @@ pub fn after(
         // A newer commit asks for something else: it pre-empts the waiting.
         Some(_) | None => (0, 0),
     };
-    let same = match outcome {
-        Outcome::Done => same + 1,
-        Outcome::Failed { .. } => 0,
+    let (count, same) = match outcome {
+        // The first success is how the object came about; only what follows is healing.
+        Outcome::Done if same == 0 && count == 0 => (0, 1),
+        Outcome::Done => (count + 1, same + 1),
+        Outcome::Failed { .. } => (count + 1, 0),
         Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => return None,
     };
-    Some(Attempts { count: count + 1, last: now, promise, same, because: change.because.clone() })
+    Some(Attempts { count, last: now, promise, same, because: change.because.clone() })
 }
 
 /// Why this object is a loop: carrying out the same change succeeded `threshold` times and it is wanted again (D7).

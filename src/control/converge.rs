@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
 use crate::model::plan::{Change, Outcome, Plan};
-use crate::model::units::TimeSpan;
 use crate::plan;
 
 use super::memory::{Destroyed, Memory};
@@ -59,12 +58,18 @@ pub struct Scope<'a> {
     pub agree: &'a (dyn Fn(&Pass) -> bool + Send + Sync),
     /// Set when the process was asked to end: running steps finish, no more start.
     pub stop: &'a apply::Stop,
-    /// Waits for what D3 makes wait, up to this long in all; zero leaves it for the next run.
-    pub patience: TimeSpan,
+    /// A person asked for it now: earlier attempts do not make it wait (D3).
+    pub fresh: bool,
 }
 
 /// One `apply`: passes until the plan is empty, or a pass brought nothing forward. The caller is the writer (D10).
 pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Result<Converged, ControlError> {
+    if scope.fresh {
+        let memory = Memory::new(&*world.store);
+        for subject in memory.attempts()?.keys() {
+            memory.forget_attempts(subject)?;
+        }
+    }
     let mut outcomes = Vec::new();
     for number in 0..MOST_PASSES {
         let taken = reader.take(world, true).await?;

@@ -31,7 +31,7 @@ pub async fn run(
     let mut watch = Watch::new(Arc::clone(&wake));
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
-        let scope = Scope { promises: None, agree: &agree, stop, patience: Default::default() };
+        let scope = Scope { promises: None, agree: &agree, stop, fresh: false };
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 told(Ok(&round));

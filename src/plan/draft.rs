@@ -26,6 +26,14 @@ impl Draft {
         let mut drift =
             Drift { subject: change.subject.clone(), app: change.app.clone(), nature, left_alone: None };
         if let Some(reason) = left_alone {
+            if let Reason::Backoff(reason) = &reason {
+                self.block(
+                    change.subject.clone(),
+                    change.app.clone(),
+                    reason.clone(),
+                    "it is tried again by itself then; `trueup apply` tries at once",
+                );
+            }
             if let Reason::Quarantine(reason) = &reason {
                 self.block(
                     change.subject.clone(),
@@ -72,6 +80,7 @@ pub(super) fn subject(kind: Kind, name: impl ToString, host: &HostName) -> Subje
 
 enum Reason {
     Quarantine(String),
+    Backoff(String),
     Other(String),
 }
 
@@ -79,7 +88,7 @@ impl Reason {
     fn words(&self) -> String {
         match self {
             Self::Quarantine(reason) => format!("quarantined: {reason}"),
-            Self::Other(reason) => reason.clone(),
+            Self::Backoff(reason) | Self::Other(reason) => reason.clone(),
         }
     }
 }
@@ -110,7 +119,7 @@ fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
     }
     match input.holds.not_before.get(&words) {
         Some((promise, moment)) if *promise == change.promise() && input.now < *moment => {
-            Some(Reason::Other(format!("tried before; the next try is at {moment} (D3)")))
+            Some(Reason::Backoff(format!("tried before; the next try is at {moment} (D3)")))
         }
         Some(_) | None => None,
     }

@@ -1,6 +1,10 @@
 //! A real stage for whole-line tests: a git repository, the real engine, an own installation; swept when it ends.
 
-#![allow(dead_code, clippy::expect_used, reason = "each test file uses a part of the stage, and tests may fail loudly")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each test file uses a part of the stage, and tests may fail loudly"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -76,7 +80,7 @@ impl Stage {
 
     pub async fn apply(&self) -> Converged {
         let (stop, agree) = (Stop::default(), |_: &Pass| true);
-        let scope = Scope { promises: None, agree: &agree, stop: &stop, patience: TimeSpan::default() };
+        let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
         converge(&self.world, &Reader::default(), &scope).await.expect("an apply")
     }
 

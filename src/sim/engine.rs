@@ -1,0 +1,343 @@
+//! One simulated engine: Docker's answers and refusals, without Docker.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use async_trait::async_trait;
+
+use crate::model::image::{Digest, ImageRef};
+use crate::model::names::{ContainerName, HostName, VolumeName};
+use crate::model::observed::{
+    Container, Engine as Snapshot, EngineInfo, Image, LiveAttachment, LiveNetwork, LiveVolume, Seen,
+};
+use crate::model::plan::Action;
+use crate::model::secrecy::HashKey;
+use crate::model::units::ByteSize;
+use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
+
+use super::{Fault, SimWorld, State, World, live};
+
+pub(super) struct SimEngine {
+    pub(super) world: SimWorld,
+    pub(super) host: HostName,
+    pub(super) key: HashKey,
+}
+
+impl SimEngine {
+    fn error(&self, kind: EngineErrorKind, call: &str, detail: impl Into<String>) -> EngineError {
+        EngineError { host: self.host.clone(), call: call.to_owned(), kind, detail: detail.into() }
+    }
+
+    /// Latency and faults; then the call happens.
+    async fn enter(&self, call: &str) -> Result<(), EngineError> {
+        let (fault, latency, dice) = {
+            let mut world = self.world.lock();
+            let dice = world.random.u8(0..100);
+            let fault = world.hosts.get(&self.host).and_then(|state| state.fault);
+            (fault, world.latency, dice)
+        };
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        match fault {
+            Some(Fault::Down) => Err(self.error(EngineErrorKind::Unreachable, call, "connection refused")),
+            Some(Fault::Hung) => std::future::pending().await,
+            Some(Fault::Flaky(percent)) if dice < percent => {
+                Err(self.error(EngineErrorKind::Engine, call, "the simulated engine failed"))
+            }
+            Some(Fault::Flaky(_) | Fault::Cut { .. }) | None => Ok(()),
+        }
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&State, &World) -> T) -> T {
+        let world = self.world.lock();
+        let empty = State::default();
+        let state = world.hosts.get(&self.host).unwrap_or(&empty);
+        look(state, &world)
+    }
+
+    /// Whether the cut falls on this mutation, and on which side of its effect.
+    fn cut(&self) -> Option<bool> {
+        let mut world = self.world.lock();
+        let state = world.hosts.get_mut(&self.host)?;
+        match state.fault {
+            Some(Fault::Cut { mutations: 0 | 1, after_effect }) => {
+                state.fault = Some(Fault::Down);
+                Some(after_effect)
+            }
+            Some(Fault::Cut { mutations, after_effect }) => {
+                state.fault = Some(Fault::Cut { mutations: mutations - 1, after_effect });
+                None
+            }
+            Some(Fault::Down | Fault::Hung | Fault::Flaky(_)) | None => None,
+        }
+    }
+
+    fn mutate(&self, action: &Action, contents: &Contents) -> Result<(), EngineError> {
+        let mut guard = self.world.lock();
+        let world = &mut *guard;
+        world.now += 1;
+        world.made += 1;
+        let (now, made) = (world.now, world.made);
+        let everywhere = world.images.clone();
+        let state = world.hosts.entry(self.host.clone()).or_default();
+        let call = action.describe();
+        let fail = |kind, detail: String| {
+            Err(EngineError { host: self.host.clone(), call: call.clone(), kind, detail })
+        };
+        let missing =
+            |name: &ContainerName| fail(EngineErrorKind::NotFound, format!("no such container: {name}"));
+        match action {
+            Action::PullImage { image } => {
+                let Some(found) = everywhere.values().find(|known| live::matches(known, image)) else {
+                    return fail(EngineErrorKind::Registry, format!("manifest for {image} not found"));
+                };
+                state.images.insert(found.id.clone(), found.clone());
+            }
+            Action::CreateVolume { name, spec, labels } => {
+                let volume = LiveVolume { name: name.clone(), spec: spec.clone(), labels: labels.clone() };
+                state.volumes.entry(name.clone()).or_insert(volume);
+            }
+            Action::CreateNetwork { name, spec, labels } => {
+                let mut all = spec.labels.clone();
+                all.extend(labels.clone());
+                let network = LiveNetwork {
+                    id: format!("net-{made}"),
+                    name: name.clone(),
+                    driver: spec.driver.name().to_owned(),
+                    spec: Some(spec.clone()),
+                    labels: all,
+                    attached: BTreeSet::new(),
+                };
+                state.networks.insert(name.clone(), network);
+            }
+            Action::RemoveNetwork { name } => {
+                if state.networks.get(name).is_some_and(|network| !network.attached.is_empty()) {
+                    return fail(EngineErrorKind::Refused, format!("network {name} has active endpoints"));
+                }
+                state.networks.remove(name);
+            }
+            Action::CreateContainer { name, spec, labels } => {
+                if state.containers.contains_key(name) {
+                    return fail(EngineErrorKind::Conflict, format!("the name {name} is in use"));
+                }
+                let known = everywhere.values().chain(state.images.values());
+                let Some(image) = known.into_iter().find(|image| live::matches(image, &spec.image)).cloned()
+                else {
+                    return fail(EngineErrorKind::NotFound, format!("no such image: {}", spec.image));
+                };
+                if let Some(file) = spec.files.values().find(|file| !contents.contains_key(&file.hash)) {
+                    return fail(EngineErrorKind::Refused, format!("no content for {}", file.source));
+                }
+                let container = live::create(name, spec, labels, &image, &self.key, made);
+                state.containers.insert(name.clone(), container);
+            }
+            Action::StartContainer { name } => {
+                let taken = held_addresses(state, name);
+                let clash = port_clash(state, name);
+                let Some(container) = state.containers.get_mut(name) else { return missing(name) };
+                if let Some(port) = clash {
+                    return fail(EngineErrorKind::Engine, format!("port {port} is already allocated"));
+                }
+                if let Err(detail) = live::start(container, &taken, now) {
+                    return fail(EngineErrorKind::Refused, detail);
+                }
+                attach(state, name);
+            }
+            Action::StopContainer { name, .. } => {
+                let Some(container) = state.containers.get_mut(name) else { return Ok(()) };
+                if container.state.is_running() {
+                    live::stop(container, now);
+                }
+                detach(state, name);
+            }
+            Action::RestartContainer { name, .. } => {
+                let taken = held_addresses(state, name);
+                let Some(container) = state.containers.get_mut(name) else { return missing(name) };
+                if let Err(detail) = live::start(container, &taken, now) {
+                    return fail(EngineErrorKind::Refused, detail);
+                }
+            }
+            Action::RemoveContainer { name } => {
+                if state.containers.get(name).is_some_and(|c| c.state.is_running()) {
+                    return fail(EngineErrorKind::Conflict, format!("container {name} is running"));
+                }
+                state.containers.remove(name);
+            }
+            Action::RenameContainer { name, to } => {
+                if state.containers.contains_key(to) {
+                    return fail(EngineErrorKind::Conflict, format!("the name {to} is in use"));
+                }
+                let Some(mut container) = state.containers.remove(name) else { return missing(name) };
+                container.name = to.clone();
+                state.containers.insert(to.clone(), container);
+            }
+            Action::UpdateContainer { name, limits } => {
+                let Some(container) = state.containers.get_mut(name) else { return missing(name) };
+                let live = &mut container.live;
+                live.cpus = limits.cpus.unwrap_or(live.cpus);
+                live.memory = limits.memory.unwrap_or(live.memory);
+                live.memory_reservation = limits.memory_reservation.unwrap_or(live.memory_reservation);
+                live.pids = limits.pids.unwrap_or(live.pids);
+                live.restart = limits.restart;
+            }
+            Action::Connect { name, network, attachment } => {
+                let Some(container) = state.containers.get_mut(name) else { return missing(name) };
+                let attached = LiveAttachment {
+                    requested: attachment.address,
+                    address: attachment.address,
+                    aliases: attachment.aliases.clone(),
+                };
+                container.live.networks.insert(network.clone(), attached);
+                attach(state, name);
+            }
+            Action::Disconnect { name, network } => {
+                if let Some(container) = state.containers.get_mut(name) {
+                    container.live.networks.remove(network);
+                }
+                if let Some(network) = state.networks.get_mut(network) {
+                    network.attached.remove(name.as_str());
+                }
+            }
+            Action::WaitHealthy { .. }
+            | Action::Drain { .. }
+            | Action::Undrain { .. }
+            | Action::InstallFiles { .. } => {
+                return fail(EngineErrorKind::Refused, "this is not an engine's to do".to_owned());
+            }
+        }
+        state.journal.push(call);
+        Ok(())
+    }
+}
+
+fn held_addresses(state: &State, but: &ContainerName) -> Vec<(String, IpAddr)> {
+    let others = state.containers.values().filter(|c| c.name != *but && c.state.is_running());
+    others.flat_map(|c| c.live.networks.iter().filter_map(|(n, a)| Some((n.clone(), a.address?)))).collect()
+}
+
+fn port_clash(state: &State, name: &ContainerName) -> Option<u16> {
+    let own = &state.containers.get(name)?.live.ports;
+    let others = state.containers.values().filter(|c| c.name != *name && c.state.is_running());
+    let taken: BTreeSet<u16> = others.flat_map(|c| c.live.ports.iter().filter_map(|p| p.host)).collect();
+    own.iter().filter_map(|port| port.host).find(|port| taken.contains(port))
+}
+
+fn attach(state: &mut State, name: &ContainerName) {
+    let Some(container) = state.containers.get(name) else { return };
+    let networks: Vec<String> = container.live.networks.keys().cloned().collect();
+    for network in networks {
+        if let Some(network) = state.networks.get_mut(&network) {
+            network.attached.insert(name.to_string());
+        }
+    }
+}
+
+fn detach(state: &mut State, name: &ContainerName) {
+    state.networks.values_mut().for_each(|network| {
+        network.attached.remove(name.as_str());
+    });
+}
+
+#[async_trait]
+impl Engine for SimEngine {
+    async fn survey(&self, _: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        self.enter("survey").await?;
+        Ok(self.read(|state, world| Snapshot {
+            info: info(&self.host),
+            containers: known(&state.containers),
+            images: state
+                .images
+                .values()
+                .chain(world.images.values())
+                .map(|i| (i.id.clone(), i.clone()))
+                .collect(),
+            networks: known(&state.networks),
+            volumes: known(&state.volumes),
+        }))
+    }
+
+    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        self.enter("inspect container").await?;
+        Ok(self.read(|state, _| state.containers.get(name).cloned()))
+    }
+
+    async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
+        self.enter("inspect network").await?;
+        Ok(self.read(|state, _| state.networks.get(name).cloned()))
+    }
+
+    async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
+        self.enter("inspect volume").await?;
+        Ok(self.read(|state, _| state.volumes.get(name).cloned()))
+    }
+
+    async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError> {
+        self.enter("inspect image").await?;
+        Ok(self.read(|state, world| {
+            state.images.values().chain(world.images.values()).find(|i| live::matches(i, image)).cloned()
+        }))
+    }
+
+    async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
+        self.enter("resolve image").await?;
+        self.read(|_, world| world.images.get(image).map(|i| i.id.clone())).ok_or_else(|| {
+            self.error(EngineErrorKind::Registry, "resolve image", format!("manifest for {image} not found"))
+        })
+    }
+
+    async fn perform(
+        &self,
+        action: &Action,
+        contents: &Contents,
+        _: &dyn Progress,
+    ) -> Result<(), EngineError> {
+        self.enter(&action.describe()).await?;
+        let broken = || self.error(EngineErrorKind::Unreachable, &action.describe(), "the connection broke");
+        match self.cut() {
+            None => self.mutate(action, contents),
+            Some(after_effect) => {
+                if after_effect {
+                    self.mutate(action, contents)?;
+                }
+                Err(broken())
+            }
+        }
+    }
+
+    async fn watch(&self, _: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError> {
+        self.enter("watch").await?;
+        std::future::pending().await
+    }
+
+    async fn logs(
+        &self,
+        name: &ContainerName,
+        _: u32,
+        _: bool,
+        line: &(dyn for<'l> Fn(&'l str) + Send + Sync),
+    ) -> Result<(), EngineError> {
+        self.enter("logs").await?;
+        line(&format!("{name} is simulated and says nothing"));
+        Ok(())
+    }
+}
+
+fn known<K: Ord + Clone, V: Clone>(map: &BTreeMap<K, V>) -> BTreeMap<K, Seen<V>> {
+    map.iter().map(|(key, value)| (key.clone(), Seen::Known(value.clone()))).collect()
+}
+
+fn info(host: &HostName) -> EngineInfo {
+    EngineInfo {
+        id: format!("sim-{host}"),
+        name: host.to_string(),
+        version: "simulated".to_owned(),
+        api_version: "1.41".to_owned(),
+        os: "simulated".to_owned(),
+        architecture: "x86_64".to_owned(),
+        cpus: 8,
+        memory: ByteSize(32 << 30),
+        log_driver: "json-file".to_owned(),
+        swarm: None,
+    }
+}

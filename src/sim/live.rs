@@ -1,0 +1,147 @@
+//! What Docker would show of a container it made from a spec: the image's and the daemon's defaults filled in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::model::container::{ContainerSpec, EnvValue, Logging, Networks};
+use crate::model::image::Digest;
+use crate::model::names::ContainerName;
+use crate::model::observed::{Container, Image, LiveAttachment, LiveFile, LiveSpec, RunState, Seen};
+use crate::model::secrecy::{ContentHash, HashKey};
+use crate::model::units::{ByteSize, Cpus, Timestamp};
+
+/// A created container; `number` makes its id.
+pub(super) fn create(
+    name: &ContainerName,
+    spec: &ContainerSpec,
+    ownership: &BTreeMap<String, String>,
+    image: &Image,
+    key: &HashKey,
+    number: u64,
+) -> Container {
+    let id = ContentHash::of(format!("{name} {number}").as_bytes()).to_string();
+    let mut labels = image.labels.clone();
+    labels.extend(spec.labels.clone());
+    labels.extend(ownership.clone());
+    Container {
+        live: live(spec, image, key, &id),
+        id,
+        name: name.clone(),
+        image: image.id.clone(),
+        image_name: spec.image.pull_name(),
+        created: Timestamp(0),
+        state: RunState::Created,
+        restarts: 0,
+        labels,
+    }
+}
+
+fn live(spec: &ContainerSpec, image: &Image, key: &HashKey, id: &str) -> LiveSpec {
+    let mut env = image.env.clone();
+    for (name, EnvValue::Plain(value)) in &spec.env {
+        env.insert(name.clone(), key.hide(value));
+    }
+    let file = |mode: u32, hash: &ContentHash| Seen::Known(Some(LiveFile { hash: hash.clone(), mode }));
+    let command = match (&spec.command, &spec.entrypoint) {
+        (Some(command), _) => command.clone(),
+        (None, Some(_)) => Vec::new(),
+        (None, None) => image.command.clone(),
+    };
+    let (network_mode, networks) = networks(spec);
+    LiveSpec {
+        entrypoint: spec.entrypoint.clone().unwrap_or_else(|| image.entrypoint.clone()),
+        command,
+        env,
+        workdir: spec.workdir.clone().unwrap_or_else(|| image.workdir.clone()),
+        user: spec.user.clone().unwrap_or_else(|| image.user.clone()),
+        hostname: spec.hostname.clone().unwrap_or_else(|| id.chars().take(12).collect()),
+        ports: spec.ports.clone(),
+        mounts: spec.mounts.clone(),
+        files: spec.files.iter().map(|(path, f)| (path.clone(), file(f.mode, &f.hash))).collect(),
+        network_mode,
+        networks,
+        cpus: spec.cpus.unwrap_or(Cpus(0)),
+        memory: spec.memory.unwrap_or_default(),
+        memory_reservation: spec.memory_reservation.unwrap_or_default(),
+        pids: spec.pids.unwrap_or_default(),
+        shm_size: spec.shm_size.unwrap_or(ByteSize(64 << 20)),
+        restart: spec.restart,
+        health: spec.health.clone().or_else(|| image.health.clone()),
+        cap_add: spec.cap_add.clone(),
+        cap_drop: spec.cap_drop.clone(),
+        privileged: spec.privileged,
+        read_only: spec.read_only,
+        init: spec.init,
+        security_opt: spec.security_opt.clone(),
+        sysctls: spec.sysctls.clone(),
+        ulimits: spec.ulimits.clone(),
+        devices: spec.devices.clone(),
+        dns: spec.dns.clone(),
+        extra_hosts: spec.extra_hosts.clone(),
+        logging: spec
+            .logging
+            .clone()
+            .unwrap_or(Logging { driver: "json-file".into(), options: BTreeMap::new() }),
+        stop_signal: spec.stop_signal.clone().or_else(|| image.stop_signal.clone()),
+        stop_timeout: spec.stop_timeout,
+    }
+}
+
+fn networks(spec: &ContainerSpec) -> (String, BTreeMap<String, LiveAttachment>) {
+    match &spec.networks {
+        Networks::Default => {
+            ("default".into(), BTreeMap::from([("bridge".into(), LiveAttachment::default())]))
+        }
+        Networks::Host => ("host".into(), BTreeMap::from([("host".into(), LiveAttachment::default())])),
+        Networks::None => ("none".into(), BTreeMap::from([("none".into(), LiveAttachment::default())])),
+        Networks::Named(named) => {
+            let first = named.keys().next().map(ToString::to_string).unwrap_or_default();
+            let attach = |a: &crate::model::container::Attachment| LiveAttachment {
+                requested: a.address,
+                address: None,
+                aliases: a.aliases.clone(),
+            };
+            (first, named.iter().map(|(name, a)| (name.to_string(), attach(a))).collect())
+        }
+    }
+}
+
+/// Addresses held while it runs: what was asked for, else one that nobody has.
+pub(super) fn start(container: &mut Container, taken: &[(String, IpAddr)], now: i64) -> Result<(), String> {
+    for (network, attachment) in &mut container.live.networks {
+        let is_taken = |address: IpAddr| taken.iter().any(|(n, a)| n == network && *a == address);
+        match attachment.requested {
+            Some(address) if is_taken(address) => return Err(format!("Address already in use: {address}")),
+            Some(address) => attachment.address = Some(address),
+            None => {
+                let free = (2u8..=250).map(|last| IpAddr::from([10, 99, 0, last])).find(|a| !is_taken(*a));
+                attachment.address = free;
+            }
+        }
+    }
+    let health = match &container.live.health {
+        Some(crate::model::container::HealthCheck::Probe { .. }) => crate::model::observed::Health::Healthy,
+        Some(crate::model::container::HealthCheck::Disabled) | None => {
+            crate::model::observed::Health::Unchecked
+        }
+    };
+    container.state = RunState::Running { since: Timestamp(now), health };
+    Ok(())
+}
+
+/// A stopped container holds no address (formats, measured).
+pub(super) fn stop(container: &mut Container, now: i64) {
+    container.state = RunState::Exited { exit_code: 0, at: Timestamp(now), error: String::new() };
+    container.live.networks.values_mut().for_each(|attachment| attachment.address = None);
+}
+
+/// For an image that is asked for by id, digest or tag.
+pub(super) fn matches(image: &Image, wanted: &crate::model::image::ImageRef) -> bool {
+    let by_digest = |digest: &Digest| {
+        image.id == *digest || image.digests.iter().any(|known| known.digest.as_ref() == Some(digest))
+    };
+    match &wanted.digest {
+        Some(digest) => by_digest(digest),
+        None => image.tags.contains(wanted),
+    }
+}
