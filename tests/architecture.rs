@@ -25,7 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("endpoints", 1),
     ("output", 1),
     ("import", 1),
-    ("render", 1),
+    ("render", 2),
     ("diff", 1),
     ("plan", 2),
     ("policy", 2),

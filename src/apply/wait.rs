@@ -81,7 +81,20 @@ fn lost(error: String) -> StepEnd {
 fn standing(container: &Container, restarts_before: u64) -> Standing {
     let name = &container.name;
     if container.restarts >= restarts_before + MOST_RESTARTS {
-        return Standing::Lost(format!("container {name} was restarted {} times", container.restarts));
+        let code = match &container.state {
+            RunState::Restarting { exit_code } | RunState::Exited { exit_code, .. } => {
+                format!(", last with exit code {exit_code}")
+            }
+            RunState::Running { .. }
+            | RunState::Created
+            | RunState::Paused
+            | RunState::Removing
+            | RunState::Dead => String::new(),
+        };
+        return Standing::Lost(format!(
+            "container {name} ended and was restarted {} times{code}: see `trueup logs`",
+            container.restarts
+        ));
     }
     match &container.state {
         RunState::Running { health: Health::Healthy | Health::Unchecked, .. } => Standing::Well,

@@ -1,5 +1,6 @@
 //! When a failed or repeated healing may be tried again (D3), and when it is a loop (D7).
 
+use crate::model::drift::Kind;
 use crate::model::plan::{Change, Outcome};
 use crate::model::units::{TimeSpan, Timestamp};
 
@@ -24,6 +25,17 @@ pub fn after(
     outcome: &Outcome,
     now: Timestamp,
 ) -> Option<Attempts> {
+    // Generated files follow what runs: writing them again and again is their nature, only failures wait.
+    let derived = change.subject.kind == Kind::Files;
+    if derived && matches!(outcome, Outcome::Done) {
+        return Some(Attempts {
+            count: 0,
+            last: now,
+            promise: change.promise(),
+            same: 0,
+            because: change.because.clone(),
+        });
+    }
     let promise = change.promise();
     let (count, same) = match before {
         Some(b) if b.promise == promise => (b.count, b.same),
@@ -54,7 +66,7 @@ pub fn is_loop(attempts: &Attempts, change: &Change, threshold: u32) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::drift::{Kind, Subject};
+    use crate::model::drift::Subject;
     use crate::model::plan::Verb;
 
     fn change(because: &str) -> Change {

@@ -3,6 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
+use crate::model::names::HostName;
+use crate::model::observed::Seen;
+use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan};
 use crate::plan;
 
@@ -140,6 +143,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     memory.note_drift(&pass.plan.drift, now)?;
+    note_seats(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
     let wanted: BTreeMap<String, &Change> =
@@ -163,6 +167,41 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     }
     for subject in memory.quarantined()?.keys().filter(|s| !drifting.contains(*s) && unknown.is_empty()) {
         memory.release(subject)?;
+    }
+    Ok(())
+}
+
+/// Where instances are, for the time when a host cannot be asked (C8, H).
+fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    let owner = world.owner(&pass.desired.fleet);
+    let mut seen = BTreeMap::new();
+    for (host, engine) in &pass.observed.hosts {
+        let containers = engine.known().into_iter().flat_map(|engine| engine.containers.values());
+        for container in containers.filter_map(Seen::known) {
+            if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) {
+                seen.insert(owned.instance, host.clone());
+            }
+        }
+    }
+    let before = memory.last_seen()?;
+    for (instance, host) in &seen {
+        if before.get(instance) != Some(host) {
+            memory.note_seen(instance, Some(host))?;
+        }
+    }
+    // Gone from a host that answered; a host that left the inventory keeps its note (B2).
+    let answered = |host: &HostName| pass.observed.engine(host).is_some();
+    for (instance, host) in before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host)) {
+        let unread = pass.observed.engine(host).is_some_and(|e| {
+            e.containers.get(&instance.container()).is_some_and(|seen| seen.known().is_none())
+        });
+        if !unread {
+            memory.note_seen(instance, None)?;
+        }
+    }
+    if !memory.is_complete()? && pass.desired.hosts.keys().all(answered) {
+        memory.set_complete()?;
     }
     Ok(())
 }

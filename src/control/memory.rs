@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::desired::ImageLock;
 use crate::model::drift::{Drift, Subject};
-use crate::model::names::{AppKey, Revision};
+use crate::model::names::{AppKey, HostName, InstanceName, Revision};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
@@ -58,6 +58,7 @@ pub struct Destroyed {
     pub revision: Revision,
 }
 
+const EVERY_HOST_SEEN: &str = "every host was seen";
 const WHOLE_FLEET: &str = "*";
 
 /// Typed access to a [`Store`].
@@ -174,6 +175,29 @@ impl<'a> Memory<'a> {
     /// A new spec, or a person, gives a quarantined object another chance.
     pub fn release(&self, subject: &str) -> Result<(), StoreError> {
         self.store.delete(Record::Quarantine, subject)
+    }
+
+    /// Where each instance was seen last; on hosts that are unknown now it counts as being there still (C8).
+    pub fn last_seen(&self) -> Result<BTreeMap<InstanceName, HostName>, StoreError> {
+        let seats = self.all::<HostName>(Record::Lease)?;
+        Ok(seats.into_iter().filter_map(|(key, host)| Some((key.parse().ok()?, host))).collect())
+    }
+
+    /// Notes where an instance was seen, or that it is nowhere any more.
+    pub fn note_seen(&self, instance: &InstanceName, host: Option<&HostName>) -> Result<(), StoreError> {
+        match host {
+            Some(host) => self.write(Record::Lease, &instance.to_string(), host),
+            None => self.store.delete(Record::Lease, &instance.to_string()),
+        }
+    }
+
+    /// Whether every host was seen at once since this memory began: what it does not know was never started (H).
+    pub fn is_complete(&self) -> Result<bool, StoreError> {
+        Ok(self.store.get(Record::LastGood, EVERY_HOST_SEEN)?.is_some())
+    }
+
+    pub fn set_complete(&self) -> Result<(), StoreError> {
+        self.write(Record::LastGood, EVERY_HOST_SEEN, &true)
     }
 
     pub fn pause(&self, app: Option<&AppKey>, pause: &Pause) -> Result<(), StoreError> {

@@ -75,7 +75,8 @@ fn conclude(
 ) -> Result<Pass, ControlError> {
     let owner = world.owner(&desired.fleet);
     let rendered = files_for(&desired, &observed, &owner, &BTreeSet::new());
-    let holds = holds(world, &desired)?;
+    let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
+    let holds = holds(world, &desired, all_known)?;
     let plan = plan::plan(&PlanInput {
         desired: &desired,
         observed: &observed,
@@ -112,7 +113,7 @@ fn installed(observed: &Observed) -> BTreeMap<FileSet, Option<Files>> {
 }
 
 /// What people, failures and time hold back.
-fn holds(world: &World, desired: &Desired) -> Result<Holds, ControlError> {
+fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     let mut holds = Holds::default();
@@ -133,6 +134,9 @@ fn holds(world: &World, desired: &Desired) -> Result<Holds, ControlError> {
     }
     holds.approved = memory.approvals()?.into_values().flatten().collect();
     holds.restart_requested = memory.restart_requests()?;
+    holds.last_seen = memory.last_seen()?;
+    // Without any unknown host this look itself is complete.
+    holds.memory_complete = memory.is_complete()? || all_known;
     holds.destroyed_recently = memory.destroyed(&desired.revision, now)?;
     Ok(holds)
 }

@@ -126,11 +126,16 @@ fn libraries() -> std::io::Result<BTreeSet<PathBuf>> {
     let loaded = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).map(PathBuf::from);
     let mut paths = BTreeSet::new();
     for path in loaded.filter(|p| p.file_name().is_some_and(|n| n.to_string_lossy().contains(".so"))) {
-        // The interpreter is named in the binary by a fixed path that is often a symlink to what is mapped.
-        for usual in ["/lib64", "/lib"] {
-            let known = Path::new(usual).join(path.file_name().unwrap_or_default());
-            if known.exists() {
-                paths.insert(known);
+        // Programs ask by other names than the one that is mapped: `libz.so.1` for `libz.so.1.2.13`, and for the
+        // interpreter a fixed path that is often a symlink.
+        let own_dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        for dir in [own_dir.as_path(), Path::new("/lib64"), Path::new("/lib")] {
+            for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+                let name = entry.path();
+                let is_link = entry.file_type().is_ok_and(|t| t.is_symlink());
+                if is_link && std::fs::canonicalize(&name).is_ok_and(|target| target == path) {
+                    paths.insert(name);
+                }
             }
         }
         paths.insert(path);
