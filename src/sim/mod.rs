@@ -2,6 +2,7 @@
 
 mod engine;
 mod live;
+mod memory;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,6 +16,7 @@ use crate::model::secrecy::{ContentHash, HashKey};
 use crate::ports::{Engine, EngineError, Engines};
 
 use engine::SimEngine;
+pub use memory::{SimClock, SimFiles, SimRepository, SimStore};
 
 /// What is wrong with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,7 @@ fn an_import_from_above_or_beside_is_caught_however_it_is_written() {
     for (path, text, part) in [
         ("src/model/app.rs", "use crate::plan::Plan;", "imports plan (floor 2)"),
         ("src/plan/mod.rs", "use crate::adapter::git;", "imports adapter (floor 5)"),
-        ("src/render/nginx.rs", "use crate::diff::Drift;", "imports diff (floor 1)"),
+        ("src/endpoints/mod.rs", "use crate::diff::Drift;", "imports diff (floor 1)"),
         ("src/config/mod.rs", "use crate::{model::app::App, ports::Clock};", "imports ports (floor 1)"),
         ("src/config/mod.rs", "use crate::{model::{app, host}, cli::{self as c}};", "imports cli (floor 7)"),
         ("src/output/plan.rs", "use super::super::cli;", "imports cli"),
