@@ -1,7 +1,7 @@
 //! Reading the config repository for real: local and bare, over a real sshd, over a real https server; and what is
 //! refused on the way.
 
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod stage;
 
@@ -264,27 +264,36 @@ print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-fn certificate(dir: &Path, name: &str) {
-    let args = [
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
+/// An authority, and a server's certificate signed by it.
+fn certificates(dir: &Path, authority: &str, server: &str) {
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+    let (ca_key, ca) = (format!("{authority}.key"), format!("{authority}.pem"));
+    let root = ["req", "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", &ca_key, "-out", &ca];
+    run("openssl", &[&root[..], &key[..]].concat(), dir);
+    let (server_key, request, signed) =
+        (format!("{server}.key"), format!("{server}.csr"), format!("{server}.pem"));
+    let asked = ["req", "-new", "-subj", "/CN=127.0.0.1", "-keyout", &server_key, "-out", &request];
+    run("openssl", &[&asked[..], &key[..]].concat(), dir);
+    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        .expect("a file");
+    let sign = [
+        "x509",
+        "-req",
+        "-in",
+        &request,
+        "-CA",
+        &ca,
+        "-CAkey",
+        &ca_key,
+        "-CAcreateserial",
         "-days",
         "2",
-        "-subj",
-        "/CN=127.0.0.1",
-        "-addext",
-        "subjectAltName=IP:127.0.0.1",
-        "-keyout",
-        &format!("{name}.key"),
+        "-extfile",
+        "names",
         "-out",
-        &format!("{name}.pem"),
+        &signed,
     ];
-    run("openssl", &args, dir);
+    run("openssl", &sign, dir);
 }
 
 #[tokio::test]
@@ -293,8 +302,8 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     let at = dir.path();
     repository(&at.join("work"));
     git(at, &["clone", "-q", "--bare", "work", "fleet.git"]);
-    certificate(at, "server");
-    certificate(at, "stranger");
+    certificates(at, "authority", "server");
+    certificates(at, "stranger", "unused");
     std::fs::write(at.join("server.py"), SERVER).expect("a file");
     let mut server = Command::new("python3")
         .args(["server.py", &at.display().to_string(), "server.pem", "server.key"])
@@ -317,12 +326,12 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
         settings.credentials.https_password_file = Some(at.join(password));
         settings
     };
-    let repo = open(&with("server.pem", "password"), &at.join("cache"));
+    let repo = open(&with("authority.pem", "password"), &at.join("cache"));
     let head = repo.head().await.expect("a head over https");
     assert_eq!(head.as_str(), git(&at.join("work"), &["rev-parse", "HEAD"]));
     assert!(repo.tree(&head).await.expect("a tree").blobs.contains_key("fleet.toml"));
 
-    for (ca, password) in [("server.pem", "mistaken"), ("stranger.pem", "password")] {
+    for (ca, password) in [("authority.pem", "mistaken"), ("stranger.pem", "password")] {
         let refused = open(&with(ca, password), &at.join("cache-2")).head().await;
         let Err(error @ SourceError::Unreachable { .. }) = refused else {
             panic!("{ca} {password}: {refused:?}")

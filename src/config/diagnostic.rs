@@ -146,5 +146,5 @@ impl fmt::Display for Errors {
 pub(super) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let near = |name: &&str| strsim::jaro_winkler(word, name);
     let best = known.max_by(|a, b| near(a).total_cmp(&near(b)))?;
-    (near(&best) > 0.7).then(|| format!("did you mean `{best}`?"))
+    (near(&best) > 0.69).then(|| format!("did you mean `{best}`?"))
 }

@@ -33,6 +33,7 @@ impl SimRepository {
     /// A commit of exactly these files.
     pub fn commit(&self, files: &BTreeMap<String, String>) -> Revision {
         let mut commits = lock(&self.commits);
+        let summary = format!("commit {}", commits.len());
         let revision =
             Revision::new(ContentHash::of(format!("{} {files:?}", commits.len()).as_bytes()).to_string());
         let blob = |text: &String| Blob {
