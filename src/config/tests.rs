@@ -115,7 +115,7 @@ fn values_that_do_not_fit_are_told_at_their_place() {
         ("[[mount]]\nfile = \"no-such\"\nat = \"/x\"", "the repository has no file apps/a/no-such"),
         ("[[mount]]\nhost = \"/x\"\nat = \"../etc\"", "is not an absolute path in the container"),
         ("[network.nowhere]", "there is no network nowhere"),
-        ("[place]\nhosts = [\"h2\"]", "there is no host h2 (did you mean `h1`?)"),
+        ("[place]\nhosts = [\"hh1\"]", "there is no host hh1 (did you mean `h1`?)"),
         ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"t\"", "no mount with `host` holds /var/log"),
         ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"a topic\"", "is not a Kafka topic"),
         ("[upstream]\nport = 80\nserver_name = [\"a;b\"]", "is not a server name"),

@@ -385,7 +385,7 @@ impl Pair<'_> {
 
     fn security_opt(&self) -> Vec<FieldChange> {
         let mut live = self.live.live.security_opt.clone();
-        if self.desired.privileged {
+        if self.desired.privileged || self.live.live.privileged {
             // A privileged container is given this by the engine itself.
             live.remove("label=disable");
         }
