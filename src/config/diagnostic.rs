@@ -142,9 +142,10 @@ impl fmt::Display for Errors {
     }
 }
 
-/// "did you mean" for a word among those that are known.
+/// "did you mean" for a word among those that are known: the nearest, where it is but a slip or two away.
 pub(super) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
-    let near = |name: &&str| strsim::jaro_winkler(word, name);
-    let best = known.max_by(|a, b| near(a).total_cmp(&near(b)))?;
-    (near(&best) > 0.69).then(|| format!("did you mean `{best}`?"))
+    let slips = |name: &&str| strsim::osa_distance(word, name);
+    let best = known.min_by_key(slips)?;
+    let most = (word.len() / 3).max(1);
+    (word.len() > 1 && slips(&best) <= most).then(|| format!("did you mean `{best}`?"))
 }
