@@ -1,0 +1,88 @@
+//! `trueup run` as a service: takes commits by itself, heals what a hand changed, keeps the last good revision, ends
+//! when asked.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod stage;
+
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use stage::{FLEET, HOST, Stage, docker};
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+        for slot in 0..3 {
+            docker(&["rm", "-f", &format!("looped-test-{slot}")]);
+        }
+    }
+}
+
+fn commit(stage: &Stage, replicas: &str) {
+    let app = format!(
+        "app = \"looped\"\nenvironments = [\"test\"]\nreplicas = {replicas}\nimage = \"{}\"\npull = \"never\"\n\
+         command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n",
+        stage.image
+    );
+    stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("apps/looped/app.toml", &app)]);
+}
+
+fn running(container: &str) -> bool {
+    let output = docker(&["inspect", "-f", "{{.State.Running}}", container]);
+    String::from_utf8_lossy(&output.stdout).trim() == "true"
+}
+
+fn soon(what: &str, holds: impl Fn() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "{what}: not within 20 s");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn the_loop_takes_commits_heals_and_ends_when_asked() {
+    let stage = Stage::new("looped");
+    commit(&stage, "1");
+    let (state, repo) = (stage.dir.path().join("cli-state"), stage.repo());
+    let binary = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        command
+            .args(words)
+            .args(["--repo", &repo.display().to_string(), "--state-dir", &state.display().to_string()])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+    };
+    let mut trueup = Running(binary(&["run"]).spawn().expect("the binary"));
+    soon("the first commit is carried out", || running("looped-test-0"));
+
+    // One writer (D10): a second process is refused and told who holds it.
+    let second = binary(&["apply", "--yes"]).output().expect("the binary");
+    let told = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(second.status.code() == Some(1) && told.contains("trueup run"), "{told}");
+
+    docker(&["rm", "-f", "looped-test-0"]);
+    soon("an event wakes it and it heals", || running("looped-test-0"));
+    commit(&stage, "2");
+    soon("a commit wakes it", || running("looped-test-1"));
+    commit(&stage, "\"many\"");
+    docker(&["rm", "-f", "looped-test-1"]);
+    soon("a broken commit keeps the last good one enforced", || running("looped-test-1"));
+
+    let ended = Command::new("kill").args(["-TERM", &trueup.0.id().to_string()]).status().expect("kill");
+    assert!(ended.success());
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = trueup.0.try_wait().expect("a status") {
+            assert_eq!(status.code(), Some(0));
+            break;
+        }
+        assert!(Instant::now() < end, "it did not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
