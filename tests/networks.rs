@@ -1,0 +1,144 @@
+//! Every modelled field of a network on the real engine: made anew by hand with another value, detected by name, healed
+//! with its instances still attached, and the second plan empty (A4).
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+mod stage;
+
+use std::collections::BTreeMap;
+
+use stage::{FLEET, HOST, Stage, docker_ok};
+use trueup::model::drift::{Kind, Nature};
+use trueup::model::network::{NetworkDriver, NetworkField, NetworkSpec};
+use trueup::model::plan::Action;
+use trueup::ports::{Contents, Quiet};
+
+fn name(field: NetworkField) -> String {
+    format!("n-{}", field.name().replace('_', "-"))
+}
+
+/// The declaration; each network has a subnet of its own.
+fn declaration(field: NetworkField) -> String {
+    let third = NetworkField::ALL.iter().position(|f| *f == field).expect("a field") + 100;
+    let more = match field {
+        NetworkField::Driver | NetworkField::Subnet | NetworkField::Internal | NetworkField::Attachable => {
+            "".to_owned()
+        }
+        NetworkField::Gateway => format!("gateway = \"172.30.{third}.1\"\n"),
+        NetworkField::IpRange => format!("ip_range = \"172.30.{third}.128/25\"\n"),
+        NetworkField::Parent => "driver = \"macvlan\"\nparent = \"docker0\"\n".to_owned(),
+        NetworkField::Options => "options = { \"com.docker.network.driver.mtu\" = \"1400\" }\n".to_owned(),
+        NetworkField::Labels => "labels = { colour = \"blue\" }\n".to_owned(),
+    };
+    format!("[network.{}]\nsubnet = \"172.30.{third}.0/24\"\n{more}", name(field))
+}
+
+/// Another value of the field.
+fn spoil(field: NetworkField, spec: &NetworkSpec) -> NetworkSpec {
+    let mut s = spec.clone();
+    let third = NetworkField::ALL.iter().position(|f| *f == field).expect("a field") + 100;
+    match field {
+        NetworkField::Driver => {
+            s.driver = NetworkDriver::Macvlan;
+            s.parent = Some(bridge_of(BASES[0]));
+        }
+        NetworkField::Subnet => s.subnet = Some("172.30.99.0/24".parse().expect("a subnet")),
+        NetworkField::Gateway => s.gateway = Some(format!("172.30.{third}.9").parse().expect("an address")),
+        NetworkField::IpRange => s.ip_range = Some(format!("172.30.{third}.64/26").parse().expect("a range")),
+        NetworkField::Parent => s.parent = Some(bridge_of(BASES[1])),
+        NetworkField::Internal => s.internal = true,
+        NetworkField::Attachable => s.attachable = true,
+        NetworkField::Options => {
+            s.options = BTreeMap::from([("com.docker.network.driver.mtu".into(), "1300".into())]);
+        }
+        NetworkField::Labels => s.labels = BTreeMap::from([("colour".into(), "red".into())]),
+    }
+    s
+}
+
+/// Bridges of the test's own, as parents of macvlan networks: nothing of them leaves this machine.
+const BASES: [&str; 2] = ["n-base-one", "n-base-two"];
+
+struct Bases;
+
+impl Drop for Bases {
+    fn drop(&mut self) {
+        for base in BASES {
+            stage::docker(&["network", "rm", base]);
+        }
+    }
+}
+
+/// The interface that the engine made for a bridge network.
+fn bridge_of(network: &str) -> String {
+    format!("br-{}", &docker_ok(&["network", "inspect", "-f", "{{.Id}}", network])[..12])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_field_is_detected_healed_and_then_in_sync() {
+    // Dropped after the stage, whose networks stand on them.
+    let _bases = Bases;
+    for base in BASES {
+        docker_ok(&["network", "create", base]);
+    }
+    let stage = Stage::new("networks");
+    let networks: String = NetworkField::ALL.iter().map(|field| declaration(*field)).collect();
+    let attached: String =
+        NetworkField::ALL.iter().map(|field| format!("[network.{}]\n", name(*field))).collect();
+    let app = format!(
+        "app = \"netted\"\nenvironments = [\"test\"]\nimage = \"{}\"\npull = \"never\"\n\
+         command = [\"/bin/busybox\", \"sleep\", \"3600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n{attached}",
+        stage.image
+    );
+    stage.commit(&[
+        ("fleet.toml", FLEET),
+        ("hosts/local.toml", HOST),
+        ("networks/all.toml", &networks),
+        ("apps/netted/app.toml", &app),
+    ]);
+    let _ = stage.apply_in_full().await;
+    let before = docker_ok(&["inspect", "-f", "{{.Id}}", "netted-test-0"]);
+
+    let pass = stage.look().await;
+    let (_, host) = pass.desired.hosts.first_key_value().expect("the host");
+    let engine = stage.world.engines.engine(host).expect("an engine");
+    for field in NetworkField::ALL {
+        let network = name(*field);
+        let json = docker_ok(&["network", "inspect", "-f", "{{json .Labels}}", &network]);
+        let mut labels: BTreeMap<String, String> = serde_json::from_str(&json).expect("labels");
+        labels.retain(|key, _| key.starts_with("io.trueup."));
+        let declared =
+            pass.desired.networks.values().find(|n| n.name.as_str() == network).expect("a network");
+        docker_ok(&["network", "disconnect", "-f", &network, "netted-test-0"]);
+        docker_ok(&["network", "rm", &network]);
+        let action =
+            Action::CreateNetwork { name: network.clone(), spec: spoil(*field, &declared.spec), labels };
+        engine.perform(&action, &Contents::new(), &Quiet).await.expect("the hand's own work");
+        docker_ok(&["network", "connect", &network, "netted-test-0"]);
+    }
+
+    let pass = stage.look().await;
+    let mut missed = Vec::new();
+    for field in NetworkField::ALL {
+        let told: Vec<String> = pass
+            .plan
+            .drift
+            .iter()
+            .filter(|drift| drift.subject.kind == Kind::Network && drift.subject.name == name(*field))
+            .flat_map(|drift| match &drift.nature {
+                Nature::Changed(changes) => changes.iter().map(|c| c.field.clone()).collect(),
+                Nature::Missing | Nature::Extra | Nature::NotRunning(_) | Nature::Unhealthy(_) => vec![],
+            })
+            .collect();
+        if !told.iter().any(|name| name == field.name()) {
+            missed.push(format!("{}: drift says {told:?}", field.name()));
+        }
+    }
+    assert!(missed.is_empty(), "by-hand changes not told as what they are:\n{}", missed.join("\n"));
+    let _ = stage.apply_in_full().await;
+    assert_eq!(
+        docker_ok(&["inspect", "-f", "{{.Id}}", "netted-test-0"]),
+        before,
+        "its instance went on (D8)"
+    );
+}
