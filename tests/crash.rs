@@ -64,8 +64,9 @@ fn killed_at_any_moment_it_finds_its_way_back() {
         let _ = child.kill();
         let _ = child.wait();
     }
-    let done = trueup(&stage, &["apply", "--yes"]).status().expect("the binary");
-    assert_eq!(done.code(), Some(0), "one apply mends everything");
+    let done = trueup(&stage, &["apply", "--yes"]).stdout(Stdio::piped()).output().expect("the binary");
+    let told = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "one apply mends everything: {told}");
     let plan = trueup(&stage, &["plan"]).status().expect("the binary");
     assert_eq!(plan.code(), Some(0), "and a second plan is empty");
     let listed =

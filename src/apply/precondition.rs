@@ -1,5 +1,6 @@
 //! Every mutation re-reads its target: what is so already is not done again, and what moved is refused.
 
+use crate::model::container::{ContainerSpec, Networks};
 use crate::model::names::ContainerName;
 use crate::model::observed::Container;
 use crate::model::ownership::Belongs;
@@ -35,11 +36,13 @@ impl Executor<'_> {
                 None => Verdict::Holds,
             }),
             Action::RemoveNetwork { name } => self.network(name, &step.expect, engine).await,
-            Action::CreateContainer { name, labels, .. } => {
+            Action::CreateContainer { name, spec, labels } => {
+                let same = |there: &Container| labels.iter().all(|(k, v)| there.labels.get(k) == Some(v));
                 Ok(match engine.container(name).await? {
                     None => Verdict::Holds,
-                    // An earlier try whose answer was lost: the very labels of this step stand on it.
-                    Some(there) if labels.iter().all(|(k, v)| there.labels.get(k) == Some(v)) => {
+                    // An earlier try whose answer was lost: the very labels of this step stand on it. With files to
+                    // put in it may be half made, and must not be started so (D9).
+                    Some(there) if same(&there) && spec.files.is_empty() && !has_later_networks(spec) => {
                         Verdict::AlreadySo(format!("container {name} is there"))
                     }
                     Some(_) => {
@@ -123,6 +126,14 @@ impl Executor<'_> {
             }
             Expect::Ours | Expect::OursBut(_) | Expect::Id(_) | Expect::Anything => Verdict::Holds,
         })
+    }
+}
+
+/// Networks beyond the first are connected after the creation.
+fn has_later_networks(spec: &ContainerSpec) -> bool {
+    match &spec.networks {
+        Networks::Named(named) => named.len() > 1,
+        Networks::Default | Networks::Host | Networks::None => false,
     }
 }
 

@@ -53,7 +53,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             .into_iter()
             .map(|(app, pause)| (super::pause::words(app.as_ref()), pause.until, pause.reason))
             .collect(),
-        quarantined: memory.quarantined()?,
+        quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
         writer,
     };
     print!("{}", output::status(&status, args.format.format(), terminal::colour()));

@@ -151,7 +151,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     for (subject, mut attempts) in memory.attempts()? {
         if let Some(change) = wanted.get(&subject) {
             if let Some(why) = backoff::is_loop(&attempts, change, world.limits.loop_threshold) {
-                memory.quarantine(&change.subject, &why)?;
+                memory.quarantine(&change.subject, &change.promise(), &why)?;
                 memory.remember(now, Some(&pass.plan.revision), "quarantine", &subject, &why)?;
                 memory.forget_attempts(&subject)?;
             }

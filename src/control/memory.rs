@@ -109,6 +109,9 @@ impl<'a> Memory<'a> {
     pub fn set_image_lock(&self, revision: &Revision, lock: &ImageLock) -> Result<(), StoreError> {
         let pairs: Vec<(String, String)> =
             lock.digests.iter().map(|(i, d)| (i.to_string(), d.to_string())).collect();
+        for older in self.store.all(Record::ImageLock)?.keys().filter(|key| *key != revision.as_str()) {
+            self.store.delete(Record::ImageLock, older)?;
+        }
         self.write(Record::ImageLock, revision.as_str(), &pairs)
     }
 
@@ -163,16 +166,17 @@ impl<'a> Memory<'a> {
         self.store.delete(Record::Backoff, subject)
     }
 
-    pub fn quarantine(&self, subject: &Subject, reason: &str) -> Result<(), StoreError> {
-        self.write(Record::Quarantine, &subject.to_string(), &reason)
+    /// Leaves this very change of the object alone (D7); another spec asks for another change and is tried.
+    pub fn quarantine(&self, subject: &Subject, promise: &str, reason: &str) -> Result<(), StoreError> {
+        self.write(Record::Quarantine, &subject.to_string(), &(promise, reason))
     }
 
-    /// Reasons by the subject's words.
-    pub fn quarantined(&self) -> Result<BTreeMap<String, String>, StoreError> {
+    /// The change that is left alone, and why, by the subject's words.
+    pub fn quarantined(&self) -> Result<BTreeMap<String, (String, String)>, StoreError> {
         self.all(Record::Quarantine)
     }
 
-    /// A new spec, or a person, gives a quarantined object another chance.
+    /// The object is as declared again: nothing is left alone any more.
     pub fn release(&self, subject: &str) -> Result<(), StoreError> {
         self.store.delete(Record::Quarantine, subject)
     }

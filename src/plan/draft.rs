@@ -96,7 +96,9 @@ impl Reason {
 /// What keeps a change from being made: detect-only and pauses (A6), quarantine (D7), backoff (D3).
 fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
     let words = change.subject.to_string();
-    if let Some(why) = input.holds.quarantined.get(&words) {
+    if let Some((promise, why)) = input.holds.quarantined.get(&words)
+        && *promise == change.promise()
+    {
         return Some(Reason::Quarantine(why.clone()));
     }
     let other = |reason: &str| Some(Reason::Other(reason.to_owned()));

@@ -31,8 +31,8 @@ pub struct Holds {
     /// Reason the whole fleet is paused.
     pub paused_fleet: Option<String>,
     pub paused: BTreeMap<AppKey, String>,
-    /// By the subject's words (`Subject::to_string`): why the object is left alone (D7).
-    pub quarantined: BTreeMap<String, String>,
+    /// By the subject's words (`Subject::to_string`): the change (its promise) that is left alone, and why (D7).
+    pub quarantined: BTreeMap<String, (String, String)>,
     /// By the subject's words: this very change (its promise) may not be tried before then (D3).
     pub not_before: BTreeMap<String, (String, Timestamp)>,
     /// Promises (D11) of destructive changes a person approved; any subset stays approved (B3).

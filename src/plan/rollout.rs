@@ -72,6 +72,9 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, draft: &mut Dr
         }
         let mut after: BTreeSet<usize> = dependencies_done.clone();
         after.extend(waits_for);
+        // What an interrupted replacement left behind goes first: its names are needed again.
+        let leftover = format!("{}.trueup-", change.subject.name);
+        after.extend(draft.numbers(|c| c.action == Verb::Recover && c.subject.name.starts_with(&leftover)));
         if takes_away && app.update.strategy == Strategy::Rolling {
             after.extend(&healing);
             if paced.len() >= at_once {
