@@ -15,6 +15,9 @@ mod seen;
 mod steps;
 mod surroundings;
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::plan::Plan;
 
 pub use admit::admit;
