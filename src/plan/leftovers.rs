@@ -9,7 +9,7 @@ use crate::model::secrecy::ContentHash;
 use crate::model::units::TimeSpan;
 
 use super::draft::{Draft, subject};
-use super::seen::{Fleet, Owned};
+use super::seen::{Fleet, Owned, serves};
 use super::{PlanInput, steps};
 
 /// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
@@ -44,10 +44,10 @@ fn aside(
         // What stands in its place could not be read: nothing is done (A1).
         Some(Seen::Unknown { .. }) => {}
         None => put_back(input, instance, old, draft),
-        Some(Seen::Known(successor)) if successor.state.is_running() => {
-            remove(input, instance, old, "its successor runs", draft);
+        Some(Seen::Known(successor)) if serves(successor) => {
+            remove(input, instance, old, "its successor runs well", draft);
         }
-        // The successor is started by the ordinary rules first; the old one goes when it runs.
+        // The successor is mended by the ordinary rules first; the old one goes when it is well.
         Some(Seen::Known(_)) => {}
     }
 }

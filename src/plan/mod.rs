@@ -36,8 +36,8 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let around = surroundings::prepare(input, &fleet, &targets, &mut draft);
     leftovers::recover(input, &fleet, &mut draft);
     let instances = instance::classify(input, &fleet, &targets, &around, &mut draft);
-    rollout::order(input, instances, &mut draft);
-    prune::prune(input, &fleet, &seats, &mut draft);
+    rollout::order(input, &fleet, &targets, instances, &mut draft);
     files::install(input, &mut draft);
+    prune::prune(input, &fleet, &seats, &targets, &around, &mut draft);
     safety::finish(input, &fleet, draft)
 }

@@ -17,6 +17,7 @@ use crate::model::secrecy::ContentHash;
 use super::PlanInput;
 use super::addresses::Target;
 use super::draft::{Draft, subject};
+use super::instance;
 use super::seen::Fleet;
 
 /// The number of a change that must come first, or why the thing can't be had and what to do.
@@ -43,9 +44,12 @@ pub(super) fn prepare(
     for target in targets {
         let host = &target.seat.host;
         let Some(engine) = fleet.engines.get(host) else { continue };
-        let key = (host.clone(), target.spec.image.clone());
-        let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
-        around.note(&target.instance, image);
+        // What runs needs no image any more: a pull would only move its tag.
+        if instance::is_made_anew(input, engine, target) {
+            let key = (host.clone(), target.spec.image.clone());
+            let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
+            around.note(&target.instance, image);
+        }
         if let Networks::Named(named) = &target.spec.networks {
             for name in named.keys() {
                 let key = (host.clone(), name.clone());
