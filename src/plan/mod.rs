@@ -34,7 +34,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let seats = place::place(input, &fleet, &mut draft);
     let targets = addresses::targets(input, &fleet, &seats, &mut draft);
     let around = surroundings::prepare(input, &fleet, &targets, &mut draft);
-    leftovers::recover(input, &fleet, &mut draft);
+    leftovers::recover(input, &fleet, &seats, &mut draft);
     let instances = instance::classify(input, &fleet, &targets, &around, &mut draft);
     rollout::order(input, &fleet, &targets, instances, &mut draft);
     files::install(input, &mut draft);

@@ -32,9 +32,16 @@ pub(super) fn prune(
 ) {
     let view = View { input, fleet, seats, targets, around };
     for (instance, owned) in &fleet.owned {
-        // What is ours by adoption alone is somebody's own where git no longer names it (B4).
-        let current = |o: &&Owned<'_>| o.place == PlaceInReplacement::Current && !o.adopted;
-        for one in owned.iter().filter(current) {
+        // What is ours by adoption alone is somebody's own where git no longer names it (B4). What was moved aside on a
+        // host that the instance leaves is not put back there.
+        let leaves =
+            |o: &Owned<'_>| seats.get(instance).is_some_and(|seat| seat.moves_from.contains(o.host));
+        let goes = |o: &&Owned<'_>| match o.place {
+            PlaceInReplacement::Current => !o.adopted || leaves(o),
+            PlaceInReplacement::Aside => leaves(o),
+            PlaceInReplacement::Next => false,
+        };
+        for one in owned.iter().filter(goes) {
             view.container(instance, one, draft);
         }
     }

@@ -9,6 +9,7 @@ use super::world::{World, shared_holders, touched};
 use crate::model::app::{App, Failover, HostSelector};
 use crate::model::container::EnvValue;
 use crate::model::desired::Desired;
+use crate::model::drift::Kind;
 use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::{Health, LiveAttachment, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
@@ -154,6 +155,8 @@ struct Case {
     unreadable: Vec<usize>,
     drained: Option<u8>,
     remembers: bool,
+    /// The network `market` is declared anew.
+    renewed: bool,
 }
 
 fn case() -> impl Strategy<Value = Case> {
@@ -165,8 +168,9 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(any::<usize>(), 0..2),
         prop::option::weighted(0.2, 1..4u8),
         any::<bool>(),
+        prop::bool::weighted(0.2),
     )
-        .prop_map(|(before, after, mishaps, silent, unreadable, drained, remembers)| Case {
+        .prop_map(|(before, after, mishaps, silent, unreadable, drained, remembers, renewed)| Case {
             before,
             after,
             mishaps,
@@ -174,6 +178,7 @@ fn case() -> impl Strategy<Value = Case> {
             unreadable,
             drained,
             remembers,
+            renewed,
         })
 }
 
@@ -365,6 +370,11 @@ fn stage(case: &Case) -> Stage {
             host.drain = true;
         }
     }
+    if let Some(market) = desired.networks.get_mut(&name::<crate::model::names::NetworkName>("market"))
+        && case.renewed
+    {
+        market.spec.labels.insert("purpose".into(), "quotes".into());
+    }
     let observed = seen(&world, case);
     Stage { desired, world, observed, holds }
 }
@@ -391,7 +401,7 @@ fn volumes(world: &World) -> BTreeSet<(String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Same input, same bytes out.
     #[test]
@@ -465,8 +475,11 @@ proptest! {
         }
         for instance in duplicates(&world) {
             // One number on two hosts is what an app on every host may show when a host comes back.
+            // Without a memory, a host that an earlier selector chose and that is silent now cannot be suspected
+            // for ever: ordinary apps go on where they are declared (C1: another address, no traffic there).
             let counted = stage.desired.apps.get(&instance.key).is_some_and(|app| !every_host(app));
-            prop_assert!(!counted || twice.contains(&instance), "{instance} runs twice");
+            let sure = case.remembers || same_place(&case, &instance.key);
+            prop_assert!(!counted || !sure || twice.contains(&instance), "{instance} runs twice");
         }
     }
 
@@ -546,6 +559,9 @@ proptest! {
             let replaced: Vec<usize> = (0..plan.changes.len())
                 .filter(|n| {
                     let change = &plan.changes[*n];
+                    if change.subject.kind != Kind::Container {
+                        return false;
+                    }
                     let serving = change.subject.host.as_ref().and_then(|h| {
                         let engine = stage.observed.engine(h)?;
                         let c = engine.containers.get(&name(&change.subject.name))?.known()?;
@@ -581,6 +597,17 @@ proptest! {
             }
         }
     }
+}
+
+/// `PROPTEST_CASES` for a longer run.
+fn cases() -> u32 {
+    option_env!("PROPTEST_CASES").and_then(|n| n.parse().ok()).unwrap_or(300)
+}
+
+fn same_place(case: &Case, key: &AppKey) -> bool {
+    let index = APPS.iter().position(|a| *a == key.to_string());
+    let place = |shapes: &[AppShape]| index.and_then(|i| shapes.get(i)).map(|s| (s.only_on, s.every_host));
+    place(&case.before) == place(&case.after)
 }
 
 fn every_host(app: &App) -> bool {
