@@ -56,9 +56,9 @@ impl Pair<'_> {
         match field {
             ContainerField::Image => self.image(),
             // Where neither git nor a readable image says what it should be, there is nothing to compare with (A1).
-            ContainerField::Entrypoint => self.entrypoint().map_or_else(Vec::new, |wanted| {
-                plain(show::words(&wanted), show::words(&l.entrypoint))
-            }),
+            ContainerField::Entrypoint => self
+                .entrypoint()
+                .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.entrypoint))),
             ContainerField::Command => self
                 .command()
                 .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.command))),

@@ -208,7 +208,8 @@ fn options_that_the_daemon_adds_to_its_default_driver_are_not_drift() {
     let options = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
     let mut d = desired();
     d.logging = Some(Logging { driver: "json-file".into(), options: options(&[("max-size", "1m")]) });
-    let live = |driver: &str, pairs: &[(&str, &str)]| Logging { driver: driver.into(), options: options(pairs) };
+    let live =
+        |driver: &str, pairs: &[(&str, &str)]| Logging { driver: driver.into(), options: options(pairs) };
     let compared = |d: &ContainerSpec, logging: Logging| fields(d, |c| c.live.logging = logging.clone());
     assert!(compared(&d, live("json-file", &[("max-size", "1m"), ("max-file", "3")])).is_empty());
     assert_eq!(compared(&d, live("json-file", &[("max-size", "2m"), ("max-file", "3")])), ["logging"]);
@@ -254,8 +255,7 @@ fn a_further_network_is_attached_without_a_new_container() {
     let on = |mode: &'static str, networks: &'static [&'static str]| {
         move |c: &mut Container| {
             c.live.network_mode = mode.into();
-            c.live.networks =
-                networks.iter().map(|n| ((*n).to_owned(), LiveAttachment::default())).collect();
+            c.live.networks = networks.iter().map(|n| ((*n).to_owned(), LiveAttachment::default())).collect();
         }
     };
     assert_eq!(fields(&d, on("beta", &["alpha", "beta"])), Vec::<String>::new());
@@ -283,7 +283,7 @@ fn every_field_changed_by_hand_is_told() {
             ContainerField::Hostname => l.hostname = "x".into(),
             ContainerField::Labels => drop(c.labels.insert("x".into(), "x".into())),
             ContainerField::Ports => {
-                drop(l.ports.insert(Port { container: 1, protocol: Protocol::Tcp, host: None, address: None }));
+                l.ports.insert(Port { container: 1, protocol: Protocol::Tcp, host: None, address: None });
             }
             ContainerField::Mounts => {
                 let source = MountSource::Tmpfs { size: None };

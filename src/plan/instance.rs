@@ -181,7 +181,8 @@ fn existing(
     }
     let dead = live.state == RunState::Dead;
     if dead || changes.iter().any(|c| c.cure == Cure::Replace) {
-        let nature = if dead { Nature::NotRunning("it is dead".to_owned()) } else { Nature::Changed(changes) };
+        let nature =
+            if dead { Nature::NotRunning("it is dead".to_owned()) } else { Nature::Changed(changes) };
         return replaced(input, engine, target, around, subject, live, nature, draft);
     }
     if changes.is_empty() {

@@ -199,7 +199,9 @@ fn keep<'a>(
         // Where it belongs, and the running one of two, is the one to keep.
         standing.sort_by_key(|o| (!fits(o.host), !o.container.state.is_running(), o.host));
         // Data stays where it is, whatever became of the host or the selector (B5).
-        let Some(kept) = standing.iter().find(|o| stays || (fits(o.host) && !shared(o.host))) else { continue };
+        let Some(kept) = standing.iter().find(|o| stays || (fits(o.host) && !shared(o.host))) else {
+            continue;
+        };
         if !fits(kept.host) || shared(kept.host) {
             draft.block(
                 Subject { kind: Kind::Container, name: instance.to_string(), host: Some(kept.host.clone()) },

@@ -34,8 +34,7 @@ pub(super) fn prune(
     for (instance, owned) in &fleet.owned {
         // What is ours by adoption alone is somebody's own where git no longer names it (B4). What was moved aside on a
         // host that the instance leaves is not put back there.
-        let leaves =
-            |o: &Owned<'_>| seats.get(instance).is_some_and(|seat| seat.moves_from.contains(o.host));
+        let leaves = |o: &Owned<'_>| seats.get(instance).is_some_and(|seat| seat.moves_from.contains(o.host));
         let goes = |o: &&Owned<'_>| match o.place {
             PlaceInReplacement::Current => !o.adopted || leaves(o),
             PlaceInReplacement::Aside => leaves(o),
@@ -108,7 +107,8 @@ impl View<'_> {
                 self.around.waits_for.get(instance).cloned().unwrap_or_default()
             }
             (_, _) => {
-                let starts = |verb| matches!(verb, Verb::Create | Verb::Start | Verb::Replace | Verb::Restart);
+                let starts =
+                    |verb| matches!(verb, Verb::Create | Verb::Start | Verb::Replace | Verb::Restart);
                 let after = draft.numbers(|change| {
                     change.subject == subject(Kind::Container, instance, &seat.host) && starts(change.action)
                 });
@@ -138,7 +138,8 @@ impl View<'_> {
         };
         let nginx = FileSet::Nginx.to_string();
         // Traffic leaves first: the files without it are installed before it goes.
-        let after = draft.numbers(|change| change.subject.kind == Kind::Files && change.subject.name == nginx);
+        let after =
+            draft.numbers(|change| change.subject.kind == Kind::Files && change.subject.name == nginx);
         let drains = self.drains(instance, one);
         let mut change = removal(instance, one, because.to_owned(), drains, after);
         change.destructive = true;

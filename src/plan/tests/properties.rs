@@ -219,7 +219,10 @@ fn happen(world: &mut World, mishap: &Mishap) {
         }
         Mishap::Removed(n) => {
             let Some((host, container)) = victim(n) else { return };
-            world.engine_mut(&host).containers.remove(&name::<crate::model::names::ContainerName>(&container));
+            world
+                .engine_mut(&host)
+                .containers
+                .remove(&name::<crate::model::names::ContainerName>(&container));
         }
         Mishap::Renamed(n) => {
             let Some((host, container)) = victim(n).filter(|(_, c)| !c.contains(".trueup")) else { return };

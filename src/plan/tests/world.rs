@@ -12,8 +12,8 @@ use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{ContainerName, HostName};
 use crate::model::network::NetworkDriver;
 use crate::model::observed::{
-    Container, Engine, EngineInfo, Health, Image, LiveAttachment, LiveFile, LiveNetwork, LiveSpec, LiveVolume,
-    Observed, RunState, Seen,
+    Container, Engine, EngineInfo, Health, Image, LiveAttachment, LiveFile, LiveNetwork, LiveSpec,
+    LiveVolume, Observed, RunState, Seen,
 };
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Plan, Step};
@@ -134,7 +134,9 @@ impl World {
                 None => (None, false),
             },
             Target::Volume(name) => {
-                return !engine.volumes.contains_key(&super::build::name::<crate::model::names::VolumeName>(name));
+                return !engine
+                    .volumes
+                    .contains_key(&super::build::name::<crate::model::names::VolumeName>(name));
             }
         };
         match &step.expect {
@@ -342,9 +344,8 @@ pub fn touched(action: &Action) -> Option<&ContainerName> {
 
 /// Every reference names one image, by a hash of its text.
 fn image_of(image: &ImageRef) -> Image {
-    let id: Digest = format!("sha256:{}", ContentHash::of(image.to_string().as_bytes()))
-        .parse()
-        .expect("a digest");
+    let id: Digest =
+        format!("sha256:{}", ContentHash::of(image.to_string().as_bytes())).parse().expect("a digest");
     Image {
         id,
         tags: BTreeSet::from([image.clone()]),
@@ -454,13 +455,17 @@ fn live(spec: &ContainerSpec, image: &Image, id: &str) -> LiveSpec {
 }
 
 /// Addresses on networks that share a segment, with everyone that asked for or holds them.
-pub fn shared_holders(world: &World, desired: &Desired) -> BTreeMap<(String, IpAddr), BTreeSet<(String, String)>> {
+pub fn shared_holders(
+    world: &World,
+    desired: &Desired,
+) -> BTreeMap<(String, IpAddr), BTreeSet<(String, String)>> {
     let mut holders: BTreeMap<(String, IpAddr), BTreeSet<(String, String)>> = BTreeMap::new();
     for (host, container) in world.containers() {
         for (network, attachment) in &container.live.networks {
-            let shared = desired.networks.values().any(|n| {
-                n.name.as_str() == network && n.spec.driver != NetworkDriver::Bridge
-            });
+            let shared = desired
+                .networks
+                .values()
+                .any(|n| n.name.as_str() == network && n.spec.driver != NetworkDriver::Bridge);
             for address in attachment.requested.into_iter().chain(attachment.address).filter(|_| shared) {
                 // Predecessor and successor of one instance take turns.
                 let who = container.name.as_str().split(".trueup-").next().unwrap_or_default();
