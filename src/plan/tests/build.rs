@@ -114,7 +114,10 @@ pub fn host(number: u8) -> Host {
         address: IpAddr::from([198, 51, 100, number]),
         engine: EngineAddress::Simulated,
         environments: BTreeSet::from([name("prod"), name("test")]),
-        labels: BTreeMap::from([("zone".to_owned(), if number % 2 == 0 { "b" } else { "a" }.to_owned())]),
+        labels: BTreeMap::from([(
+            "zone".to_owned(),
+            if number.is_multiple_of(2) { "b" } else { "a" }.to_owned(),
+        )]),
         capacity: Capacity::default(),
         swarm: None,
         drain: false,

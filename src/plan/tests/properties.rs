@@ -11,7 +11,7 @@ use crate::model::container::EnvValue;
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::names::{AppKey, HostName, InstanceName};
-use crate::model::observed::{Health, LiveAttachment, Observed, RunState, Seen};
+use crate::model::observed::{Health, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::{Action, Plan, Verb};
 use crate::model::units::{ByteSize, Timestamp};
@@ -246,7 +246,7 @@ fn happen(world: &mut World, mishap: &Mishap) {
         Mishap::NetworkAdded(n) => {
             let Some((host, container)) = victim(n) else { return };
             let networks = &mut world.container(&host, &container).live.networks;
-            networks.entry("bridge".into()).or_insert_with(LiveAttachment::default);
+            networks.entry("bridge".into()).or_default();
         }
         Mishap::Unhealthy(n) => {
             let Some((host, container)) = victim(n) else { return };
@@ -368,10 +368,10 @@ fn stage(case: &Case) -> Stage {
         happen(&mut world, mishap);
     }
     let mut desired = fleet(&case.after);
-    if let Some(host) = case.drained {
-        if let Some(host) = desired.hosts.get_mut(&name::<HostName>(&format!("h{host}"))) {
-            host.drain = true;
-        }
+    if let Some(host) = case.drained
+        && let Some(host) = desired.hosts.get_mut(&name::<HostName>(&format!("h{host}")))
+    {
+        host.drain = true;
     }
     if let Some(market) = desired.networks.get_mut(&name::<crate::model::names::NetworkName>("market"))
         && case.renewed

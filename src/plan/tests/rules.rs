@@ -513,7 +513,8 @@ fn drift_that_is_left_alone_is_still_told_a6_d7() {
     let mut app_paused = Holds::default();
     app_paused.paused.insert(name("quote-prod"), "work".into());
     let mut quarantined = Holds::default();
-    quarantined.quarantined.insert("container quote-prod-0 on h1".into(), "user".into());
+    let change = plan_of(&declared, &world.observed).changes[0].clone();
+    quarantined.quarantined.insert(change.subject.to_string(), (change.promise(), "user".into()));
     let none = Holds::default();
     for (desired, holds) in [
         (&ignoring, &none),
