@@ -55,13 +55,22 @@ impl Pair<'_> {
         };
         match field {
             ContainerField::Image => self.image(),
-            ContainerField::Entrypoint => plain(show::words(&self.entrypoint()), show::words(&l.entrypoint)),
-            ContainerField::Command => plain(show::words(&self.command()), show::words(&l.command)),
+            // Where neither git nor a readable image says what it should be, there is nothing to compare with (A1).
+            ContainerField::Entrypoint => self
+                .entrypoint()
+                .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.entrypoint))),
+            ContainerField::Command => self
+                .command()
+                .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.command))),
             ContainerField::Env => self.env(),
             ContainerField::Workdir => {
-                plain(self.or_image(d.workdir.as_ref(), |i| &i.workdir), l.workdir.clone())
+                let wanted = self.or_image(d.workdir.as_ref(), |i| &i.workdir);
+                wanted.map_or_else(Vec::new, |wanted| plain(wanted, l.workdir.clone()))
             }
-            ContainerField::User => plain(self.or_image(d.user.as_ref(), |i| &i.user), l.user.clone()),
+            ContainerField::User => {
+                let wanted = self.or_image(d.user.as_ref(), |i| &i.user);
+                wanted.map_or_else(Vec::new, |wanted| plain(wanted, l.user.clone()))
+            }
             ContainerField::Hostname => self.hostname(),
             ContainerField::Labels => self.labels(),
             ContainerField::Ports => self.ports(),
@@ -119,8 +128,8 @@ impl Pair<'_> {
         }
     }
 
-    fn or_image(&self, declared: Option<&String>, of_image: impl Fn(&Image) -> &String) -> String {
-        declared.cloned().or_else(|| self.image.map(|i| of_image(i).clone())).unwrap_or_default()
+    fn or_image(&self, declared: Option<&String>, of_image: impl Fn(&Image) -> &String) -> Option<String> {
+        declared.cloned().or_else(|| self.image.map(|i| of_image(i).clone()))
     }
 
     /// The live image is the desired one when a registry knows it under the pinned digest, when it *is* the digest, or,
@@ -150,17 +159,16 @@ impl Pair<'_> {
         vec![change(ContainerField::Image, Cure::Replace, wanted.to_string(), live)]
     }
 
-    fn entrypoint(&self) -> Vec<String> {
-        let of_image = || self.image.map(|i| i.entrypoint.clone()).unwrap_or_default();
-        self.desired.entrypoint.clone().unwrap_or_else(of_image)
+    fn entrypoint(&self) -> Option<Vec<String>> {
+        self.desired.entrypoint.clone().or_else(|| self.image.map(|i| i.entrypoint.clone()))
     }
 
     /// An entrypoint of one's own clears the image's command, as Docker does it.
-    fn command(&self) -> Vec<String> {
+    fn command(&self) -> Option<Vec<String>> {
         match (&self.desired.command, &self.desired.entrypoint) {
-            (Some(command), _) => command.clone(),
-            (None, Some(_)) => Vec::new(),
-            (None, None) => self.image.map(|i| i.command.clone()).unwrap_or_default(),
+            (Some(command), _) => Some(command.clone()),
+            (None, Some(_)) => Some(Vec::new()),
+            (None, None) => self.image.map(|i| i.command.clone()),
         }
     }
 
@@ -175,7 +183,10 @@ impl Pair<'_> {
         }
         let live = &self.live.live.env;
         let names: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
-        let differing = names.into_iter().filter(|name| wanted.get(*name) != live.get(*name));
+        // What the image sets is not known without it, so only what git sets is compared then (A1).
+        let comparable = |name: &&String| self.image.is_some() || self.desired.env.contains_key(*name);
+        let differing =
+            names.into_iter().filter(comparable).filter(|name| wanted.get(*name) != live.get(*name));
         differing
             .map(|name| {
                 let declared = match (self.desired.env.get(name), wanted.get(name)) {
@@ -212,7 +223,10 @@ impl Pair<'_> {
     fn labels(&self) -> Vec<FieldChange> {
         let mut wanted = self.image.map(|i| i.labels.clone()).unwrap_or_default();
         wanted.extend(self.desired.labels.clone());
-        let live = ownership::own_labels(&self.live.labels);
+        let mut live = ownership::own_labels(&self.live.labels);
+        if self.image.is_none() {
+            live.retain(|name, _| wanted.contains_key(name));
+        }
         each(ContainerField::Labels, &wanted, &live, String::clone)
     }
 
@@ -297,8 +311,9 @@ impl Pair<'_> {
             Networks::Named(wanted) => {
                 let mut changes = Vec::new();
                 let first = wanted.keys().next().map(ToString::to_string).unwrap_or_default();
-                if live.network_mode != first {
-                    // The network of creation decides more than membership (default route, links).
+                // It was created on one of them; on which is no matter, so that another one more or less restarts
+                // nothing (D8). Any other mode (the host's stack, the default bridge) takes a new container.
+                if !wanted.keys().any(|name| live.network_mode == name.as_str()) {
                     changes.extend(mode(&first));
                 }
                 for (name, attachment) in wanted {
@@ -373,7 +388,11 @@ impl Pair<'_> {
     /// What the declaration leaves open is filled from the image, as Docker does it for a check without a test.
     fn health(&self) -> Vec<FieldChange> {
         let of_image = self.image.and_then(|i| i.health.as_ref());
-        let wanted = self.desired.health.as_ref().or(of_image);
+        if self.desired.health.is_none() && self.image.is_none() {
+            return vec![];
+        }
+        let filled = self.desired.health.as_ref().map(|declared| filled_in(declared, of_image));
+        let wanted = filled.as_ref().or(of_image);
         let live = self.live.live.health.as_ref();
         let off = |h: Option<&HealthCheck>| matches!(h, None | Some(HealthCheck::Disabled));
         if wanted == live || (off(wanted) && off(live)) {
@@ -401,9 +420,12 @@ impl Pair<'_> {
         let live: &Logging = &self.live.live.logging;
         let differs = match &self.desired.logging {
             Some(wanted) => {
-                // The daemon adds its own options only where the driver is the default one and none are declared.
-                let open = wanted.options.is_empty() && wanted.driver == self.against.info.log_driver;
-                wanted.driver != live.driver || (!open && wanted.options != live.options)
+                // With its own default driver, the daemon adds each of its own options that is not declared, and
+                // nobody can ask it which: there the declared ones are compared alone.
+                let open = wanted.driver == self.against.info.log_driver;
+                let declared = |name: &String| !open || wanted.options.contains_key(name);
+                let seen: BTreeMap<_, _> = live.options.iter().filter(|(name, _)| declared(name)).collect();
+                wanted.driver != live.driver || seen != wanted.options.iter().collect()
             }
             None => live.driver != self.against.info.log_driver,
         };
@@ -419,6 +441,9 @@ impl Pair<'_> {
     }
 
     fn stop_signal(&self) -> Vec<FieldChange> {
+        if self.desired.stop_signal.is_none() && self.image.is_none() {
+            return vec![];
+        }
         let default = "SIGTERM".to_owned();
         let of_image = self.image.and_then(|i| i.stop_signal.clone());
         let wanted = self.desired.stop_signal.clone().or(of_image).unwrap_or_else(|| default.clone());
@@ -427,6 +452,31 @@ impl Pair<'_> {
             return vec![];
         }
         vec![change(ContainerField::StopSignal, Cure::Replace, wanted, live)]
+    }
+}
+
+/// Docker takes each setting that a check leaves open from the image's check (measured on 20.10).
+fn filled_in(declared: &HealthCheck, of_image: Option<&HealthCheck>) -> HealthCheck {
+    let (HealthCheck::Probe { test, interval, timeout, start_period, retries }, Some(image)) =
+        (declared, of_image)
+    else {
+        return declared.clone();
+    };
+    match image {
+        HealthCheck::Disabled => declared.clone(),
+        HealthCheck::Probe {
+            test: image_test,
+            interval: image_interval,
+            timeout: image_timeout,
+            start_period: image_start,
+            retries: image_retries,
+        } => HealthCheck::Probe {
+            test: if test.is_empty() { image_test.clone() } else { test.clone() },
+            interval: interval.or(*image_interval),
+            timeout: timeout.or(*image_timeout),
+            start_period: start_period.or(*image_start),
+            retries: retries.or(*image_retries),
+        },
     }
 }
 

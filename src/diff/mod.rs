@@ -13,6 +13,7 @@ use similar::TextDiff;
 
 pub use container::{Against, container};
 pub use network::{network, volume};
+pub use show::NOTHING;
 
 /// A unified diff from what is to what should be; empty where they are equal.
 pub fn unified(live: &str, desired: &str) -> String {

@@ -10,8 +10,11 @@ pub(super) fn option<T: Display>(value: Option<&T>) -> String {
     value.map_or_else(none, ToString::to_string)
 }
 
+/// What stands where one side has nothing.
+pub const NOTHING: &str = "(none)";
+
 pub(super) fn none() -> String {
-    "(none)".to_owned()
+    NOTHING.to_owned()
 }
 
 pub(super) fn words(list: &[String]) -> String {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::model::app::{AddressSource, App};
+use crate::model::app::{AddressSource, App, Runtime};
 use crate::model::container::{ContainerSpec, Networks};
 use crate::model::drift::Kind;
 use crate::model::names::{HostName, InstanceName, NetworkName};
@@ -22,6 +22,9 @@ pub(super) struct Target {
     pub app: Arc<App>,
     pub seat: Seat,
     pub spec: ContainerSpec,
+    /// It stands elsewhere and may not stand twice, for its slot's (C7) or its address's sake (C1): what stands goes
+    /// first, and the next plan starts it here.
+    pub gone_first: bool,
 }
 
 /// Who holds an address where: the container's name, on hosts that answered.
@@ -47,6 +50,7 @@ pub(super) fn targets(
                     app: Arc::clone(app),
                     seat: seat.clone(),
                     spec,
+                    gone_first: !seat.moves_from.is_empty() && never_twice(input, app),
                 });
             }
             Err((reason, hint)) => {
@@ -96,28 +100,38 @@ fn lease(
         let address = match source {
             AddressSource::Fixed(list) => {
                 let index = usize::try_from(instance.slot).unwrap_or(usize::MAX);
-                *list.get(index).ok_or((
+                let address = *list.get(index).ok_or((
                     format!("network {name} has fixed addresses for {} instances only", list.len()),
                     "add an address for each instance, or use a pool",
-                ))?
+                ))?;
+                if held(fleet, instance, seat, name) != Some(address) {
+                    grant_possible(input, fleet, network, seat)?;
+                    if let Some((host, holder)) = conflict(ledger, network, seat, instance, address, true) {
+                        return Err((
+                            format!("its address {address} is held by {holder} on {host} (C1)"),
+                            "remove that container, or declare another address",
+                        ));
+                    }
+                }
+                address
             }
             AddressSource::Pool(pool) => {
                 let Some(range) = network.pools.get(pool) else {
                     return Err((format!("network {name} has no pool {pool}"), "declare the pool"));
                 };
+                let fixed = fixed_addresses(input, name);
+                let gateway = gateway(fleet, network, seat);
+                let free = |address: &IpAddr| {
+                    !network.reserved.contains(address)
+                        && Some(*address) != gateway
+                        && !fixed.contains(address)
+                        && conflict(ledger, network, seat, instance, *address, false).is_none()
+                };
                 let held = held(fleet, instance, seat, name).filter(|address| range.contains(*address));
-                match held {
-                    Some(address) if !conflicts(ledger, network, seat, instance, address) => address,
-                    Some(_) | None => {
-                        grant_possible(input, fleet, network)?;
-                        let fixed = fixed_addresses(input, name);
-                        let gateway = gateway(fleet, network, seat);
-                        let free = |address: &IpAddr| {
-                            !network.reserved.contains(address)
-                                && Some(*address) != gateway
-                                && !fixed.contains(address)
-                                && !conflicts(ledger, network, seat, instance, *address)
-                        };
+                match held.filter(free) {
+                    Some(address) => address,
+                    None => {
+                        grant_possible(input, fleet, network, seat)?;
                         range.iter().find(free).ok_or((
                             format!("pool {pool} of network {name} has no free address"),
                             "widen the pool, or free addresses",
@@ -141,43 +155,69 @@ fn lease(
 
 /// The address the instance asked for or holds where it stands now.
 fn held(fleet: &Fleet<'_>, instance: &InstanceName, seat: &Seat, network: &NetworkName) -> Option<IpAddr> {
-    let current = fleet.current(instance).find(|owned| *owned.host == seat.host)?;
+    let current = fleet.standing(instance).into_iter().find(|owned| *owned.host == seat.host)?;
     let attachment = current.container.live.networks.get(network.as_str())?;
     attachment.requested.or(attachment.address)
 }
 
-/// Somebody else has it: on the same host, or anywhere where hosts share the segment.
-fn conflicts(
-    ledger: &Ledger,
+/// Who else has it: on the same host, or anywhere where hosts share the segment. `goes_first`: what stands of this
+/// instance on other hosts is gone before it starts here, and does not count.
+fn conflict<'l>(
+    ledger: &'l Ledger,
     network: &Network,
     seat: &Seat,
     instance: &InstanceName,
     address: IpAddr,
-) -> bool {
+    goes_first: bool,
+) -> Option<&'l (HostName, String)> {
     let everywhere = network.spec.driver.shares_segment_between_hosts();
     let own = instance.to_string();
-    let holders = ledger.get(&(network.name.to_string(), address)).into_iter().flatten();
-    holders
-        .filter(|(host, _)| everywhere || *host == seat.host)
+    let is_own = |name: &String| *name == own || name.starts_with(&format!("{own}.trueup-"));
+    let mut holders = ledger.get(&(network.name.to_string(), address)).into_iter().flatten();
+    holders.find(|(host, name)| {
         // Predecessor and successor of one instance on one host take turns.
-        .any(|(host, name)| {
-            *host != seat.host || !(*name == own || name.starts_with(&format!("{own}.trueup-")))
+        let turns = *host == seat.host || (goes_first && seat.moves_from.contains(host));
+        (everywhere || *host == seat.host) && !(turns && is_own(name))
+    })
+}
+
+/// An exclusive slot, or an address of its own on a segment that hosts share.
+fn never_twice(input: &PlanInput<'_>, app: &App) -> bool {
+    let exclusive = match &app.runtime {
+        Runtime::Host(placement) => placement.exclusive,
+        Runtime::Swarm(_) => false,
+    };
+    let shared = |name: &NetworkName| {
+        input.desired.networks.get(name).is_some_and(|n| n.spec.driver.shares_segment_between_hosts())
+    };
+    exclusive
+        || app.leases.iter().any(|(name, source)| match source {
+            AddressSource::Fixed(_) => shared(name),
+            AddressSource::Pool(_) => false,
         })
 }
 
-/// Nothing new is granted that a host nobody can ask may hold (C1, H).
-fn grant_possible(input: &PlanInput<'_>, fleet: &Fleet<'_>, network: &Network) -> Result<(), Refusal> {
-    if !network.spec.driver.shares_segment_between_hosts() {
-        return Ok(());
+/// Nothing new is granted that somebody whom nobody can ask may hold (A1, C1, H).
+fn grant_possible(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    network: &Network,
+    seat: &Seat,
+) -> Result<(), Refusal> {
+    let everywhere = network.spec.driver.shares_segment_between_hosts();
+    for (host, engine) in fleet.engines.iter().filter(|(host, _)| everywhere || ***host == seat.host) {
+        let unread = engine.containers.iter().find(|(_, seen)| seen.known().is_none());
+        if let Some((name, _)) = unread {
+            return Err((
+                format!(
+                    "no address of {} is granted while container {name} on {host} cannot be read (C1)",
+                    network.name
+                ),
+                "see why its inspect fails; this goes on by itself then",
+            ));
+        }
     }
-    let uses = |host: &HostName| {
-        input.desired.hosts.get(host).is_some_and(|host| {
-            input.desired.apps.values().any(|app| {
-                app.leases.contains_key(&network.name) && host.environments.contains(&app.key.environment)
-            })
-        })
-    };
-    match fleet.unknown_hosts.keys().find(|host| uses(host)) {
+    match fleet.unknown_hosts.keys().find(|host| everywhere && may_hold(input, network, host)) {
         Some(host) => Err((
             format!(
                 "no address of {} is granted while {host} is unknown: it may hold any of them (C1)",
@@ -187,6 +227,20 @@ fn grant_possible(input: &PlanInput<'_>, fleet: &Fleet<'_>, network: &Network) -
         )),
         None => Ok(()),
     }
+}
+
+/// The host serves an environment with apps on the network, or one that is out of view.
+fn may_hold(input: &PlanInput<'_>, network: &Network, host: &HostName) -> bool {
+    let on_it = |app: &App| match &app.container.networks {
+        Networks::Named(named) => named.contains_key(&network.name),
+        Networks::Default | Networks::Host | Networks::None => false,
+    };
+    input.desired.hosts.get(host).is_some_and(|host| {
+        host.environments.iter().any(|environment| {
+            !input.desired.environments.contains_key(environment)
+                || input.desired.apps.values().any(|app| app.key.environment == *environment && on_it(app))
+        })
+    })
 }
 
 fn fixed_addresses(input: &PlanInput<'_>, network: &NetworkName) -> BTreeSet<IpAddr> {

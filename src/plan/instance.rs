@@ -3,13 +3,13 @@
 use crate::diff::{self, Against};
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
-use crate::model::ownership::{ASIDE, Belongs};
-use crate::model::plan::{Change, Step, Unmanaged, Verb};
+use crate::model::ownership::{ASIDE, Belongs, NEXT};
+use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
 use crate::model::secrecy::ContentHash;
 
 use super::addresses::Target;
 use super::draft::{Draft, subject};
-use super::seen::Fleet;
+use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
 use super::{PlanInput, steps};
 
@@ -46,17 +46,23 @@ fn one(
     let engine = fleet.engines.get(host)?;
     let name = target.instance.container();
     let subject = subject(Kind::Container, &name, host);
+    // Nothing is done to an instance of which a part could not be read (A1).
+    if fleet.unreadable.get(&target.instance).is_some_and(|hosts| hosts.contains(&host)) {
+        return None;
+    }
+    let own = |owned: &Owned<'_>| owned.host == host && owned.container.name == name;
+    let put_back = fleet.standing(&target.instance).iter().any(|o| o.host == host && !own(o));
     match engine.containers.get(&name) {
         Some(Seen::Unknown { .. }) => None,
-        None if engine.containers.contains_key(&steps::suffixed(&name, ASIDE)) => None,
+        // What was moved aside is put back first; what stands elsewhere and may not stand twice goes first.
+        None if put_back || target.gone_first => None,
         None => {
             let parts =
                 Parts::new(Verb::Create, steps::create(input, target), vec!["it is missing".to_owned()]);
             furnished(target, around, subject, Nature::Missing, parts, false, draft)
         }
         Some(Seen::Known(live)) => {
-            let ours = matches!(input.owner.container(&name, host, &live.labels), Belongs::Ours(_));
-            if !ours && !target.app.adopt {
+            if !fleet.current(&target.instance).any(|owned| own(&owned)) {
                 collide(input, target, subject, live, draft);
                 return None;
             }
@@ -168,39 +174,107 @@ fn existing(
             draft.notes.push(note);
         }
     }
-    let changes = without_ignored(target, &subject, diff::container(&target.spec, live, &against), draft);
-    let running = live.state.is_running();
-    if changes.iter().any(|c| c.cure == Cure::Replace) {
-        let (steps, undo) = steps::replace(input, target, live);
-        let mut parts = Parts::new(Verb::Replace, steps, because(&changes));
-        parts.undo = undo;
-        return furnished(target, around, subject, Nature::Changed(changes), parts, running, draft);
-    }
-    if !changes.is_empty() {
-        let parts = Parts::new(Verb::Update, steps::update(target, live, &changes), because(&changes));
-        let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
-        return Some(wanted(target, subject, Nature::Changed(changes), parts, false, waits_for));
-    }
-    state(input, target, subject, live, draft)
-}
-
-/// Drift of `ignore`d fields is told and left alone (A6).
-fn without_ignored(
-    target: &Target,
-    subject: &Subject,
-    changes: Vec<FieldChange>,
-    draft: &mut Draft,
-) -> Vec<FieldChange> {
-    let is_ignored = |c: &FieldChange| {
-        let field = c.field.split('.').next().unwrap_or_default();
-        target.app.ignore.iter().any(|ignored| ignored.as_str() == field)
-    };
-    let (ignored, rest): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_ignored);
+    let (changes, ignored) = split_ignored(target, diff::container(&target.spec, live, &against));
     if !ignored.is_empty() {
         let why = "ignore: the app says so (A6)".to_owned();
         draft.leave(subject.clone(), Some(target.app.key.clone()), Nature::Changed(ignored), why);
     }
-    rest
+    let dead = live.state == RunState::Dead;
+    if dead || changes.iter().any(|c| c.cure == Cure::Replace) {
+        let nature =
+            if dead { Nature::NotRunning("it is dead".to_owned()) } else { Nature::Changed(changes) };
+        return replaced(input, engine, target, around, subject, live, nature, draft);
+    }
+    if changes.is_empty() {
+        return state(input, target, subject, live, draft);
+    }
+    let mut steps = steps::update(target, live, &changes);
+    if matches!(live.state, RunState::Created | RunState::Exited { .. }) {
+        steps.extend(steps::start(target, live));
+    }
+    // An attachment that changes is taken off and made anew: connections break.
+    let reconnects = changes.iter().any(|c| c.field.starts_with("networks.") && live_and_wanted(c));
+    let parts = Parts::new(Verb::Update, steps, because(&changes));
+    let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
+    let takes_away = reconnects && serves(live);
+    let mut wanted = wanted(target, subject, Nature::Changed(changes), parts, takes_away, waits_for);
+    wanted.change.interrupts = takes_away;
+    Some(wanted)
+}
+
+fn live_and_wanted(change: &FieldChange) -> bool {
+    change.live != diff::NOTHING && change.desired != diff::NOTHING
+}
+
+/// A new container takes the place of the old one.
+#[allow(clippy::too_many_arguments, reason = "the facts about one instance")]
+fn replaced(
+    input: &PlanInput<'_>,
+    engine: &Engine,
+    target: &Target,
+    around: &Around,
+    subject: Subject,
+    live: &Container,
+    nature: Nature,
+    draft: &mut Draft,
+) -> Option<Wanted> {
+    let name = target.instance.container();
+    let because = match &nature {
+        Nature::Changed(changes) => because(changes),
+        Nature::NotRunning(why) | Nature::Unhealthy(why) => vec![why.clone()],
+        Nature::Missing | Nature::Extra => Vec::new(),
+    };
+    let mut cleared = Vec::new();
+    for suffix in [ASIDE, NEXT] {
+        let name = steps::suffixed(&name, suffix);
+        let Some(Seen::Known(there)) = engine.containers.get(&name) else { continue };
+        if let Belongs::Foreign { why } = input.owner.container(&name, &target.seat.host, &there.labels) {
+            let reason = format!("its replacement needs the name {name}, which is taken: {why} (B1)");
+            draft.leave(subject.clone(), Some(target.app.key.clone()), nature, reason.clone());
+            draft.block(subject, Some(target.app.key.clone()), reason, "rename or remove that container");
+            return None;
+        }
+        // An older one that was never put back, beside one that is not well: the newest spec takes over.
+        if suffix == ASIDE && !serves(live) {
+            cleared = steps::remove(&name, there, steps::stop_timeout(&target.spec));
+        }
+    }
+    let (steps, undo) = if live.state == RunState::Dead {
+        // The engine starts and renames no dead container: it can only make room.
+        let gone = Step { action: Action::RemoveContainer { name }, expect: Expect::Id(live.id.clone()) };
+        (std::iter::once(gone).chain(steps::create(input, target)).collect(), Vec::new())
+    } else {
+        steps::replace(input, target, live)
+    };
+    let mut parts = Parts::new(Verb::Replace, cleared.into_iter().chain(steps).collect(), because);
+    parts.undo = undo;
+    furnished(target, around, subject, nature, parts, serves(live), draft)
+}
+
+/// Whether a container of the target will be created, so that its image is needed.
+pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Target) -> bool {
+    match engine.containers.get(&target.instance.container()) {
+        None => true,
+        Some(Seen::Unknown { .. }) => false,
+        Some(Seen::Known(live)) => {
+            let against = Against {
+                images: &engine.images,
+                info: &engine.info,
+                key: input.key,
+                key_matches: input.observed.key == input.key.id(),
+            };
+            let (changes, _) = split_ignored(target, diff::container(&target.spec, live, &against));
+            live.state == RunState::Dead || changes.iter().any(|c| c.cure == Cure::Replace)
+        }
+    }
+}
+
+/// What is healed, and what the app says to ignore: told and left alone (A6).
+fn split_ignored(target: &Target, changes: Vec<FieldChange>) -> (Vec<FieldChange>, Vec<FieldChange>) {
+    changes.into_iter().partition(|change| {
+        let field = change.field.split('.').next().unwrap_or_default();
+        !target.app.ignore.iter().any(|ignored| ignored.as_str() == field)
+    })
 }
 
 /// It is as declared: does it run, and well?
@@ -220,9 +294,15 @@ fn state(
         Some(wanted(target, subject.clone(), nature, parts, takes_away, vec![]))
     };
     match &live.state {
-        RunState::Running { health: Health::Unhealthy { last_output }, .. } => {
-            let why = format!("its health check fails: {}", last_output.trim());
-            again(Nature::Unhealthy(why), "its health check fails".to_owned(), false)
+        RunState::Running { health: Health::Unhealthy { last_output }, since } => {
+            let nature = Nature::Unhealthy(format!("its health check fails: {}", last_output.trim()));
+            let deadline = target.app.update.healthy_deadline;
+            if input.now.since(*since) <= deadline {
+                let why = format!("it has {deadline} from its start to become healthy");
+                draft.leave(subject, Some(target.app.key.clone()), nature, why);
+                return None;
+            }
+            again(nature, "its health check fails".to_owned(), false)
         }
         RunState::Running { since, .. } => {
             let asked = input.holds.restart_requested.get(&target.app.key)?;
@@ -236,7 +316,8 @@ fn state(
         RunState::Exited { exit_code, error, .. } => {
             start(format!("it exited with {exit_code} {error}").trim_end().to_owned())
         }
-        RunState::Dead => start("it is dead".to_owned()),
+        // Replaced before this is asked.
+        RunState::Dead => None,
         RunState::Paused => {
             again(Nature::NotRunning("it is paused".to_owned()), "it is paused".to_owned(), false)
         }

@@ -1,5 +1,7 @@
 //! What an interrupted replacement left behind, told by names alone: no journal is needed to be right again (D5).
 
+use std::collections::BTreeMap;
+
 use crate::model::drift::{Kind, Nature};
 use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::{Container, Seen};
@@ -9,11 +11,17 @@ use crate::model::secrecy::ContentHash;
 use crate::model::units::TimeSpan;
 
 use super::draft::{Draft, subject};
-use super::seen::{Fleet, Owned};
+use super::place::Seat;
+use super::seen::{Fleet, Owned, serves};
 use super::{PlanInput, steps};
 
 /// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
-pub(super) fn recover(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &mut Draft) {
+pub(super) fn recover(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    seats: &BTreeMap<InstanceName, Seat>,
+    draft: &mut Draft,
+) {
     for (instance, owned) in &fleet.owned {
         // Another environment's instances are not this plan's to judge.
         if !input.desired.environments.contains_key(&instance.key.environment) {
@@ -26,10 +34,16 @@ pub(super) fn recover(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &mut Draf
                     let why = "a replacement was interrupted before it took its place";
                     remove(input, instance, one, why, draft);
                 }
+                // It moves to another host: the old one goes when its successor stands there, and is not put back.
+                PlaceInReplacement::Aside if leaves(seats, instance, one) => {}
                 PlaceInReplacement::Aside => aside(input, fleet, instance, one, draft),
             }
         }
     }
+}
+
+fn leaves(seats: &BTreeMap<InstanceName, Seat>, instance: &InstanceName, one: &Owned<'_>) -> bool {
+    seats.get(instance).is_some_and(|seat| seat.host != *one.host && seat.moves_from.contains(one.host))
 }
 
 fn aside(
@@ -44,10 +58,10 @@ fn aside(
         // What stands in its place could not be read: nothing is done (A1).
         Some(Seen::Unknown { .. }) => {}
         None => put_back(input, instance, old, draft),
-        Some(Seen::Known(successor)) if successor.state.is_running() => {
-            remove(input, instance, old, "its successor runs", draft);
+        Some(Seen::Known(successor)) if serves(successor) => {
+            remove(input, instance, old, "its successor runs well", draft);
         }
-        // The successor is started by the ordinary rules first; the old one goes when it runs.
+        // The successor is mended by the ordinary rules first; the old one goes when it is well.
         Some(Seen::Known(_)) => {}
     }
 }

@@ -15,6 +15,9 @@ mod seen;
 mod steps;
 mod surroundings;
 
+#[cfg(test)]
+mod tests;
+
 use crate::model::plan::Plan;
 
 pub use admit::admit;
@@ -31,10 +34,10 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     let seats = place::place(input, &fleet, &mut draft);
     let targets = addresses::targets(input, &fleet, &seats, &mut draft);
     let around = surroundings::prepare(input, &fleet, &targets, &mut draft);
-    leftovers::recover(input, &fleet, &mut draft);
+    leftovers::recover(input, &fleet, &seats, &mut draft);
     let instances = instance::classify(input, &fleet, &targets, &around, &mut draft);
-    rollout::order(input, instances, &mut draft);
-    prune::prune(input, &fleet, &seats, &mut draft);
+    rollout::order(input, &fleet, &targets, instances, &mut draft);
     files::install(input, &mut draft);
+    prune::prune(input, &fleet, &seats, &targets, &around, &mut draft);
     safety::finish(input, &fleet, draft)
 }

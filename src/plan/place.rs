@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::app::{App, Failover, HostSelector, Placement, Replicas, Runtime};
+use crate::model::app::{AddressSource, App, Failover, HostSelector, Placement, Replicas, Runtime};
 use crate::model::container::Port;
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::{ContainerName, HostName, InstanceName};
+use crate::model::observed::Seen;
 
 use super::PlanInput;
 use super::draft::Draft;
@@ -36,6 +37,18 @@ impl<'a> Taken<'a> {
         *self.memory.entry(host).or_default() += placement.demand.memory.map_or(0, |m| m.0);
         *self.instances.entry(host).or_default() += 1;
         self.ports.entry(host).or_default().extend(app.container.ports.iter().copied());
+    }
+
+    /// Ports that running containers hold which have no seat there: other people's, and what is about to go.
+    fn ports_of_others(&mut self, fleet: &Fleet<'a>, seats: &BTreeMap<InstanceName, Seat>) {
+        let seated: BTreeSet<(&HostName, ContainerName)> =
+            seats.iter().map(|(instance, seat)| (&seat.host, instance.container())).collect();
+        for (host, engine) in &fleet.engines {
+            let running = engine.containers.values().filter_map(Seen::known).filter(|c| c.state.is_running());
+            for container in running.filter(|c| !seated.contains(&(*host, c.name.clone()))) {
+                self.ports.entry(host).or_default().extend(container.live.ports.iter().copied());
+            }
+        }
     }
 
     /// Why the host has no room for one more; `None`: it has.
@@ -75,8 +88,9 @@ pub(super) fn place<'a>(
     let placed: Vec<(&'a App, &'a Placement)> = host_apps(input.desired).collect();
     // What stands legally is seated first, for all apps: newcomers find what is really free.
     for (app, placement) in &placed {
-        keep(input, fleet, app, placement, &mut taken, &mut seats);
+        keep(input, fleet, app, placement, &mut taken, &mut seats, draft);
     }
+    taken.ports_of_others(fleet, &seats);
     for (app, placement) in &placed {
         seat_missing(input, fleet, app, placement, &mut taken, &mut seats, draft);
     }
@@ -115,28 +129,53 @@ fn allowed<'a>(desired: &'a Desired, app: &App, placement: &Placement) -> Vec<&'
     desired.hosts.values().filter(serves).filter(selected).collect()
 }
 
-fn slots(app: &App, placement: &Placement, hosts: &[&Host], fleet: &Fleet<'_>) -> Vec<InstanceName> {
+fn slots(
+    input: &PlanInput<'_>,
+    app: &App,
+    placement: &Placement,
+    hosts: &[&Host],
+    fleet: &Fleet<'_>,
+) -> Vec<InstanceName> {
     let count = match placement.replicas {
         Replicas::Count(count) => count,
-        Replicas::EveryHost => return every_host_slots(app, hosts, fleet),
+        Replicas::EveryHost => return every_host_slots(input, app, hosts, fleet),
     };
     (0..count).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
 }
 
-/// One slot per host that is not drained; the numbers of those that stand are kept, others take the lowest free ones.
-fn every_host_slots(app: &App, hosts: &[&Host], fleet: &Fleet<'_>) -> Vec<InstanceName> {
-    let here: BTreeSet<&HostName> = hosts.iter().filter(|h| !h.drain).map(|h| &h.name).collect();
+/// One slot per host that answers and is not drained; the numbers of those that stand are kept, others take the lowest
+/// free ones. A host that does not answer keeps the number it was last seen with, and delays nobody (C8).
+fn every_host_slots(
+    input: &PlanInput<'_>,
+    app: &App,
+    hosts: &[&Host],
+    fleet: &Fleet<'_>,
+) -> Vec<InstanceName> {
+    let answers = |host: &HostName| fleet.engines.contains_key(host);
+    let here: BTreeSet<&HostName> =
+        hosts.iter().filter(|h| !h.drain && answers(&h.name)).map(|h| &h.name).collect();
     let mut kept: BTreeSet<u32> = BTreeSet::new();
     let mut served: BTreeSet<&HostName> = BTreeSet::new();
-    for (instance, owned) in fleet.owned.iter().filter(|(instance, _)| instance.key == app.key) {
-        if let Some(at) = owned.iter().find(|o| here.contains(o.host) && !served.contains(o.host)) {
-            served.insert(at.host);
+    let unreadable = fleet.unreadable.iter().map(|(instance, hosts)| (instance, hosts.clone()));
+    let standing = |i| fleet.standing(i).iter().map(|o| o.host).collect::<Vec<_>>();
+    let owned = fleet.owned.keys().map(|instance| (instance, standing(instance)));
+    for (instance, at) in unreadable.chain(owned).filter(|(instance, _)| instance.key == app.key) {
+        let free = at.iter().find(|host| here.contains(**host) && !served.contains(**host));
+        if let (Some(host), false) = (free, kept.contains(&instance.slot)) {
+            served.insert(host);
             kept.insert(instance.slot);
         }
     }
+    let silent = |host: &HostName| fleet.unknown_hosts.contains_key(host);
+    let remembered = input.holds.last_seen.iter().filter(|(i, host)| i.key == app.key && silent(host));
+    kept.extend(remembered.map(|(instance, _)| instance.slot));
     let missing = here.len().saturating_sub(served.len());
     let fresh: Vec<u32> = (0u32..).filter(|slot| !kept.contains(slot)).take(missing).collect();
     kept.into_iter().chain(fresh).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
+}
+
+fn alone_on_its_host(placement: &Placement) -> bool {
+    placement.one_per_host || placement.replicas == Replicas::EveryHost
 }
 
 fn keep<'a>(
@@ -146,16 +185,31 @@ fn keep<'a>(
     placement: &'a Placement,
     taken: &mut Taken<'a>,
     seats: &mut BTreeMap<InstanceName, Seat>,
+    draft: &mut Draft,
 ) {
     let hosts = allowed(input.desired, app, placement);
-    for instance in slots(app, placement, &hosts, fleet) {
-        let legal = |host: &HostName| {
-            hosts.iter().any(|h| h.name == *host && (!h.drain || placement.failover == Failover::Stay))
+    let stays = placement.failover == Failover::Stay;
+    for instance in slots(input, app, placement, &hosts, fleet) {
+        let fits = |host: &HostName| hosts.iter().any(|h| h.name == *host && !h.drain);
+        let shared = |host: &HostName| {
+            alone_on_its_host(placement)
+                && seats.iter().any(|(other, seat)| other.key == app.key && seat.host == *host)
         };
-        let mut standing: Vec<_> = fleet.current(&instance).collect();
-        // The running one of two is the one to keep.
-        standing.sort_by_key(|o| (!o.container.state.is_running(), o.host));
-        let Some(kept) = standing.iter().find(|o| legal(o.host)) else { continue };
+        let mut standing = fleet.standing(&instance);
+        // Where it belongs, and the running one of two, is the one to keep.
+        standing.sort_by_key(|o| (!fits(o.host), !o.container.state.is_running(), o.host));
+        // Data stays where it is, whatever became of the host or the selector (B5).
+        let Some(kept) = standing.iter().find(|o| stays || (fits(o.host) && !shared(o.host))) else {
+            continue;
+        };
+        if !fits(kept.host) || shared(kept.host) {
+            draft.block(
+                Subject { kind: Kind::Container, name: instance.to_string(), host: Some(kept.host.clone()) },
+                Some(app.key.clone()),
+                format!("it should leave {}, and the app stays where its data is (B5)", kept.host),
+                "move the data and the instance by hand, or declare the data disposable",
+            );
+        }
         taken.take(kept.host, app, placement);
         let moves_from = standing.iter().filter(|o| o.host != kept.host).map(|o| o.host.clone()).collect();
         seats.insert(instance, Seat { host: kept.host.clone(), moves_from });
@@ -172,19 +226,19 @@ fn seat_missing<'a>(
     draft: &mut Draft,
 ) {
     let hosts = allowed(input.desired, app, placement);
-    for instance in slots(app, placement, &hosts, fleet) {
+    for instance in slots(input, app, placement, &hosts, fleet) {
         if seats.contains_key(&instance) {
             continue;
         }
         let subject = Subject { kind: Kind::Container, name: instance.to_string(), host: None };
-        if let Some(why) = maybe_elsewhere(input, fleet, &hosts, &instance) {
+        if let Some(why) = maybe_elsewhere(input, fleet, app, placement, &hosts, &instance) {
             draft.notes.push(format!("{instance} {why}"));
             continue;
         }
         match choose(fleet, &hosts, app, placement, taken, seats) {
             Ok(host) => {
                 taken.take(&host.name, app, placement);
-                let moves_from = fleet.current(&instance).map(|o| o.host.clone()).collect();
+                let moves_from = fleet.standing(&instance).iter().map(|o| o.host.clone()).collect();
                 seats.insert(instance, Seat { host: host.name.clone(), moves_from });
             }
             Err(why) => draft.block(
@@ -201,23 +255,41 @@ fn seat_missing<'a>(
 fn maybe_elsewhere(
     input: &PlanInput<'_>,
     fleet: &Fleet<'_>,
+    app: &App,
+    placement: &Placement,
     hosts: &[&Host],
     instance: &InstanceName,
 ) -> Option<String> {
-    match input.holds.last_seen.get(instance) {
-        Some(host) => fleet
+    if let Some(host) = fleet.unreadable.get(instance).and_then(|hosts| hosts.first()) {
+        return Some(format!("could not be read on {host}: it counts as running there (A1, C8)"));
+    }
+    if !fleet.standing(instance).is_empty() {
+        return None;
+    }
+    if let Some(host) = input.holds.last_seen.get(instance) {
+        return fleet
             .unknown_hosts
             .contains_key(host)
-            .then(|| format!("was last seen on {host}, which is unknown: it counts as running there (C8)")),
-        None if input.holds.memory_complete => None,
-        // Without a complete memory it may stand on any host that could have run it.
-        None => hosts.iter().find(|host| fleet.unknown_hosts.contains_key(&host.name)).map(|host| {
-            format!(
-                "may run on {}, which is unknown and was not seen since the state began (C8, H)",
-                host.name
-            )
-        }),
+            .then(|| format!("was last seen on {host}, which is unknown: it counts as running there (C8)"));
     }
+    if input.holds.memory_complete || placement.replicas == Replicas::EveryHost {
+        return None;
+    }
+    // Without a complete memory it may stand on any host that could have run it; where two at once are never right,
+    // also on hosts that an earlier selector may have chosen.
+    let serves = |host: &HostName| {
+        input.desired.hosts.get(host).is_some_and(|h| h.environments.contains(&app.key.environment))
+    };
+    let chosen = |host: &HostName| hosts.iter().any(|h| h.name == *host);
+    let fixed = |source: &AddressSource| match source {
+        AddressSource::Fixed(_) => true,
+        AddressSource::Pool(_) => false,
+    };
+    let strict = placement.exclusive || app.leases.values().any(fixed);
+    let mut unknown = fleet.unknown_hosts.keys();
+    unknown.find(|host| if strict { serves(host) } else { chosen(host) }).map(|host| {
+        format!("may run on {host}, which is unknown and was not seen since the state began (C8, H)")
+    })
 }
 
 /// The least loaded host by: instances of this app in its zone, of this app on it, of all on it, its name.
@@ -231,7 +303,7 @@ fn choose<'a>(
 ) -> Result<&'a Host, String> {
     let of_app: Vec<&HostName> =
         seats.iter().filter(|(i, _)| i.key == app.key).map(|(_, seat)| &seat.host).collect();
-    let alone = placement.one_per_host || placement.replicas == Replicas::EveryHost;
+    let alone = alone_on_its_host(placement);
     let mut refusals: BTreeMap<String, Vec<&HostName>> = BTreeMap::new();
     let mut fitting: Vec<&Host> = Vec::new();
     for host in hosts {

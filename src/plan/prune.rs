@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::app::{App, Replicas, Runtime};
 use crate::model::drift::{Kind, Nature, Subject};
+use crate::model::file::FileSet;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PROTECT, PlaceInReplacement};
@@ -10,9 +12,11 @@ use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
 use crate::model::units::TimeSpan;
 
+use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::place::Seat;
-use super::seen::{Fleet, Owned};
+use super::seen::{Fleet, Owned, serves};
+use super::surroundings::Around;
 use super::{PlanInput, steps};
 
 const HINT_PROTECTED: &str = "take `protect` away first, or remove the container by hand";
@@ -22,11 +26,22 @@ pub(super) fn prune(
     input: &PlanInput<'_>,
     fleet: &Fleet<'_>,
     seats: &BTreeMap<InstanceName, Seat>,
+    targets: &[Target],
+    around: &Around,
     draft: &mut Draft,
 ) {
+    let view = View { input, fleet, seats, targets, around };
     for (instance, owned) in &fleet.owned {
-        for one in owned.iter().filter(|o| o.place == PlaceInReplacement::Current) {
-            container(input, fleet, seats, instance, one, draft);
+        // What is ours by adoption alone is somebody's own where git no longer names it (B4). What was moved aside on a
+        // host that the instance leaves is not put back there.
+        let leaves = |o: &Owned<'_>| seats.get(instance).is_some_and(|seat| seat.moves_from.contains(o.host));
+        let goes = |o: &&Owned<'_>| match o.place {
+            PlaceInReplacement::Current => !o.adopted || leaves(o),
+            PlaceInReplacement::Aside => leaves(o),
+            PlaceInReplacement::Next => false,
+        };
+        for one in owned.iter().filter(goes) {
+            view.container(instance, one, draft);
         }
     }
     for (host, engine) in &fleet.engines {
@@ -44,77 +59,131 @@ pub(super) fn prune(
     hosts_out_of_the_inventory(input, draft);
 }
 
-fn container(
-    input: &PlanInput<'_>,
-    fleet: &Fleet<'_>,
-    seats: &BTreeMap<InstanceName, Seat>,
+struct View<'a> {
+    input: &'a PlanInput<'a>,
+    fleet: &'a Fleet<'a>,
+    seats: &'a BTreeMap<InstanceName, Seat>,
+    targets: &'a [Target],
+    around: &'a Around,
+}
+
+impl View<'_> {
+    fn container(&self, instance: &InstanceName, one: &Owned<'_>, draft: &mut Draft) {
+        let environments = &self.input.desired.environments;
+        // Another environment's instances are not this plan's to judge.
+        if !environments.contains_key(&instance.key.environment) || self.is_unreadable(instance, one.host) {
+            return;
+        }
+        let seat = self.seats.get(instance);
+        if seat.is_some_and(|seat| seat.host == *one.host) {
+            return;
+        }
+        let app = self.input.desired.apps.get(&instance.key);
+        // Declared, but without a seat: it was told as blocked, and what stands stays (C8).
+        let declared = app.is_some_and(|app| is_declared(app, instance, self.fleet));
+        match seat.filter(|seat| seat.moves_from.contains(one.host)) {
+            Some(seat) => self.moved(instance, one, seat, draft),
+            None if declared => {}
+            None => self.extra(instance, one, app.map(|app| &**app), draft),
+        }
+    }
+
+    fn is_unreadable(&self, instance: &InstanceName, host: &HostName) -> bool {
+        self.fleet.unreadable.get(instance).is_some_and(|hosts| hosts.contains(&host))
+    }
+
+    /// It has another seat: it goes when its successor stands, or first where two at once are never right.
+    fn moved(&self, instance: &InstanceName, one: &Owned<'_>, seat: &Seat, draft: &mut Draft) {
+        let successor = self.fleet.current(instance).find(|o| *o.host == seat.host);
+        let target = self.targets.iter().find(|target| target.instance == *instance);
+        let after = match (successor, target) {
+            (Some(successor), _) if serves(successor.container) => BTreeSet::new(),
+            (None, Some(target)) if target.gone_first => {
+                let blocked = draft.blocked.iter().any(|b| b.app.as_ref() == Some(&instance.key));
+                // Nothing goes for a successor that can't be made.
+                if self.around.lacks.contains_key(instance) || blocked {
+                    return;
+                }
+                self.around.waits_for.get(instance).cloned().unwrap_or_default()
+            }
+            (_, _) => {
+                let starts =
+                    |verb| matches!(verb, Verb::Create | Verb::Start | Verb::Replace | Verb::Restart);
+                let after = draft.numbers(|change| {
+                    change.subject == subject(Kind::Container, instance, &seat.host) && starts(change.action)
+                });
+                if after.is_empty() {
+                    return;
+                }
+                after
+            }
+        };
+        let because = format!("it moves to {}", seat.host);
+        let mut change = removal(instance, one, because, self.drains(instance, one), after);
+        change.interrupts = successor.is_none() && target.is_some_and(|target| target.gone_first);
+        draft.heal(self.input, Nature::Extra, change);
+    }
+
+    fn extra(&self, instance: &InstanceName, one: &Owned<'_>, app: Option<&App>, draft: &mut Draft) {
+        let subject = subject(Kind::Container, &one.container.name, one.host);
+        if app.map_or_else(|| one.container.labels.contains_key(PROTECT), |app| app.protect) {
+            let why = "it is no longer declared, and protected (B2)".to_owned();
+            draft.leave(subject.clone(), Some(instance.key.clone()), Nature::Extra, why.clone());
+            draft.block(subject, Some(instance.key.clone()), why, HINT_PROTECTED);
+            return;
+        }
+        let because = match app {
+            Some(_) => "the app declares fewer instances",
+            None => "the app is no longer declared",
+        };
+        let nginx = FileSet::Nginx.to_string();
+        // Traffic leaves first: the files without it are installed before it goes.
+        let after =
+            draft.numbers(|change| change.subject.kind == Kind::Files && change.subject.name == nginx);
+        let drains = self.drains(instance, one);
+        let mut change = removal(instance, one, because.to_owned(), drains, after);
+        change.destructive = true;
+        draft.heal(self.input, Nature::Extra, change);
+    }
+
+    /// How long its requests may take to end, where it gets any. A successor that serves under the same name keeps its
+    /// traffic, so then nothing is drained.
+    fn drains(&self, instance: &InstanceName, one: &Owned<'_>) -> Option<TimeSpan> {
+        let app = self.input.desired.apps.get(&instance.key)?;
+        let moves = self.seats.contains_key(instance);
+        (app.upstream.is_some() && serves(one.container) && !moves).then_some(app.update.drain_timeout)
+    }
+}
+
+fn removal(
     instance: &InstanceName,
     one: &Owned<'_>,
-    draft: &mut Draft,
-) {
-    // Another environment's instances are not this plan's to judge.
-    if !input.desired.environments.contains_key(&instance.key.environment) {
-        return;
-    }
-    let seat = seats.get(instance);
-    if seat.is_some_and(|seat| seat.host == *one.host) {
-        return;
-    }
-    let app = input.desired.apps.get(&instance.key);
-    let subject = subject(Kind::Container, &one.container.name, one.host);
-    // Declared, but without a seat: it was told as blocked, and what stands stays (C8).
-    let declared = app.is_some_and(|app| is_declared(app, instance, fleet));
-    let moves = seat.is_some_and(|seat| seat.moves_from.contains(one.host));
-    if declared && !moves {
-        return;
-    }
-    let protected = app.map_or_else(|| one.container.labels.contains_key(PROTECT), |app| app.protect);
-    if protected && !moves {
-        let why = "it is no longer declared, and protected (B2)".to_owned();
-        draft.leave(subject.clone(), Some(instance.key.clone()), Nature::Extra, why.clone());
-        draft.block(subject, Some(instance.key.clone()), why, HINT_PROTECTED);
-        return;
-    }
-    let because = match (moves, app.is_some()) {
-        (true, _) => "it moved to another host".to_owned(),
-        (false, true) => "the app declares fewer instances".to_owned(),
-        (false, false) => "the app is no longer declared".to_owned(),
-    };
+    because: String,
+    drains: Option<TimeSpan>,
+    after: BTreeSet<usize>,
+) -> Change {
     let timeout = one.container.live.stop_timeout.unwrap_or(TimeSpan::from_secs(10));
-    // A moved instance goes only when its successor stands.
-    let after: BTreeSet<usize> = if moves {
-        draft.numbers(|change| change.subject.name == instance.to_string() && change.action == Verb::Create)
-    } else {
-        BTreeSet::new()
-    };
-    if moves && after.is_empty() && !successor_stands(fleet, seat, instance) {
-        return;
-    }
-    let change = Change {
+    let drain = drains.map(|timeout| Step {
+        action: Action::Drain { instance: instance.clone(), timeout },
+        expect: Expect::Anything,
+    });
+    Change {
         action: Verb::Remove,
-        subject,
+        subject: subject(Kind::Container, &one.container.name, one.host),
         app: Some(instance.key.clone()),
         because: vec![because],
         from: Some(ContentHash::of(one.container.id.as_bytes())),
         to: None,
-        steps: steps::remove(&one.container.name, one.container, timeout),
+        steps: drain.into_iter().chain(steps::remove(&one.container.name, one.container, timeout)).collect(),
         undo: Vec::new(),
         after: after.into_iter().collect(),
-        destructive: !moves,
+        destructive: false,
         interrupts: false,
-    };
-    draft.heal(input, Nature::Extra, change);
-}
-
-fn successor_stands(fleet: &Fleet<'_>, seat: Option<&Seat>, instance: &InstanceName) -> bool {
-    seat.is_some_and(|seat| {
-        fleet.current(instance).any(|o| *o.host == seat.host && o.container.state.is_running())
-    })
+    }
 }
 
 /// Whether git declares this very slot.
-fn is_declared(app: &crate::model::app::App, instance: &InstanceName, fleet: &Fleet<'_>) -> bool {
-    use crate::model::app::{Replicas, Runtime};
+fn is_declared(app: &App, instance: &InstanceName, fleet: &Fleet<'_>) -> bool {
     match &app.runtime {
         Runtime::Host(placement) => match placement.replicas {
             Replicas::Count(count) => instance.slot < count,

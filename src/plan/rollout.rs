@@ -3,29 +3,57 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::app::{App, Strategy};
-use crate::model::drift::Nature;
-use crate::model::names::AppKey;
-use crate::model::plan::Verb;
+use crate::model::drift::{Kind, Nature};
+use crate::model::names::{AppKey, InstanceName};
+use crate::model::plan::{Change, Verb};
 
 use super::PlanInput;
+use super::addresses::Target;
 use super::draft::Draft;
 use super::instance::Wanted;
+use super::seen::{Fleet, serves};
 
 /// Takes the wanted changes up, app by app, each waiting for what it has to.
-pub(super) fn order(input: &PlanInput<'_>, wanted: Vec<Wanted>, draft: &mut Draft) {
+pub(super) fn order(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    targets: &[Target],
+    wanted: Vec<Wanted>,
+    draft: &mut Draft,
+) {
     let mut by_app: BTreeMap<AppKey, Vec<Wanted>> = BTreeMap::new();
     for one in wanted {
         if let Some(key) = one.change.app.clone() {
             by_app.entry(key).or_default().push(one);
         }
     }
+    let away = away(fleet, targets, draft);
     for key in in_dependency_order(input) {
         let (Some(app), Some(mut wanted)) = (input.desired.apps.get(&key), by_app.remove(&key)) else {
             continue;
         };
         wanted.sort_by_key(|w| (w.takes_away, slot(&w.change.subject.name)));
-        one_app(input, app, wanted, draft);
+        one_app(input, app, wanted, &away, draft);
     }
+}
+
+/// By app, the declared instances that do not serve now, as far as anyone can see: they count against how many may be
+/// away at once (D1).
+type Away = BTreeMap<AppKey, BTreeSet<String>>;
+
+fn away(fleet: &Fleet<'_>, targets: &[Target], draft: &Draft) -> Away {
+    let seated = targets.iter().map(|target| target.instance.clone());
+    // Those that can be given no host or no address are told as blocked.
+    let blocked = draft.blocked.iter().filter(|b| b.subject.kind == Kind::Container);
+    let blocked = blocked.filter_map(|b| b.subject.name.parse::<InstanceName>().ok());
+    let mut away = Away::new();
+    for instance in seated.chain(blocked) {
+        let unseen = fleet.unreadable.contains_key(&instance);
+        if !unseen && !fleet.current(&instance).any(|owned| serves(owned.container)) {
+            away.entry(instance.key.clone()).or_default().insert(instance.to_string());
+        }
+    }
+    away
 }
 
 fn slot(name: &str) -> u32 {
@@ -56,37 +84,93 @@ fn dependencies(app: &App) -> impl Iterator<Item = AppKey> + '_ {
     app.depends_on.iter().map(|name| AppKey { app: name.clone(), environment: app.key.environment.clone() })
 }
 
-fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, draft: &mut Draft) {
-    let at_once = usize::try_from(app.update.max_unavailable.max(1)).unwrap_or(1);
+fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, draft: &mut Draft) {
     let dependencies_done: BTreeSet<usize> = dependencies(app).flat_map(|key| draft.of_app(&key)).collect();
-    let not_well = dependencies(app).find(|key| is_unwell(draft, key));
-    // Instances that are away already count against what may be away; healing them comes first.
-    let mut healing: Vec<usize> = Vec::new();
-    let mut paced: Vec<usize> = Vec::new();
+    let not_well = dependencies(app).find(|key| is_unwell(draft, away, key));
+    let mut pace = Pace::new(app);
     for Wanted { nature, mut change, takes_away, waits_for } in wanted {
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
             let why = format!("waits for {dependency}, which is not well (D4)");
-            draft.leave(change.subject.clone(), change.app.clone(), nature, why.clone());
-            draft.block(change.subject, change.app, why, "mend the dependency; this goes on by itself then");
+            wait(change, nature, why, "mend the dependency; this goes on by itself then", draft);
             continue;
         }
         let mut after: BTreeSet<usize> = dependencies_done.clone();
         after.extend(waits_for);
-        // What an interrupted replacement left behind goes first: its names are needed again.
-        let leftover = format!("{}.trueup-", change.subject.name);
-        after.extend(draft.numbers(|c| c.action == Verb::Recover && c.subject.name.starts_with(&leftover)));
-        if takes_away && app.update.strategy == Strategy::Rolling {
-            after.extend(&healing);
-            if paced.len() >= at_once {
-                after.insert(paced[paced.len() - at_once]);
+        after.extend(leftovers_of(&change, draft));
+        let paced = takes_away && app.update.strategy == Strategy::Rolling;
+        if paced {
+            match pace.next(away, draft) {
+                Ok(earlier) => after.extend(earlier),
+                Err(why) => {
+                    wait(change, nature, why, "mend what is away; this goes on by itself then", draft);
+                    continue;
+                }
             }
         }
         change.after = after.into_iter().collect();
         change.interrupts |= takes_away && serves_alone(app);
-        if let Some(number) = draft.heal(input, nature, change) {
-            if takes_away { paced.push(number) } else { healing.push(number) }
+        let name = change.subject.name.clone();
+        match (draft.heal(input, nature, change), paced) {
+            (Some(number), true) => pace.taken.push(number),
+            (Some(number), false) => pace.healing.push(number),
+            // One that failed before waits for its next try (D3), and nobody follows it into the same trouble.
+            (None, true) => pace.halted = Some(name),
+            (None, false) => {}
         }
     }
+}
+
+fn wait(change: Change, nature: Nature, why: String, hint: &str, draft: &mut Draft) {
+    draft.leave(change.subject.clone(), change.app.clone(), nature, why.clone());
+    draft.block(change.subject, change.app, why, hint);
+}
+
+/// How many of an app go at once, and after whom (D1).
+struct Pace<'a> {
+    app: &'a App,
+    /// Numbers of the changes that bring back or leave alone who is away or stays.
+    healing: Vec<usize>,
+    /// Numbers of the changes that take away who serves.
+    taken: Vec<usize>,
+    /// The first that was left alone.
+    halted: Option<String>,
+}
+
+impl<'a> Pace<'a> {
+    fn new(app: &'a App) -> Self {
+        Self { app, healing: Vec::new(), taken: Vec::new(), halted: None }
+    }
+
+    /// What the next one that serves has to wait for; or why it can't go in this plan.
+    fn next(&self, away: &Away, draft: &Draft) -> Result<BTreeSet<usize>, String> {
+        if let Some(first) = &self.halted {
+            return Err(format!("waits for {first}, which is left alone (D1)"));
+        }
+        let mended = |name: &String| self.healing.iter().any(|n| draft.changes[*n].subject.name == *name);
+        let away = away.get(&self.app.key).into_iter().flatten();
+        let stuck: Vec<&str> = away.filter(|name| !mended(name)).map(String::as_str).collect();
+        let may_be_away = usize::try_from(self.app.update.max_unavailable.max(1)).unwrap_or(1);
+        let at_once = may_be_away.saturating_sub(stuck.len());
+        if at_once == 0 {
+            return Err(format!("waits until {} is back: no more may be away (D1)", stuck.join(", ")));
+        }
+        // Healing comes first: who is away already counts against what may be away.
+        let mut after: BTreeSet<usize> = self.healing.iter().copied().collect();
+        if self.taken.len() >= at_once {
+            after.insert(self.taken[self.taken.len() - at_once]);
+        }
+        Ok(after)
+    }
+}
+
+/// What finishes an interrupted replacement of the same instance.
+fn leftovers_of(change: &Change, draft: &Draft) -> BTreeSet<usize> {
+    let name = &change.subject.name;
+    draft.numbers(|other| {
+        other.action == Verb::Recover
+            && other.subject.host == change.subject.host
+            && (other.subject.name == *name || other.subject.name.starts_with(&format!("{name}.trueup-")))
+    })
 }
 
 /// Nobody else serves while this one is replaced: told in the plan as an interruption (D1).
@@ -98,8 +182,14 @@ fn serves_alone(app: &App) -> bool {
     }
 }
 
-/// It drifts and nothing in this plan brings it back.
-fn is_unwell(draft: &Draft, key: &AppKey) -> bool {
+/// An instance of it is away or drifts, and nothing in this plan brings it back.
+fn is_unwell(draft: &Draft, away: &Away, key: &AppKey) -> bool {
+    let mended = |name: &String| {
+        draft.changes.iter().any(|c| c.subject.kind == Kind::Container && c.subject.name == *name)
+    };
+    if away.get(key).into_iter().flatten().any(|name| !mended(name)) {
+        return true;
+    }
     let left = |nature: &Nature| match nature {
         Nature::Missing | Nature::NotRunning(_) | Nature::Unhealthy(_) => true,
         Nature::Extra | Nature::Changed(_) => false,

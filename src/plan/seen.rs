@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::app::{App, Replicas, Runtime};
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::{HostName, InstanceName};
-use crate::model::observed::{Container, Engine, Seen};
-use crate::model::ownership::{Belongs, PlaceInReplacement};
+use crate::model::names::{ContainerName, HostName, InstanceName};
+use crate::model::observed::{Container, Engine, Health, RunState, Seen};
+use crate::model::ownership::{ASIDE, Belongs, NEXT, PREFIX, PlaceInReplacement};
 use crate::model::plan::Unknown;
 
 use super::PlanInput;
@@ -17,6 +18,8 @@ pub(super) struct Owned<'a> {
     pub host: &'a HostName,
     pub container: &'a Container,
     pub place: PlaceInReplacement,
+    /// Ours by `adopt = true` and its name in git alone (B4): never pruned.
+    pub adopted: bool,
 }
 
 /// The observed fleet, sorted by whose it is.
@@ -24,12 +27,19 @@ pub(super) struct Fleet<'a> {
     pub engines: BTreeMap<&'a HostName, &'a Engine>,
     pub unknown_hosts: BTreeMap<&'a HostName, &'a str>,
     pub owned: BTreeMap<InstanceName, Vec<Owned<'a>>>,
+    /// Hosts with a container of the instance (or one of its replacement) that could not be read: it counts as
+    /// present there (A1, C8).
+    pub unreadable: BTreeMap<InstanceName, Vec<&'a HostName>>,
 }
 
 impl<'a> Fleet<'a> {
     pub fn see(input: &PlanInput<'a>) -> Self {
-        let mut fleet =
-            Self { engines: BTreeMap::new(), unknown_hosts: BTreeMap::new(), owned: BTreeMap::new() };
+        let mut fleet = Self {
+            engines: BTreeMap::new(),
+            unknown_hosts: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+        };
         for host in input.desired.hosts.keys() {
             match input.observed.hosts.get(host) {
                 Some(Seen::Known(engine)) => {
@@ -44,11 +54,18 @@ impl<'a> Fleet<'a> {
             }
         }
         for (host, engine) in &fleet.engines {
-            for container in engine.containers.values().filter_map(Seen::known) {
-                if let Belongs::Ours(owned) = input.owner.container(&container.name, host, &container.labels)
-                {
-                    let seen = Owned { host, container, place: owned.place };
-                    fleet.owned.entry(owned.instance).or_default().push(seen);
+            for (name, seen) in &engine.containers {
+                match seen {
+                    Seen::Known(container) => {
+                        if let Some((instance, owned)) = ours(input, host, container) {
+                            fleet.owned.entry(instance).or_default().push(owned);
+                        }
+                    }
+                    Seen::Unknown { .. } => {
+                        if let Some(instance) = instance_of(name) {
+                            fleet.unreadable.entry(instance).or_default().push(host);
+                        }
+                    }
                 }
             }
         }
@@ -63,6 +80,18 @@ impl<'a> Fleet<'a> {
             .flatten()
             .copied()
             .filter(|owned| owned.place == PlaceInReplacement::Current)
+    }
+
+    /// As `current`; on a host where a replacement was interrupted, the one that was moved aside.
+    pub fn standing(&self, instance: &InstanceName) -> Vec<Owned<'a>> {
+        let all = self.owned.get(instance).map(Vec::as_slice).unwrap_or_default();
+        let is = |o: &Owned<'_>, place| o.place == place;
+        let has_current =
+            |host: &HostName| all.iter().any(|o| o.host == host && is(o, PlaceInReplacement::Current));
+        let stands = |o: &&Owned<'_>| {
+            is(o, PlaceInReplacement::Current) || (is(o, PlaceInReplacement::Aside) && !has_current(o.host))
+        };
+        all.iter().filter(stands).copied().collect()
     }
 
     /// How many instances run under their own names: what B3 takes shares of.
@@ -97,5 +126,61 @@ impl<'a> Fleet<'a> {
                 }
             }
         }
+    }
+}
+
+/// Ours by its labels (B1), or by its name and `adopt = true` (B4).
+fn ours<'a>(
+    input: &PlanInput<'_>,
+    host: &'a HostName,
+    container: &'a Container,
+) -> Option<(InstanceName, Owned<'a>)> {
+    match input.owner.container(&container.name, host, &container.labels) {
+        Belongs::Ours(owned) => {
+            Some((owned.instance, Owned { host, container, place: owned.place, adopted: false }))
+        }
+        Belongs::Foreign { .. } => {
+            let instance = adoptable(input, container)?;
+            Some((instance, Owned { host, container, place: PlaceInReplacement::Current, adopted: true }))
+        }
+    }
+}
+
+/// A container that no trueup made, with the name of a declared instance whose app may take it over.
+fn adoptable(input: &PlanInput<'_>, container: &Container) -> Option<InstanceName> {
+    let instance = instance_of(&container.name).filter(|i| i.container() == container.name)?;
+    let app = input.desired.apps.get(&instance.key)?;
+    let labelled = container.labels.keys().any(|label| label.starts_with(PREFIX));
+    (app.adopt && !labelled && has_slot(app, instance.slot)).then_some(instance)
+}
+
+fn has_slot(app: &App, slot: u32) -> bool {
+    match &app.runtime {
+        Runtime::Host(placement) => match placement.replicas {
+            Replicas::Count(count) => slot < count,
+            Replicas::EveryHost => true,
+        },
+        Runtime::Swarm(_) => false,
+    }
+}
+
+/// The instance that a container's name belongs to, the names of a replacement included.
+fn instance_of(name: &ContainerName) -> Option<InstanceName> {
+    let text = name.as_str();
+    let own = text.strip_suffix(ASIDE).or_else(|| text.strip_suffix(NEXT)).unwrap_or(text);
+    own.parse().ok().filter(|instance: &InstanceName| instance.to_string() == own)
+}
+
+/// It runs, and nothing says that it is not well.
+pub(super) fn serves(container: &Container) -> bool {
+    match &container.state {
+        RunState::Running { health: Health::Unchecked | Health::Healthy, .. } => true,
+        RunState::Running { health: Health::Starting | Health::Unhealthy { .. }, .. }
+        | RunState::Created
+        | RunState::Paused
+        | RunState::Restarting { .. }
+        | RunState::Removing
+        | RunState::Exited { .. }
+        | RunState::Dead => false,
     }
 }

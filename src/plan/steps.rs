@@ -118,7 +118,7 @@ pub(super) fn update(target: &Target, live: &Container, changes: &[FieldChange])
             memory: spec.memory.filter(|_| touched("memory")),
             memory_reservation: spec.memory_reservation.filter(|_| touched("memory_reservation")),
             pids: spec.pids.filter(|_| touched("pids")),
-            restart: spec.restart,
+            restart: if touched("restart") { spec.restart } else { live.live.restart },
         };
         steps.push(step(Action::UpdateContainer { name: name.clone(), limits }, id()));
     }

@@ -17,6 +17,7 @@ use crate::model::secrecy::ContentHash;
 use super::PlanInput;
 use super::addresses::Target;
 use super::draft::{Draft, subject};
+use super::instance;
 use super::seen::Fleet;
 
 /// The number of a change that must come first, or why the thing can't be had and what to do.
@@ -43,15 +44,18 @@ pub(super) fn prepare(
     for target in targets {
         let host = &target.seat.host;
         let Some(engine) = fleet.engines.get(host) else { continue };
-        let key = (host.clone(), target.spec.image.clone());
-        let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
-        around.note(&target.instance, image);
+        // What runs needs no image any more: a pull would only move its tag.
+        if instance::is_made_anew(input, engine, target) {
+            let key = (host.clone(), target.spec.image.clone());
+            let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
+            around.note(&target.instance, image);
+        }
         if let Networks::Named(named) = &target.spec.networks {
             for name in named.keys() {
                 let key = (host.clone(), name.clone());
                 let made = networks
                     .entry(key)
-                    .or_insert_with(|| network(input, name, host, engine, targets, draft))
+                    .or_insert_with(|| network(input, fleet, name, host, engine, targets, draft))
                     .clone();
                 around.note(&target.instance, made);
             }
@@ -126,6 +130,7 @@ fn image(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Dr
 
 fn network(
     input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
     name: &NetworkName,
     host: &HostName,
     engine: &Engine,
@@ -149,7 +154,7 @@ fn network(
         )),
         None => create_network(input, network, host, draft),
         Some(_) if network.external => Ok(None),
-        Some(live) => existing_network(input, network, host, live, targets, draft),
+        Some(live) => existing_network(input, fleet, network, (host, engine), live, targets, draft),
     }
 }
 
@@ -186,8 +191,9 @@ fn create_network(input: &PlanInput<'_>, network: &Network, host: &HostName, dra
 
 fn existing_network(
     input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
     network: &Network,
-    host: &HostName,
+    (host, engine): (&HostName, &Engine),
     live: &LiveNetwork,
     targets: &[Target],
     draft: &mut Draft,
@@ -216,7 +222,8 @@ fn existing_network(
             Networks::Default | Networks::Host | Networks::None => None,
         })
         .collect();
-    if let Some(foreign) = live.attached.iter().find(|name| !attachments.contains_key(*name)) {
+    let ours = |name: &String| attachments.contains_key(name) && fleet_has(fleet, host, name);
+    if let Some(foreign) = live.attached.iter().find(|name| !ours(name)) {
         let reason = format!(
             "network {} must be made anew for {}, and {foreign}, which is not a declared instance, is attached to it",
             network.name,
@@ -233,7 +240,7 @@ fn existing_network(
         because: because(&changes),
         from: Some(ContentHash::of(because(&changes).join("\n").as_bytes())),
         to: Some(network_hash(network)),
-        steps: renew_steps(input, network, host, live, &attachments),
+        steps: renew_steps(input, engine, network, host, live, &attachments),
         undo: Vec::new(),
         after: Vec::new(),
         destructive: false,
@@ -242,9 +249,16 @@ fn existing_network(
     Ok(draft.heal(input, Nature::Changed(changes), change))
 }
 
+/// Whether the container is ours under its own name there: a declared name alone owns nothing (B1).
+fn fleet_has(fleet: &Fleet<'_>, host: &HostName, container: &str) -> bool {
+    let instance = container.parse::<InstanceName>();
+    instance.is_ok_and(|i| fleet.current(&i).any(|owned| owned.host == host))
+}
+
 /// Containers keep running; they leave the old network and join the new one with their addresses.
 fn renew_steps(
     input: &PlanInput<'_>,
+    engine: &Engine,
     network: &Network,
     host: &HostName,
     live: &LiveNetwork,
@@ -254,8 +268,8 @@ fn renew_steps(
     let network_name = network.name.to_string();
     let mut steps: Vec<Step> = names()
         .map(|name| Step {
+            expect: id_of(engine, &name),
             action: Action::Disconnect { name, network: network_name.clone() },
-            expect: Expect::Ours,
         })
         .collect();
     steps.push(Step {
@@ -266,11 +280,18 @@ fn renew_steps(
     steps.extend(names().filter_map(|name: crate::model::names::ContainerName| {
         let attachment = attachments.get(name.as_str())?.clone();
         Some(Step {
+            expect: id_of(engine, &name),
             action: Action::Connect { name, network: network_name.clone(), attachment },
-            expect: Expect::Ours,
         })
     }));
     steps
+}
+
+fn id_of(engine: &Engine, name: &crate::model::names::ContainerName) -> Expect {
+    match engine.containers.get(name) {
+        Some(Seen::Known(container)) => Expect::Id(container.id.clone()),
+        Some(Seen::Unknown { .. }) | None => Expect::Ours,
+    }
 }
 
 fn volumes(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Draft) -> Vec<Made> {

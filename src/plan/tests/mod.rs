@@ -1,0 +1,7 @@
+//! The planner's tests: a small fleet to build on, a pure world that carries plans out, and the safety rules as
+//! properties.
+
+mod build;
+mod properties;
+mod rules;
+mod world;
