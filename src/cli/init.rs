@@ -8,6 +8,9 @@ use crate::config;
 
 use super::Exit;
 
+/// Where the starter keeps the schemas for editors; `trueup schema --to` brings them up to date.
+const SCHEMAS: &str = ".schema";
+
 #[derive(clap::Args)]
 pub struct Args {
     /// A new or empty directory.
@@ -26,6 +29,11 @@ pub fn run(args: &Args) -> Exit {
         std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
         println!("{}", file.display());
     }
+    super::schema::write(config::repository_kinds().into_iter(), &args.dir.join(SCHEMAS))?;
+    let taplo = args.dir.join(".taplo.toml");
+    std::fs::write(&taplo, config::taplo_config(SCHEMAS))
+        .with_context(|| format!("writing {}", taplo.display()))?;
+    println!("{}", taplo.display());
     println!(
         "\nNext: look at the files, then\n  cd {dir} && git init && git add . && git commit -m 'first fleet'\n  \
          trueup config check --repo {dir}\n  trueup plan --repo {dir}",

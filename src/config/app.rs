@@ -10,7 +10,7 @@ use crate::model::app::{
 };
 use crate::model::container::{Attachment, ContainerField, ContainerSpec, Networks};
 use crate::model::names::{AppKey, NetworkName, VolumeName};
-use crate::model::network::VolumeSpec;
+use crate::model::network::{Volume, VolumeSpec};
 use crate::model::secrecy::ContentHash;
 
 use super::container;
@@ -51,7 +51,7 @@ pub(super) fn resolve(
         team: context.option("team", shape.team.as_ref()),
         runtime,
         leases,
-        volumes: volumes.specs,
+        volumes: volumes.declared,
         depends_on: context.list("depends_on", &shape.depends_on),
         update: update(shape, context),
         upstream: shape.upstream.as_ref().and_then(|u| upstream(u, context, &spec)),
@@ -73,12 +73,12 @@ pub(super) fn resolve(
 struct Volumes {
     /// The name on the engine by the name in the file.
     names: BTreeMap<String, VolumeName>,
-    specs: BTreeMap<VolumeName, VolumeSpec>,
+    declared: BTreeMap<VolumeName, Volume>,
 }
 
 /// A volume is called app-environment-name, unless it is somebody else's.
 fn volumes(key: &AppKey, shape: &AppFile, context: &mut Context<'_>) -> Volumes {
-    let mut volumes = Volumes { names: BTreeMap::new(), specs: BTreeMap::new() };
+    let mut volumes = Volumes { names: BTreeMap::new(), declared: BTreeMap::new() };
     let mounted = shape.mount.iter().filter_map(|mount| mount.volume.as_ref());
     for name in mounted.collect::<BTreeSet<_>>() {
         let declared = shape.volume.get(name).cloned().unwrap_or_default();
@@ -87,10 +87,9 @@ fn volumes(key: &AppKey, shape: &AppFile, context: &mut Context<'_>) -> Volumes 
         let spec = VolumeSpec {
             driver: declared.driver.unwrap_or_else(|| "local".to_owned()),
             options: declared.options,
-            external: declared.external,
         };
         volumes.names.insert(name.clone(), on_engine.clone());
-        volumes.specs.insert(on_engine, spec);
+        volumes.declared.insert(on_engine, Volume { spec, external: declared.external });
     }
     for name in shape.volume.keys().filter(|name| !volumes.names.contains_key(*name)) {
         context.fail(&format!("volume.{name}"), format!("no mount uses the volume {name:?}"));

@@ -83,6 +83,7 @@ pub(super) fn read_fleet(node: &Node, revision: &Revision, errors: &mut Errors) 
         flume: FlumeDefaults { brokers: shape.flume.brokers, state_dir },
         detect_only: shape.detect_only,
         contents: BTreeMap::new(),
+        scope: None,
     })
 }
 

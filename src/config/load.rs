@@ -28,6 +28,8 @@ pub struct ParseCache {
 
 #[derive(Clone)]
 struct CachedApp {
+    /// Defaults, base and overlay as one, for messages that name a place.
+    merged: Arc<Node>,
     resolved: Option<Resolved>,
     errors: Arc<Errors>,
 }
@@ -163,9 +165,10 @@ impl<'a> Loader<'a> {
                     return;
                 }
             };
-            let merged = merge(fleet_node, &base, overlay);
-            let resolved = self.resolve(folder, &key, fleet_node, &base, overlay, &merged, errors);
-            spots.insert(key.clone(), Arc::new(merged));
+            let CachedApp { merged, resolved, errors: problems } =
+                self.resolve(folder, &key, fleet_node, &base, overlay);
+            errors.extend(&problems);
+            spots.insert(key.clone(), merged);
             if let Some(Resolved { app, contents }) = resolved {
                 desired.contents.extend(contents);
                 desired.apps.insert(key, app);
@@ -180,14 +183,11 @@ impl<'a> Loader<'a> {
         errors: &mut Errors,
     ) -> BTreeMap<EnvironmentName, Arc<Node>> {
         let prefix = format!("apps/{folder}/");
-        let paths: Vec<String> = self
-            .tree
-            .blobs
-            .keys()
-            .filter(|path| {
-                path.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/') && rest.ends_with(".toml"))
-            })
-            .filter(|path| !path.ends_with("/app.toml"))
+        let inside = self.tree.blobs.range(prefix.clone()..).map(|(path, _)| path);
+        let paths: Vec<String> = inside
+            .take_while(|path| path.starts_with(&prefix))
+            .filter(|path| path.ends_with(".toml") && !path[prefix.len()..].contains('/'))
+            .filter(|path| path[prefix.len()..] != *"app.toml")
             .cloned()
             .collect();
         let mut overlays = BTreeMap::new();
@@ -217,7 +217,7 @@ impl<'a> Loader<'a> {
         overlays
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of the cache's key, each once")]
+    /// An app of an environment: from the cache where none of its files changed.
     fn resolve(
         &mut self,
         folder: &str,
@@ -225,33 +225,29 @@ impl<'a> Loader<'a> {
         fleet_node: &Node,
         base: &Node,
         overlay: Option<&Arc<Node>>,
-        merged: &Node,
-        errors: &mut Errors,
-    ) -> Option<Resolved> {
-        let ids = self.cache_key(folder, key, fleet_node, overlay.is_some());
+    ) -> CachedApp {
+        let ids = self.cache_key(folder, key, overlay.is_some());
         let cached = self.old.apps.remove(&ids).unwrap_or_else(|| {
+            let merged = merge(fleet_node, base, overlay);
             let mut own = Errors::default();
-            let resolved = read::<AppFile>(merged, &mut own).and_then(|shape| {
-                check_name(folder, &shape, merged, &mut own);
+            let resolved = read::<AppFile>(&merged, &mut own).and_then(|shape| {
+                check_name(folder, &shape, &merged, &mut own);
                 let origin = origin(base, overlay);
                 let files = |path: &str| self.file(folder, path);
-                let mut context = Context { node: merged, errors: &mut own };
+                let mut context = Context { node: &merged, errors: &mut own };
                 app::resolve(key, &shape, &mut context, &files, origin)
             });
-            CachedApp { resolved, errors: Arc::new(own) }
+            CachedApp { merged: Arc::new(merged), resolved, errors: Arc::new(own) }
         });
-        errors.extend(&cached.errors);
         self.fresh.apps.insert(ids, cached.clone());
-        cached.resolved
+        cached
     }
 
-    /// Everything an app's result depends on, by object id.
-    fn cache_key(&self, folder: &str, key: &AppKey, fleet: &Node, overlaid: bool) -> Vec<String> {
+    /// Everything an app's result depends on, by object id: fleet.toml (its defaults) and the app's own folder.
+    fn cache_key(&self, folder: &str, key: &AppKey, overlaid: bool) -> Vec<String> {
         let prefix = format!("apps/{folder}/");
-        let defaults = fleet.place("defaults.app");
-        let mut ids = vec![key.to_string(), overlaid.to_string(), defaults.source.text.len().to_string()];
-        // Only the defaults' own text matters; other lines of fleet.toml may change freely.
-        ids.push(defaults_text(fleet));
+        let fleet = self.tree.blobs.get("fleet.toml").map(|blob| blob.id.clone()).unwrap_or_default();
+        let mut ids = vec![key.to_string(), overlaid.to_string(), fleet];
         let own = self.tree.blobs.range(prefix.clone()..).take_while(|(path, _)| path.starts_with(&prefix));
         ids.extend(own.map(|(path, blob)| format!("{path} {}", blob.id)));
         ids
@@ -268,27 +264,6 @@ impl<'a> Loader<'a> {
             (Some(blob), _) => Ok((full, Arc::clone(&blob.bytes))),
             (None, Some(why)) => Err(format!("{full}: {why}")),
             (None, None) => Err(format!("the repository has no file {full}")),
-        }
-    }
-}
-
-fn defaults_text(fleet: &Node) -> String {
-    let defaults = fleet.table().and_then(|t| t.get("defaults"));
-    defaults.map(|entry| words(&entry.node)).unwrap_or_default()
-}
-
-/// A value's content without its place.
-fn words(node: &Node) -> String {
-    match &node.value {
-        Value::String(text) => format!("{text:?}"),
-        Value::Integer(number) => number.to_string(),
-        Value::Float(number) => number.to_string(),
-        Value::Boolean(flag) => flag.to_string(),
-        Value::Array(list) => format!("[{}]", list.iter().map(words).collect::<Vec<_>>().join(",")),
-        Value::Table(table) => {
-            let entries: Vec<String> =
-                table.iter().map(|(k, e)| format!("{k:?}={}", words(&e.node))).collect();
-            format!("{{{}}}", entries.join(","))
         }
     }
 }

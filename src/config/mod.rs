@@ -20,6 +20,9 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Errors};
 pub use load::{ParseCache, load};
-pub use schema::{reference_markdown, schema};
+pub use schema::{
+    Kind, bundled_schema, repository_kinds, repository_reference, settings_kind, settings_reference,
+    taplo_config,
+};
 pub use show::{OriginLine, show};
 pub use starter::starter;

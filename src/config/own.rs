@@ -24,74 +24,113 @@ macro_rules! shape {
         $(#[$meta])*
         #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
         #[serde(default)]
-        struct $name { $($(#[$field_meta])* $field: $type,)* }
+        #[schemars(deny_unknown_fields)]
+        pub(super) struct $name { $($(#[$field_meta])* $field: $type,)* }
     )* };
 }
 
 shape! {
+    /// trueup's own settings. Paths that are not absolute are below the file's own directory.
     struct OwnFile {
-        /// Written on everything trueup makes; never change it (B1).
+        /// Required. Written on everything trueup makes; never change it (B1).
         installation: Option<String>,
-        /// A file of 64 hex digits: the key that hides env values (G1).
+        /// Required. A file of 64 hex digits: the key that hides env values (G1). Keep a copy.
         key_file: Option<PathBuf>,
-        /// Where journal and history are kept.
+        /// Where journal and history are kept; `"/var/lib/trueup"` by default.
         state_dir: Option<PathBuf>,
-        /// Only these environments; without it all.
+        /// Only these environments; all that the repository declares by default.
         environments: Option<Vec<String>>,
+        /// The config repository.
         repository: RepositoryShape,
+        /// How engines and registries are reached.
         engines: EnginesShape,
+        /// Where the generated Nginx files go; without it none are written.
         nginx: Option<FilesShape>,
+        /// Where the generated Flume files go; without it none are written.
         flume: Option<FilesShape>,
+        /// The thresholds of the safety rules.
         limits: LimitsShape,
     }
     struct RepositoryShape {
+        /// Required. A path, `file://`, `ssh://`, `user@host:path` or `https://`.
         url: Option<String>,
+        /// The branch to follow; the repository's HEAD by default.
         branch: Option<String>,
+        /// Instead of `branch`: a tag.
         tag: Option<String>,
+        /// Instead of `branch`: a commit.
         commit: Option<String>,
-        /// The directory inside the repository that is its root.
+        /// The directory inside the repository that is its root; its top by default.
         root: Option<String>,
+        /// How often a remote is asked, jittered by a tenth; `"1m"` by default. Local repositories wake trueup by themselves.
         poll: Option<String>,
+        /// The private key for ssh remotes.
         ssh_key: Option<PathBuf>,
+        /// The host keys of ssh remotes; they are always checked.
         ssh_known_hosts: Option<PathBuf>,
+        /// The user for https remotes.
         https_user: Option<String>,
+        /// A file with the password or token on its first line.
         https_password_file: Option<PathBuf>,
+        /// PEM of a private certificate authority.
         https_ca: Option<PathBuf>,
     }
     struct EnginesShape {
+        /// The deadline of one call (D6); `"20s"` by default.
         call_deadline: Option<String>,
+        /// The deadline of one pull; `"30m"` by default.
         pull_deadline: Option<String>,
-        /// TLS identities by host; `default` serves the others.
+        /// TLS identities by host; the one called `default` serves the others.
         tls: BTreeMap<String, TlsShape>,
+        /// The private key for engines reached over ssh.
         ssh_key: Option<PathBuf>,
+        /// The host keys of engines reached over ssh; they are always checked.
         ssh_known_hosts: Option<PathBuf>,
+        /// Allow engines over TCP without TLS, which hand the whole host to whoever reaches the port (G3).
         allow_plain_tcp: bool,
+        /// `config.json` with registry credentials; Docker's usual place by default.
         docker_config: Option<PathBuf>,
     }
+    /// PEM files of a client.
     struct TlsShape {
+        /// The authority that signed the engine's certificate.
         ca: PathBuf,
+        /// The client's certificate.
         cert: PathBuf,
+        /// The client's private key.
         key: PathBuf,
     }
+    /// Where a kind of generated file goes and how its reader is told.
     struct FilesShape {
+        /// Required. Generations and the symlink `current` live here.
         directory: Option<PathBuf>,
-        /// Argv of the check; `{dir}` is the candidate, `{conf}` a main config that includes it.
+        /// Argv of the check, without a shell; `{dir}` is the candidate, `{conf}` a copy of `main_config` that includes it.
         check: Vec<String>,
+        /// Nginx: the main config that includes `DIRECTORY/current/*.conf`; the candidate is tested through it (E1).
         main_config: Option<PathBuf>,
-        /// Argv that reloads the reader.
+        /// Argv that reloads the reader, without a shell; exit 0 is success.
         reload: Option<Vec<String>>,
-        /// Instead of `reload`: HUP to the process in this file.
+        /// Instead of `reload`: HUP to the process in this file, verified by new workers.
         pid_file: Option<PathBuf>,
+        /// How long to wait for the reader to serve the new generation; `"10s"` by default.
         verify_timeout: Option<String>,
     }
     struct LimitsShape {
+        /// B3: a larger share of instances, servers or addresses than this waits for a person; 0.3 by default.
         destroy_share: Option<f64>,
+        /// B3: and more than this many; 3 by default.
         destroy_count: Option<usize>,
+        /// B3: replacing instances of a larger share of apps than this waits for a person; 0.5 by default.
         replace_apps_share: Option<f64>,
+        /// B3: and more than this many apps; 10 by default.
         replace_apps_count: Option<usize>,
+        /// Changes at once on one host (D6); 4 by default.
         per_host: Option<usize>,
+        /// Hosts read at once; 64 by default.
         fan_out: Option<usize>,
+        /// A full look although no event arrived; `"1m"` by default.
         relist: Option<String>,
+        /// The same plan this many times in a row quarantines the object (D7); 3 by default.
         loop_threshold: Option<u32>,
     }
 }

@@ -220,7 +220,12 @@ fn a_caret_stands_under_the_spot() {
 }
 
 #[test]
-fn the_reference_page_is_current() {
+fn the_reference_pages_are_current() {
     let page = include_str!("../../docs/config-reference.md");
-    assert!(page == reference_markdown(), "run: trueup schema --reference > docs/config-reference.md");
+    assert!(page == repository_reference(), "run: trueup schema --reference > docs/config-reference.md");
+    let page = include_str!("../../docs/settings-reference.md");
+    assert!(
+        page == settings_reference(),
+        "run: trueup schema settings --reference > docs/settings-reference.md"
+    );
 }

@@ -1,7 +1,7 @@
 //! Networks and volumes against their declarations.
 
 use crate::model::drift::{Cure, FieldChange};
-use crate::model::network::{NetworkField, NetworkSpec, VolumeSpec};
+use crate::model::network::{NetworkField, NetworkSpec, VolumeField, VolumeSpec};
 use crate::model::observed::{LiveNetwork, LiveVolume};
 
 use super::show;
@@ -62,15 +62,14 @@ const VXLAN: &str = "com.docker.network.driver.overlay.vxlanid_list";
 
 /// A volume holds data: what differs is told and never changed by a machine (B5).
 pub fn volume(desired: &VolumeSpec, live: &LiveVolume) -> Vec<FieldChange> {
-    let pairs = [
-        ("driver", desired.driver.clone(), live.spec.driver.clone()),
-        ("options", show::pairs(&desired.options), show::pairs(&live.spec.options)),
-    ];
-    pairs
-        .into_iter()
-        .filter(|(_, wanted, seen)| wanted != seen)
-        .map(|(field, wanted, seen)| change(field, Cure::ByHand, wanted, seen))
-        .collect()
+    let differs = |field: &VolumeField| {
+        let (wanted, seen) = match field {
+            VolumeField::Driver => (desired.driver.clone(), live.spec.driver.clone()),
+            VolumeField::Options => (show::pairs(&desired.options), show::pairs(&live.spec.options)),
+        };
+        (wanted != seen).then(|| change(field.name(), Cure::ByHand, wanted, seen))
+    };
+    VolumeField::ALL.iter().filter_map(differs).collect()
 }
 
 fn change(field: &str, cure: Cure, desired: String, live: String) -> FieldChange {

@@ -105,6 +105,7 @@ pub fn desired(hosts: u8, apps: Vec<App>) -> Desired {
         },
         detect_only: false,
         contents: BTreeMap::new(),
+        scope: None,
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::ContainerSpec;
 use super::names::{AppKey, AppName, FieldName, HostName, NetworkName, PoolName, TeamName, VolumeName};
-use super::network::VolumeSpec;
+use super::network::Volume;
 use super::units::{ByteSize, Cpus, TimeSpan};
 
 /// The base spec with the environment's overlay applied and every default filled in.
@@ -21,7 +21,7 @@ pub struct App {
     /// `container.networks`; placement writes the leased address there.
     pub leases: BTreeMap<NetworkName, AddressSource>,
     /// The volumes that mounts name, by their name on the engine.
-    pub volumes: BTreeMap<VolumeName, VolumeSpec>,
+    pub volumes: BTreeMap<VolumeName, Volume>,
     /// Apps of the same environment that must be healthy first (D4).
     pub depends_on: BTreeSet<AppName>,
     pub update: Update,

@@ -28,6 +28,8 @@ pub struct Desired {
     pub detect_only: bool,
     /// Bytes of the repository files that apps mount, by hash.
     pub contents: BTreeMap<ContentHash, Arc<[u8]>>,
+    /// Only these environments are in question; `None`: all, also those that git no longer declares.
+    pub scope: Option<BTreeSet<EnvironmentName>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -52,7 +54,18 @@ impl Desired {
         let mut some = self.clone();
         some.environments.retain(|name, _| environments.contains(name));
         some.apps.retain(|key, _| environments.contains(&key.environment));
+        some.scope = Some(environments.clone());
         some
+    }
+
+    /// Whether this environment's instances are ours to judge here.
+    pub fn judges(&self, environment: &EnvironmentName) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.contains(environment))
+    }
+
+    /// Whether the stricter rules hold there. Of an environment that git no longer declares nobody knows, so they do.
+    pub fn is_production(&self, environment: &EnvironmentName) -> bool {
+        self.environments.get(environment).is_none_or(|e| e.production)
     }
 }
 

@@ -23,18 +23,19 @@ pub struct Network {
     pub origin: String,
 }
 
-macro_rules! network_spec {
-    ($($(#[$doc:meta])* $field:ident / $variant:ident: $type:ty,)*) => {
-        /// What git declares of a network on an engine.
+/// A spec and the list of its modelled fields, so that no comparer and no test can forget one.
+macro_rules! spec {
+    ($(#[$spec_doc:meta])* $spec:ident, $list:ident { $($(#[$doc:meta])* $field:ident / $variant:ident: $type:ty,)* }) => {
+        $(#[$spec_doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        pub struct NetworkSpec { $($(#[$doc])* pub $field: $type,)* }
+        pub struct $spec { $($(#[$doc])* pub $field: $type,)* }
 
-        /// The modelled fields of a network, one for each field of [`NetworkSpec`].
+        #[doc = concat!("The modelled fields, one for each field of [`", stringify!($spec), "`].")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
-        pub enum NetworkField { $($(#[$doc])* $variant,)* }
+        pub enum $list { $($(#[$doc])* $variant,)* }
 
-        impl NetworkField {
+        impl $list {
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
             pub const fn name(self) -> &'static str {
                 match self { $(Self::$variant => stringify!($field),)* }
@@ -43,23 +44,26 @@ macro_rules! network_spec {
     };
 }
 
-network_spec! {
-    driver / Driver: NetworkDriver,
-    /// `None` lets the engine choose.
-    subnet / Subnet: Option<IpNet>,
-    gateway / Gateway: Option<IpAddr>,
-    /// The part of the subnet from which the engine itself hands out addresses.
-    ip_range / IpRange: Option<IpNet>,
-    /// macvlan and ipvlan: the host's interface.
-    parent / Parent: Option<String>,
-    /// No way out.
-    internal / Internal: bool,
-    /// Overlay: containers outside services may join.
-    attachable / Attachable: bool,
-    /// Driver options, such as `com.docker.network.driver.mtu`.
-    options / Options: BTreeMap<String, String>,
-    /// The network's own labels. Never under `io.trueup.`.
-    labels / Labels: BTreeMap<String, String>,
+spec! {
+    /// What git declares of a network on an engine.
+    NetworkSpec, NetworkField {
+        driver / Driver: NetworkDriver,
+        /// `None` lets the engine choose.
+        subnet / Subnet: Option<IpNet>,
+        gateway / Gateway: Option<IpAddr>,
+        /// The part of the subnet from which the engine itself hands out addresses.
+        ip_range / IpRange: Option<IpNet>,
+        /// macvlan and ipvlan: the host's interface.
+        parent / Parent: Option<String>,
+        /// No way out.
+        internal / Internal: bool,
+        /// Overlay: containers outside services may join.
+        attachable / Attachable: bool,
+        /// Driver options, such as `com.docker.network.driver.mtu`.
+        options / Options: BTreeMap<String, String>,
+        /// The network's own labels. Never under `io.trueup.`.
+        labels / Labels: BTreeMap<String, String>,
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,13 +143,21 @@ fn from_number(number: u128, v4: bool) -> IpAddr {
     }
 }
 
-/// A volume as declared; only named by mounts, created where missing, never removed (B5).
+/// A declared volume; only named by mounts, created where missing, never removed (B5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VolumeSpec {
-    pub driver: String,
-    pub options: BTreeMap<String, String>,
+pub struct Volume {
+    pub spec: VolumeSpec,
     /// `true`: made by someone else, used as it is.
     pub external: bool,
+}
+
+spec! {
+    /// What git declares of a volume on an engine.
+    VolumeSpec, VolumeField {
+        driver / Driver: String,
+        /// The driver's own options.
+        options / Options: BTreeMap<String, String>,
+    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(super) fn recover(
 ) {
     for (instance, owned) in &fleet.owned {
         // Another environment's instances are not this plan's to judge.
-        if !input.desired.environments.contains_key(&instance.key.environment) {
+        if !input.desired.judges(&instance.key.environment) {
             continue;
         }
         for one in owned {

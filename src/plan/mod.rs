@@ -14,6 +14,7 @@ mod safety;
 mod seen;
 mod steps;
 mod surroundings;
+mod volumes;
 
 #[cfg(test)]
 mod tests;

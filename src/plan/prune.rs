@@ -69,9 +69,8 @@ struct View<'a> {
 
 impl View<'_> {
     fn container(&self, instance: &InstanceName, one: &Owned<'_>, draft: &mut Draft) {
-        let environments = &self.input.desired.environments;
         // Another environment's instances are not this plan's to judge.
-        if !environments.contains_key(&instance.key.environment) || self.is_unreadable(instance, one.host) {
+        if !self.input.desired.judges(&instance.key.environment) || self.is_unreadable(instance, one.host) {
             return;
         }
         let seat = self.seats.get(instance);

@@ -103,7 +103,7 @@ fn last_of_production<'d>(
         }
     }
     by_app.retain(|key, changes| {
-        let production = input.desired.environments.get(&key.environment).is_some_and(|e| e.production);
+        let production = input.desired.is_production(&key.environment);
         let instances = fleet.owned.keys().filter(|i| i.key == *key && fleet.current(i).next().is_some());
         production && changes.len() >= instances.count()
     });

@@ -1,11 +1,11 @@
-//! What instances need around them on their host: images, networks, volumes.
+//! What instances need around them on their host: images and networks; volumes have a file of their own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff;
 use crate::model::app::PullPolicy;
-use crate::model::container::{Attachment, MountSource, Networks};
-use crate::model::drift::{FieldChange, Kind, Nature};
+use crate::model::container::{Attachment, Networks};
+use crate::model::drift::{FieldChange, Kind, Nature, Subject};
 use crate::model::image::ImageRef;
 use crate::model::names::{HostName, InstanceName, NetworkName};
 use crate::model::network::Network;
@@ -19,9 +19,10 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::instance;
 use super::seen::Fleet;
+use super::volumes;
 
 /// The number of a change that must come first, or why the thing can't be had and what to do.
-type Made = Result<Option<usize>, (String, String)>;
+pub(super) type Made = Result<Option<usize>, (String, String)>;
 
 /// What was prepared for each instance: the numbers of the changes it waits for, or why it can't be had.
 #[derive(Default)]
@@ -60,7 +61,7 @@ pub(super) fn prepare(
                 around.note(&target.instance, made);
             }
         }
-        for made in volumes(input, target, engine, draft) {
+        for made in volumes::prepare(input, target, engine, draft) {
             around.note(&target.instance, made);
         }
     }
@@ -108,24 +109,40 @@ fn image(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Dr
             "is the registry up, the name right, and are its credentials in Docker's config.json?".to_owned(),
         ));
     }
-    let change = Change {
+    let because = format!("{} needs it", target.instance);
+    let to = ContentHash::of(wanted.to_string().as_bytes());
+    let step = Step { action: Action::PullImage { image: wanted.clone() }, expect: Expect::Anything };
+    let change = creation(subject(Kind::Image, wanted, &target.seat.host), Some(target), because, to, step);
+    planned(input, change, draft)
+}
+
+/// Something missing around an instance, made.
+pub(super) fn creation(
+    subject: Subject,
+    target: Option<&Target>,
+    because: String,
+    to: ContentHash,
+    step: Step,
+) -> Change {
+    Change {
         action: Verb::Create,
-        subject: subject(Kind::Image, wanted, &target.seat.host),
-        app: Some(target.app.key.clone()),
-        because: vec![format!("{} needs it", target.instance)],
+        subject,
+        app: target.map(|target| target.app.key.clone()),
+        because: vec![because],
         from: None,
-        to: Some(ContentHash::of(wanted.to_string().as_bytes())),
-        steps: vec![Step { action: Action::PullImage { image: wanted.clone() }, expect: Expect::Anything }],
+        to: Some(to),
+        steps: vec![step],
         undo: Vec::new(),
         after: Vec::new(),
         destructive: false,
         interrupts: false,
-    };
-    let words = change.subject.to_string();
-    draft
-        .heal(input, Nature::Missing, change)
-        .map(Some)
-        .ok_or((format!("{words} is needed and left alone"), "see the drift report".to_owned()))
+    }
+}
+
+/// Its number, or that it is needed and may not be made.
+pub(super) fn planned(input: &PlanInput<'_>, change: Change, draft: &mut Draft) -> Made {
+    let lack = format!("{} is needed and left alone", change.subject);
+    draft.heal(input, Nature::Missing, change).map(Some).ok_or((lack, "see the drift report".to_owned()))
 }
 
 fn network(
@@ -169,24 +186,10 @@ fn network_hash(network: &Network) -> ContentHash {
 }
 
 fn create_network(input: &PlanInput<'_>, network: &Network, host: &HostName, draft: &mut Draft) -> Made {
-    let change = Change {
-        action: Verb::Create,
-        subject: subject(Kind::Network, &network.name, host),
-        app: None,
-        because: vec!["instances here are attached to it".to_owned()],
-        from: None,
-        to: Some(network_hash(network)),
-        steps: vec![create_step(input, network, host)],
-        undo: Vec::new(),
-        after: Vec::new(),
-        destructive: false,
-        interrupts: false,
-    };
-    let words = change.subject.to_string();
-    draft
-        .heal(input, Nature::Missing, change)
-        .map(Some)
-        .ok_or((format!("{words} is needed and left alone"), "see the drift report".to_owned()))
+    let subject = subject(Kind::Network, &network.name, host);
+    let because = "instances here are attached to it".to_owned();
+    let change = creation(subject, None, because, network_hash(network), create_step(input, network, host));
+    planned(input, change, draft)
 }
 
 fn existing_network(
@@ -294,67 +297,7 @@ fn id_of(engine: &Engine, name: &crate::model::names::ContainerName) -> Expect {
     }
 }
 
-fn volumes(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Draft) -> Vec<Made> {
-    let host = &target.seat.host;
-    let mut made = Vec::new();
-    for mount in target.spec.mounts.values() {
-        let MountSource::Volume(name) = &mount.source else { continue };
-        let Some(spec) = target.app.volumes.get(name) else { continue };
-        let subject = subject(Kind::Volume, name, host);
-        let known = draft.changes.iter().position(|change| change.subject == subject);
-        made.push(match (engine.volumes.get(name), known) {
-            (_, Some(number)) => Ok(Some(number)),
-            (Some(Seen::Unknown { why }), None) => {
-                Err((format!("volume {name} is unknown: {why}"), "see the host's engine".to_owned()))
-            }
-            (Some(Seen::Known(live)), None) => {
-                let changes = diff::volume(spec, live);
-                if !changes.is_empty() && !spec.external {
-                    let reason =
-                        format!("volume {name} differs in {}, and it holds data (B5)", field_names(&changes));
-                    draft.leave(
-                        subject.clone(),
-                        Some(target.app.key.clone()),
-                        Nature::Changed(changes),
-                        reason.clone(),
-                    );
-                    draft.block(
-                        subject,
-                        Some(target.app.key.clone()),
-                        reason,
-                        "move the data by hand, or correct git",
-                    );
-                }
-                Ok(None)
-            }
-            (None, None) if spec.external => Err((
-                format!("the external volume {name} is not on {host}"),
-                "make it there; trueup only uses it".to_owned(),
-            )),
-            (None, None) => {
-                let labels = input.owner.object_labels("volume", name.as_str(), host);
-                let action = Action::CreateVolume { name: name.clone(), spec: spec.clone(), labels };
-                let change = Change {
-                    action: Verb::Create,
-                    subject,
-                    app: Some(target.app.key.clone()),
-                    because: vec![format!("{} mounts it", target.instance)],
-                    from: None,
-                    to: Some(ContentHash::of(name.as_str().as_bytes())),
-                    steps: vec![Step { action, expect: Expect::Absent }],
-                    undo: Vec::new(),
-                    after: Vec::new(),
-                    destructive: false,
-                    interrupts: false,
-                };
-                Ok(draft.heal(input, Nature::Missing, change))
-            }
-        });
-    }
-    made
-}
-
-fn field_names(changes: &[FieldChange]) -> String {
+pub(super) fn field_names(changes: &[FieldChange]) -> String {
     changes.iter().map(|c| c.field.as_str()).collect::<Vec<_>>().join(", ")
 }
 

@@ -389,11 +389,7 @@ pub(super) fn network(inspect: NetworkInspect) -> LiveNetwork {
 pub(super) fn volume(volume: bollard::models::Volume) -> Option<LiveVolume> {
     Some(LiveVolume {
         name: volume.name.parse().ok()?,
-        spec: VolumeSpec {
-            driver: volume.driver,
-            options: volume.options.into_iter().collect(),
-            external: false,
-        },
+        spec: VolumeSpec { driver: volume.driver, options: volume.options.into_iter().collect() },
         labels: volume.labels.into_iter().collect(),
     })
 }

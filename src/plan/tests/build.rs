@@ -13,7 +13,7 @@ use crate::model::desired::{Desired, Environment, FlumeDefaults, ImageLock};
 use crate::model::file::Rendered;
 use crate::model::host::{Capacity, EngineAddress, Host};
 use crate::model::names::{AppKey, Revision};
-use crate::model::network::{AddressRange, Network, NetworkDriver, NetworkSpec, VolumeSpec};
+use crate::model::network::{AddressRange, Network, NetworkDriver, NetworkSpec, Volume, VolumeSpec};
 use crate::model::observed::Observed;
 use crate::model::ownership::Owner;
 use crate::model::plan::Plan;
@@ -97,8 +97,8 @@ fn attach(app: &mut App, source: AddressSource) {
 /// With a volume that holds data: it stays where it is (B5).
 pub fn with_data(mut app: App) -> App {
     place(&mut app).failover = Failover::Stay;
-    let volume = VolumeSpec { driver: "local".into(), options: BTreeMap::new(), external: false };
-    app.volumes.insert(name("data"), volume);
+    let spec = VolumeSpec { driver: "local".into(), options: BTreeMap::new() };
+    app.volumes.insert(name("data"), Volume { spec, external: false });
     let mount = Mount { source: MountSource::Volume(name("data")), read_only: false };
     app.container.mounts.insert("/data".into(), mount);
     app
@@ -162,6 +162,7 @@ pub fn desired(hosts: u8, apps: Vec<App>) -> Desired {
         flume: FlumeDefaults::default(),
         detect_only: false,
         contents: BTreeMap::new(),
+        scope: None,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Rendered};
 use crate::model::names::{ContainerName, EnvironmentName, HostName};
-use crate::model::observed::{Health, RunState, Seen};
+use crate::model::network::VolumeSpec;
+use crate::model::observed::{Health, LiveVolume, RunState, Seen};
 use crate::model::plan::{Action, Change, Plan, Verb};
 use crate::model::units::{ByteSize, Timestamp};
 use crate::plan::{Holds, admit};
@@ -362,6 +363,42 @@ fn the_last_instance_of_a_production_app_always_waits_b3() {
     let plan = plan_of(&fleet, &world.observed);
     assert_eq!(told(&plan), ["remove quote-test-0@h1"]);
     assert_eq!(plan.held.iter().map(words).collect::<Vec<_>>(), ["remove quote-prod-0@h1"]);
+}
+
+#[test]
+fn an_environment_that_git_no_longer_declares_is_pruned_as_if_it_were_production_b2_b3() {
+    let mut fleet = desired(1, vec![app("quote-prod", 1), app("quote-test", 1), app("web-test", 2)]);
+    let world = standing(&fleet);
+    fleet.environments.remove(&name::<EnvironmentName>("test"));
+    fleet.apps.retain(|key, _| key.environment == name("prod"));
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((told(&plan), plan.held.len()), (vec![], 3), "the last instances wait for a person");
+    let mut holds = Holds::default();
+    holds.approved.extend(plan.held.iter().map(Change::promise));
+    let plan = plan_with(&fleet, &world.observed, &holds);
+    assert_eq!(told(&plan), ["remove quote-test-0@h1", "remove web-test-0@h1", "remove web-test-1@h1"]);
+    // Out of view is another thing than gone.
+    let narrow = fleet.only(&BTreeSet::from([name("prod")]));
+    assert_eq!(told(&plan_with(&narrow, &world.observed, &holds)), Vec::<String>::new());
+}
+
+#[test]
+fn a_volume_that_is_not_ours_is_not_written_into_b1() {
+    let mut world = standing(&desired(1, vec![app("quote-prod", 1)]));
+    let fleet = desired(1, vec![app("quote-prod", 1), with_data(app("web-prod", 1))]);
+    let spec = VolumeSpec { driver: "local".into(), options: BTreeMap::new() };
+    let volume = LiveVolume { name: name("data"), spec, labels: BTreeMap::new() };
+    world.engine_mut("h1").volumes.insert(name("data"), Seen::Known(volume));
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), Vec::<String>::new());
+    assert!(plan.unmanaged.iter().any(|u| u.collides && u.subject.name == "data"), "{:?}", plan.unmanaged);
+    assert!(reasons(&plan).contains("the volume data is there and not ours"), "{}", reasons(&plan));
+    // As it is wanted, or taken over.
+    let mut external = fleet.clone();
+    edit(&mut external, "web-prod", |app| {
+        app.volumes.values_mut().for_each(|volume| volume.external = true);
+    });
+    assert_eq!(told(&plan_of(&external, &world.observed)), ["create web-prod-0@h1"]);
 }
 
 #[test]
