@@ -56,6 +56,10 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     };
     let scope = Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, fresh: true };
     let done = converge(&world, &Reader::default(), &scope).await?;
+    if declined.load(Ordering::Relaxed) && matches!(args.format.format(), Format::Text) {
+        // It was shown when it was asked about.
+        return Ok(done.exit_code());
+    }
     if args.yes {
         plan::warn_kept(&done.last);
     }

@@ -4,6 +4,7 @@ use crate::config;
 use crate::config::ParseCache;
 use crate::model::names::{AppName, EnvironmentName};
 use crate::model::settings::Reference;
+use crate::output;
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -61,11 +62,11 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
         }
         Ok(desired) => {
             println!(
-                "{} is good: {} apps, {} hosts, {} networks",
+                "{} is good: {}, {}, {}",
                 desired.revision.short(),
-                desired.apps.len(),
-                desired.hosts.len(),
-                desired.networks.len()
+                output::many(desired.apps.len(), "app"),
+                output::many(desired.hosts.len(), "host"),
+                output::many(desired.networks.len(), "network")
             );
             Ok(0)
         }

@@ -9,10 +9,7 @@ use crate::adapter::docker;
 use crate::model::host::EngineAddress;
 use crate::model::image::ImageRef;
 use crate::model::secrecy::HashKey;
-use crate::model::settings::{
-    Credentials, EngineSettings, FileSetSettings, Limits, Reference, Reload, RepositorySettings, Settings,
-};
-use crate::model::units::TimeSpan;
+use crate::model::settings::{FileSetSettings, RepositorySettings, Settings};
 use crate::ports::Engines;
 use crate::sim::SimWorld;
 
@@ -100,28 +97,10 @@ fn fresh_directory() -> anyhow::Result<PathBuf> {
 }
 
 fn settings(dir: &Path, installation: &str, hash_key: HashKey) -> Settings {
-    let files = |name: &str| FileSetSettings {
-        directory: dir.join(name),
-        check: Vec::new(),
-        main_config: None,
-        reload: Reload::None,
-        verify_timeout: TimeSpan::from_secs(5),
-    };
+    let repository = RepositorySettings::at(dir.join("repo").display().to_string());
     Settings {
-        installation: installation.to_owned(),
-        hash_key,
-        repository: RepositorySettings {
-            url: dir.join("repo").display().to_string(),
-            reference: Reference::Head,
-            root: String::new(),
-            poll: TimeSpan::from_secs(60),
-            credentials: Credentials::default(),
-        },
-        environments: None,
-        state_dir: dir.join("state"),
-        engines: EngineSettings::default(),
-        nginx: Some(files("nginx")),
-        flume: Some(files("flume")),
-        limits: Limits::default(),
+        nginx: Some(FileSetSettings::in_directory(dir.join("nginx"))),
+        flume: Some(FileSetSettings::in_directory(dir.join("flume"))),
+        ..Settings::new(installation.to_owned(), hash_key, repository, dir.join("state"))
     }
 }

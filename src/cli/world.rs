@@ -15,8 +15,7 @@ use crate::config::own;
 use crate::control::World;
 use crate::model::names::EnvironmentName;
 use crate::model::secrecy::HashKey;
-use crate::model::settings::{Credentials, EngineSettings, Limits, Reference, RepositorySettings, Settings};
-use crate::model::units::TimeSpan;
+use crate::model::settings::{Reference, RepositorySettings, Settings};
 use crate::output::Format;
 use crate::ports::Progress;
 
@@ -125,23 +124,8 @@ fn without_file(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<Sett
         None => usual_state_dir(&url)?,
     };
     let identity = super::terminal::identity(&state_dir)?;
-    Ok(Settings {
-        installation: identity.0,
-        hash_key: HashKey::new(identity.1),
-        repository: RepositorySettings {
-            url,
-            reference: Reference::Head,
-            root: String::new(),
-            poll: TimeSpan::from_secs(60),
-            credentials: Credentials::default(),
-        },
-        environments: None,
-        state_dir,
-        engines: EngineSettings::default(),
-        nginx: None,
-        flume: None,
-        limits: Limits::default(),
-    })
+    let key = HashKey::new(identity.1);
+    Ok(Settings::new(identity.0, key, RepositorySettings::at(url), state_dir))
 }
 
 /// `~/.local/state/trueup/REPOSITORY-HASH`: one state per repository, so that two fleets never share a journal.

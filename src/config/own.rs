@@ -165,6 +165,7 @@ fn settings(
     context: &mut Context<'_>,
 ) -> Option<Settings> {
     let installation = context.required::<String>("installation", shape.installation.as_ref());
+    let key_file = shape.key_file.as_ref().map(|file| base.join(file));
     let hash_key = key(shape.key_file.as_ref(), base, read_file, context);
     let repository = repository(shape.repository, base, context);
     let environments = shape
@@ -178,6 +179,7 @@ fn settings(
     Some(Settings {
         installation: installation?,
         hash_key: hash_key?,
+        key_file,
         repository: repository?,
         environments,
         state_dir: shape.state_dir.map_or_else(|| PathBuf::from("/var/lib/trueup"), |dir| base.join(dir)),

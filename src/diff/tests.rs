@@ -93,6 +93,7 @@ fn info() -> EngineInfo {
         memory: ByteSize(1 << 30),
         log_driver: "json-file".into(),
         swarm: None,
+        clock: None,
     }
 }
 

@@ -205,6 +205,7 @@ pub fn engine(containers: Vec<Seen<Container>>) -> Seen<Engine> {
             memory: ByteSize(1 << 30),
             log_driver: "json-file".into(),
             swarm: None,
+            clock: None,
         },
         containers: named,
         images: BTreeMap::new(),

@@ -84,6 +84,9 @@ pub struct EngineInfo {
     /// the declared ones is compared only where the app declares `logging`.
     pub log_driver: String,
     pub swarm: Option<String>,
+    /// What its clock said when it was asked.
+    #[serde(default)]
+    pub clock: Option<Timestamp>,
 }
 
 /// A container as inspected.

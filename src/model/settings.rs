@@ -16,6 +16,8 @@ pub struct Settings {
     pub installation: String,
     /// Hides env values (G1).
     pub hash_key: HashKey,
+    /// Where that key lies; `None` where it was made in the state directory.
+    pub key_file: Option<PathBuf>,
     pub repository: RepositorySettings,
     /// Only these environments; `None`: all that the repository declares.
     pub environments: Option<BTreeSet<EnvironmentName>>,
@@ -139,6 +141,55 @@ impl Default for Limits {
             fan_out: 64,
             relist: TimeSpan::from_secs(60),
             loop_threshold: 3,
+        }
+    }
+}
+
+impl Settings {
+    /// Defaults everywhere else; no generated files.
+    pub fn new(
+        installation: String,
+        hash_key: HashKey,
+        repository: RepositorySettings,
+        state_dir: PathBuf,
+    ) -> Self {
+        Self {
+            installation,
+            hash_key,
+            key_file: None,
+            repository,
+            environments: None,
+            state_dir,
+            engines: EngineSettings::default(),
+            nginx: None,
+            flume: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl RepositorySettings {
+    /// The head of the repository at `url`, without credentials.
+    pub fn at(url: String) -> Self {
+        Self {
+            url,
+            reference: Reference::Head,
+            root: String::new(),
+            poll: TimeSpan::from_secs(60),
+            credentials: Credentials::default(),
+        }
+    }
+}
+
+impl FileSetSettings {
+    /// Files in `directory` that nobody but trueup checks and nobody is told of.
+    pub fn in_directory(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            check: Vec::new(),
+            main_config: None,
+            reload: Reload::None,
+            verify_timeout: TimeSpan::from_secs(10),
         }
     }
 }

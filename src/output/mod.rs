@@ -30,6 +30,7 @@ use crate::model::units::Timestamp;
 use paint::Paint;
 
 pub use status::{Standing, Status};
+pub use wording::many;
 
 /// How a result is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

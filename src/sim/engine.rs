@@ -339,5 +339,6 @@ fn info(host: &HostName) -> EngineInfo {
         memory: ByteSize(32 << 30),
         log_driver: "json-file".to_owned(),
         swarm: None,
+        clock: None,
     }
 }

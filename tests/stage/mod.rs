@@ -22,10 +22,7 @@ use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::pass::{self, Pass};
 use trueup::control::revision::Reader;
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::{
-    Credentials, EngineSettings, FileSetSettings, Limits, Reference, Reload, RepositorySettings, Settings,
-};
-use trueup::model::units::TimeSpan;
+use trueup::model::settings::{FileSetSettings, RepositorySettings, Settings};
 use trueup::ports::Quiet;
 
 /// A repository, a state directory and the real engine.
@@ -184,29 +181,11 @@ pub fn make_image_with(dir: &Path, tag: &str, mark: &str) {
 }
 
 pub fn settings(dir: &Path, installation: &str) -> Settings {
-    let files = |name: &str| FileSetSettings {
-        directory: dir.join(name),
-        check: Vec::new(),
-        main_config: None,
-        reload: Reload::None,
-        verify_timeout: TimeSpan::from_secs(5),
-    };
+    let repository = RepositorySettings::at(dir.join("repo").display().to_string());
     Settings {
-        installation: installation.to_owned(),
-        hash_key: HashKey::new([42; 32]),
-        repository: RepositorySettings {
-            url: dir.join("repo").display().to_string(),
-            reference: Reference::Head,
-            root: String::new(),
-            poll: TimeSpan::from_secs(60),
-            credentials: Credentials::default(),
-        },
-        environments: None,
-        state_dir: dir.join("state"),
-        engines: EngineSettings::default(),
-        nginx: Some(files("nginx")),
-        flume: Some(files("flume")),
-        limits: Limits::default(),
+        nginx: Some(FileSetSettings::in_directory(dir.join("nginx"))),
+        flume: Some(FileSetSettings::in_directory(dir.join("flume"))),
+        ..Settings::new(installation.to_owned(), HashKey::new([42; 32]), repository, dir.join("state"))
     }
 }
 

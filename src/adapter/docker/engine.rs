@@ -75,6 +75,7 @@ impl DockerEngine {
             memory: ByteSize(u64::try_from(info.mem_total.unwrap_or_default()).unwrap_or_default()),
             log_driver: info.logging_driver.unwrap_or_default(),
             swarm,
+            clock: info.system_time.as_deref().map(live::moment),
         })
     }
 

@@ -116,7 +116,7 @@ fn health(health: Option<bollard::models::Health>, has_check: bool) -> Health {
 }
 
 /// Docker's RFC 3339 with nanoseconds; the zero time (`0001-…`) becomes zero.
-fn moment(text: &str) -> Timestamp {
+pub(super) fn moment(text: &str) -> Timestamp {
     let parsed = DateTime::parse_from_rfc3339(text)
         .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %:z"));
     Timestamp(parsed.map(|t| t.timestamp_millis().max(0)).unwrap_or_default())

@@ -374,6 +374,7 @@ fn empty(host: &HostName) -> Engine {
             memory: ByteSize(8 << 30),
             log_driver: "json-file".into(),
             swarm: None,
+            clock: None,
         },
         containers: BTreeMap::new(),
         images: BTreeMap::new(),
