@@ -2,40 +2,36 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
-use crate::model::settings::Credentials;
+use super::{Conversation, Until, fail};
 
-use super::fail;
-
-/// One exchange may not take longer, nor answer more.
-const DEADLINE: Duration = Duration::from_secs(100);
+/// One exchange may not answer more.
 const LARGEST: u64 = 1 << 30;
 
 pub(super) struct Https {
     agent: Agent,
     authorization: Option<String>,
+    until: Until,
 }
 
 impl Https {
     /// Reads the password and the certificate authority now; neither is kept longer than this connection.
-    pub(super) fn new(credentials: Credentials) -> Result<Self, git2::Error> {
+    pub(super) fn new(conversation: Conversation) -> Result<Self, git2::Error> {
+        let Conversation { credentials, until } = conversation;
         let mut tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(path) = &credentials.https_ca {
             let pem = std::fs::read(path).map_err(|e| fail(format!("{}: {e}", path.display())))?;
-            let certificate =
-                Certificate::from_pem(&pem).map_err(|e| fail(format!("{}: {e}", path.display())))?;
-            tls = tls.root_certs(RootCerts::from([certificate]));
+            let certificates = certificates(&pem).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+            tls = tls.root_certs(RootCerts::from(certificates));
         }
         let config = Agent::config_builder()
             .tls_config(tls.build())
-            .timeout_global(Some(DEADLINE))
             .max_redirects(0)
             .max_redirects_will_error(true)
             .http_status_as_error(false)
@@ -50,14 +46,24 @@ impl Https {
             }
             (_, None) => None,
         };
-        Ok(Self { agent: Agent::new_with_config(config), authorization })
+        Ok(Self { agent: Agent::new_with_config(config), authorization, until })
     }
+}
+
+/// Every certificate of the file: an authority on its way out and its successor stand in one bundle.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
+    let mut found = Vec::new();
+    for item in ureq::tls::parse_pem(pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| e.to_string())? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(found) }
 }
 
 impl SmartSubtransport for Https {
     fn action(&self, url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
-        let url = url.replacen("trueup-https://", "https://", 1);
-        let url = url.trim_end_matches('/');
+        let url = url.trim_start_matches("trueup-").trim_end_matches('/');
         let (service, advertise) = match action {
             Service::UploadPackLs => ("git-upload-pack", true),
             Service::UploadPack => ("git-upload-pack", false),
@@ -67,6 +73,7 @@ impl SmartSubtransport for Https {
         Ok(Box::new(Exchange {
             agent: self.agent.clone(),
             authorization: self.authorization.clone(),
+            until: self.until,
             url: if advertise {
                 format!("{url}/info/refs?service={service}")
             } else {
@@ -88,6 +95,7 @@ impl SmartSubtransport for Https {
 struct Exchange {
     agent: Agent,
     authorization: Option<String>,
+    until: Until,
     url: String,
     service: &'static str,
     advertise: bool,
@@ -97,9 +105,13 @@ struct Exchange {
 
 impl Exchange {
     fn send(&mut self) -> io::Result<Box<dyn Read + Send>> {
-        let told = |e: ureq::Error| io::Error::other(format!("{}: {e}", self.url));
+        let told = |e: ureq::Error| match e {
+            ureq::Error::Timeout(_) => io::Error::other(format!("{}: {}", self.url, self.until.words())),
+            e => io::Error::other(format!("{}: {e}", self.url)),
+        };
+        let left = Some(self.until.left());
         let response = if self.advertise {
-            let mut request = self.agent.get(&self.url);
+            let mut request = self.agent.get(&self.url).config().timeout_global(left).build();
             if let Some(value) = &self.authorization {
                 request = request.header("Authorization", value);
             }
@@ -108,6 +120,9 @@ impl Exchange {
             let mut request = self
                 .agent
                 .post(&self.url)
+                .config()
+                .timeout_global(left)
+                .build()
                 .header("Content-Type", format!("application/x-{}-request", self.service))
                 .header("Accept", format!("application/x-{}-result", self.service));
             if let Some(value) = &self.authorization {
