@@ -144,3 +144,65 @@ fn offer(inner: &Inner, repository: &git2::Repository, name: &str) -> Result<(),
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_itself() {
+        let good = [
+            "http://localhost/x.git",
+            "http://LOCALHOST:3000/x.git",
+            "http://127.0.0.1/x.git",
+            "http://127.255.0.9:80/x.git",
+            "http://127.1/x.git",
+            "http://[::1]:3000/x.git",
+            "https://git.example/x.git",
+            "https://10.0.0.1:8443/x.git",
+            "ssh://git@git.example/x.git",
+            "git@git.example:x.git",
+        ];
+        for url in good {
+            assert_eq!(check(url), Ok(()), "{url}");
+        }
+        let bad = [
+            "http://localhost.x/x.git",
+            "http://localhost.example.com/x.git",
+            "http://127.0.0.1.example.com/x.git",
+            "http://127.0.0.1@git.example/x.git",
+            "http://127.0.0.1:80@git.example/x.git",
+            "http://localhost:secret@localhost/x.git",
+            "http://git.example/x.git",
+            "http://git.example\\@127.0.0.1/x.git",
+            "http://128.0.0.1/x.git",
+            "http://0.0.0.0/x.git",
+            "http://[::]/x.git",
+            "http://[::ffff:10.0.0.1]/x.git",
+            "http://example.invalid/x.git",
+            "https://user@git.example/x.git",
+            "https://:secret@git.example/x.git",
+            "https://git.example/x.git?a=b",
+            "https://git.example/x.git#a",
+            "https://",
+            "git://git.example/x.git",
+            "ftp://git.example/x.git",
+        ];
+        for url in bad {
+            assert!(check(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_dialled_is_what_was_checked() {
+        for (url, dialled) in [
+            ("HTTP://127.1:80/x.git", "trueup-http://127.0.0.1/x.git"),
+            ("http:\\\\localhost\\x.git", "trueup-http://localhost/x.git"),
+            ("https://git.example/a b.git", "trueup-https://git.example/a%20b.git"),
+            ("git@git.example:x.git", "trueup-ssh://git@git.example/~/x.git"),
+        ] {
+            assert_eq!(check(url), Ok(()), "{url}");
+            assert_eq!(transport::address(url), dialled);
+        }
+    }
+}

@@ -101,6 +101,9 @@ fn base_of(inner: &Inner, objects: &Objects, base: &str) -> Result<Oid, Error> {
     if matches!(base, "HEAD" | "@") {
         return head(inner, objects);
     }
+    if base.is_empty() {
+        return Err(no_such("no commit is named".to_owned()));
+    }
     let hex = (4..=40).contains(&base.len()) && base.bytes().all(|c| c.is_ascii_hexdigit());
     if base.len() != 40 || !hex {
         match objects.repository().resolve_reference_from_short_name(base) {

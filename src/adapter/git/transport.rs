@@ -94,12 +94,12 @@ fn register() -> Result<(), git2::Error> {
             })
             .and_then(|()| {
                 git2::transport::register(HTTPS, move |remote| {
-                    Transport::smart(remote, true, https::Https::new(current()?)?)
+                    Transport::smart(remote, true, https::Https::new(current()?))
                 })
             })
             .and_then(|()| {
                 git2::transport::register(HTTP, move |remote| {
-                    Transport::smart(remote, true, https::Https::new(current()?)?)
+                    Transport::smart(remote, true, https::Https::new(current()?))
                 })
             })
         };

@@ -8,26 +8,39 @@ use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use ureq::Agent;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
+use crate::model::settings::Credentials;
+
 use super::{Conversation, Until, fail};
 
 /// One exchange may not answer more.
 const LARGEST: u64 = 1 << 30;
 
 pub(super) struct Https {
+    /// git2 drops the words of an error made while a transport is built, so it is told at the first request.
+    ready: Result<Ready, String>,
+    until: Until,
+}
+
+#[derive(Clone)]
+struct Ready {
     agent: Agent,
     authorization: Option<String>,
-    until: Until,
 }
 
 impl Https {
     /// Reads the password and the certificate authority now; neither is kept longer than this connection.
-    pub(super) fn new(conversation: Conversation) -> Result<Self, git2::Error> {
-        let Conversation { credentials, until } = conversation;
+    pub(super) fn new(conversation: Conversation) -> Self {
+        Self { ready: Ready::new(&conversation.credentials), until: conversation.until }
+    }
+}
+
+impl Ready {
+    fn new(credentials: &Credentials) -> Result<Self, String> {
         let mut tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(path) = &credentials.https_ca {
-            let pem = std::fs::read(path).map_err(|e| fail(format!("{}: {e}", path.display())))?;
-            let certificates = certificates(&pem).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+            let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let certificates = certificates(&pem).map_err(|e| format!("{}: {e}", path.display()))?;
             tls = tls.root_certs(RootCerts::from(certificates));
         }
         let config = Agent::config_builder()
@@ -38,15 +51,14 @@ impl Https {
             .build();
         let authorization = match (&credentials.https_user, &credentials.https_password_file) {
             (user, Some(path)) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 let password = text.lines().next().unwrap_or_default();
                 let pair = format!("{}:{password}", user.as_deref().unwrap_or("git"));
                 Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
             }
             (_, None) => None,
         };
-        Ok(Self { agent: Agent::new_with_config(config), authorization, until })
+        Ok(Self { agent: Agent::new_with_config(config), authorization })
     }
 }
 
@@ -71,8 +83,7 @@ impl SmartSubtransport for Https {
             Service::ReceivePack => ("git-receive-pack", false),
         };
         Ok(Box::new(Exchange {
-            agent: self.agent.clone(),
-            authorization: self.authorization.clone(),
+            ready: self.ready.clone().map_err(fail)?,
             until: self.until,
             url: if advertise {
                 format!("{url}/info/refs?service={service}")
@@ -93,8 +104,7 @@ impl SmartSubtransport for Https {
 
 /// What libgit2 writes is the request's body; its first read sends it.
 struct Exchange {
-    agent: Agent,
-    authorization: Option<String>,
+    ready: Ready,
     until: Until,
     url: String,
     service: &'static str,
@@ -111,13 +121,14 @@ impl Exchange {
         };
         let left = Some(self.until.left());
         let response = if self.advertise {
-            let mut request = self.agent.get(&self.url).config().timeout_global(left).build();
-            if let Some(value) = &self.authorization {
+            let mut request = self.ready.agent.get(&self.url).config().timeout_global(left).build();
+            if let Some(value) = &self.ready.authorization {
                 request = request.header("Authorization", value);
             }
             request.call().map_err(told)?
         } else {
             let mut request = self
+                .ready
                 .agent
                 .post(&self.url)
                 .config()
@@ -125,7 +136,7 @@ impl Exchange {
                 .build()
                 .header("Content-Type", format!("application/x-{}-request", self.service))
                 .header("Accept", format!("application/x-{}-result", self.service));
-            if let Some(value) = &self.authorization {
+            if let Some(value) = &self.ready.authorization {
                 request = request.header("Authorization", value);
             }
             request.send(&self.request[..]).map_err(told)?

@@ -91,7 +91,8 @@ impl Ssh {
         let mut command = Command::new("ssh");
         command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"]);
         if let Some(key) = &self.credentials.ssh_key {
-            command.args(["-i", &key.display().to_string().replace('%', "%%"), "-o", "IdentitiesOnly=yes"]);
+            // `-i` would look for the path before ssh reads its `%`.
+            command.arg("-o").arg(format!("IdentityFile={}", quoted(key))).args(["-o", "IdentitiesOnly=yes"]);
         }
         command.args(["-o", "StrictHostKeyChecking=yes"]);
         if let Some(known) = &self.credentials.ssh_known_hosts {
