@@ -296,10 +296,10 @@ async fn over_a_real_sshd_with_strict_host_keys() {
     }
 }
 
-/// git's own HTTP backend behind TLS and a password, in the standard library's server.
+/// git's own HTTP backend behind a password, and TLS if a certificate is given, in the standard library's server.
 const SERVER: &str = r#"
 import base64, http.server, os, ssl, subprocess, sys
-root, cert, key = sys.argv[1:4]
+root, tls = sys.argv[1], sys.argv[2:4]
 class Handler(http.server.BaseHTTPRequestHandler):
     def handle_git(self):
         wanted = "Basic " + base64.b64encode(b"reader:s3cret").decode()
@@ -323,8 +323,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = handle_git
     def log_message(self, *a): pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(cert, key)
-server.socket = context.wrap_socket(server.socket, server_side=True)
+if tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(*tls)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
@@ -361,6 +362,22 @@ fn certificates(dir: &Path, authority: &str, server: &str) {
     run("openssl", &sign, dir);
 }
 
+/// The server, and the port that it took.
+fn serve(at: &Path, tls: &[&str]) -> (Process, u16) {
+    std::fs::write(at.join("server.py"), SERVER).expect("a file");
+    let mut server = Command::new("python3")
+        .args(["server.py", &at.display().to_string()])
+        .args(tls)
+        .current_dir(at)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
+    (Process(server), port.trim().parse().expect("a number"))
+}
+
 #[tokio::test]
 async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -369,23 +386,14 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     git(at, &["clone", "-q", "--bare", "work", "fleet.git"]);
     certificates(at, "authority", "server");
     certificates(at, "stranger", "unused");
-    std::fs::write(at.join("server.py"), SERVER).expect("a file");
-    let mut server = Command::new("python3")
-        .args(["server.py", &at.display().to_string(), "server.pem", "server.key"])
-        .current_dir(at)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
-    let _server = Process(server);
+    let (_server, port) = serve(at, &["server.pem", "server.key"]);
+    let (_plain, plain_port) = serve(at, &[]);
     for (name, text) in [("password", "s3cret\n"), ("mistaken", "guess\n")] {
         let mut file = std::fs::File::create(at.join(name)).expect("a file");
         file.write_all(text.as_bytes()).expect("a password");
     }
     let with = |ca: &str, password: &str| {
-        let mut settings = settings(&format!("https://127.0.0.1:{}/fleet.git", port.trim()));
+        let mut settings = settings(&format!("https://127.0.0.1:{port}/fleet.git"));
         settings.credentials.https_ca = Some(at.join(ca));
         settings.credentials.https_user = Some("reader".into());
         settings.credentials.https_password_file = Some(at.join(password));
@@ -395,6 +403,19 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     let head = repo.head().await.expect("a head over https");
     assert_eq!(head.as_str(), git(&at.join("work"), &["rev-parse", "HEAD"]));
     assert!(repo.tree(&head).await.expect("a tree").blobs.contains_key("fleet.toml"));
+
+    // Without TLS from this machine only, with the same password and the same deadline.
+    let mut plain = with("authority.pem", "password");
+    plain.url = format!("http://localhost:{plain_port}/fleet.git");
+    assert_eq!(open(&plain, &at.join("cache-4")).head().await.expect("a head over http"), head);
+    for (scheme, port) in [("https", port), ("http", plain_port)] {
+        plain.url = format!("{scheme}://127.0.0.1:{port}/hung");
+        let hung = GitRepository::open_with_deadline(&plain, &at.join("cache-4"), Duration::from_secs(2));
+        let Err(SourceError::Unreachable { detail, .. }) = hung.expect("a mirror").head().await else {
+            panic!("{scheme}: nobody answered")
+        };
+        assert!(detail.contains("within 2 s"), "{detail}");
+    }
 
     // Two authorities in one file, the needed one last; and a file that has none.
     let bundle =
