@@ -1,5 +1,7 @@
 //! Config repositories and their servers, for the tests that read them.
 
+#![allow(clippy::disallowed_methods, reason = "waiting for a real server to listen")]
+
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

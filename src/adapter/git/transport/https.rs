@@ -114,11 +114,14 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// What ended at the deadline says so, whichever call it was that noticed.
+    fn told(&self, error: impl std::fmt::Display) -> io::Error {
+        let why = if self.until.left().is_zero() { self.until.words() } else { error.to_string() };
+        io::Error::other(format!("{}: {why}", self.url))
+    }
+
     fn send(&mut self) -> io::Result<Box<dyn Read + Send>> {
-        let told = |e: ureq::Error| match e {
-            ureq::Error::Timeout(_) => io::Error::other(format!("{}: {}", self.url, self.until.words())),
-            e => io::Error::other(format!("{}: {e}", self.url)),
-        };
+        let told = |e: ureq::Error| self.told(e);
         let left = Some(self.until.left());
         let response = if self.advertise {
             let mut request = self.ready.agent.get(&self.url).config().timeout_global(left).build();
@@ -158,10 +161,8 @@ impl Read for Exchange {
             self.answer = Some(self.send()?);
             self.request.clear();
         }
-        match &mut self.answer {
-            Some(answer) => answer.read(buffer),
-            None => Ok(0),
-        }
+        let read = self.answer.as_mut().map_or(Ok(0), |answer| answer.read(buffer));
+        read.map_err(|e| self.told(e))
     }
 }
 
