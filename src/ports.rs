@@ -138,7 +138,8 @@ pub trait Repository: Send + Sync {
         branch: &str,
         message: &str,
     ) -> Result<Revision, SourceError>;
-    /// Waits until the head may have moved: a file event for local repositories, the jittered poll for remotes.
+    /// Waits until the head of a local repository is another one than `head` told last, at most for the jittered poll
+    /// interval; for remotes the interval is all there is.
     async fn changed(&self);
 }
 

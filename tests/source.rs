@@ -6,72 +6,15 @@
 mod stage;
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use stage::git;
+use stage::source::{Process, Sshd, commit, local, open, repository, run, settings};
 use trueup::adapter::git::GitRepository;
-use trueup::model::settings::{Credentials, Reference, RepositorySettings};
-use trueup::model::units::TimeSpan;
+use trueup::model::settings::Reference;
 use trueup::ports::{Repository as _, SourceError};
-
-fn settings(url: &str) -> RepositorySettings {
-    RepositorySettings {
-        url: url.to_owned(),
-        reference: Reference::Head,
-        root: String::new(),
-        poll: TimeSpan::from_secs(60),
-        credentials: Credentials::default(),
-    }
-}
-
-fn open(settings: &RepositorySettings, cache: &Path) -> GitRepository {
-    GitRepository::open(settings, cache).expect("a repository")
-}
-
-/// A repository with one commit.
-fn repository(dir: &Path) {
-    std::fs::create_dir_all(dir.join("sub/apps")).expect("directories");
-    git(dir, &["init", "-q", "-b", "main"]);
-    std::fs::write(dir.join("fleet.toml"), "fleet = \"f\"\n").expect("a file");
-    std::fs::write(dir.join("sub/fleet.toml"), "fleet = \"sub\"\n").expect("a file");
-    commit(dir, "first");
-}
-
-fn commit(dir: &Path, message: &str) -> String {
-    git(dir, &["add", "-A"]);
-    git(dir, &["commit", "-q", "--allow-empty", "-m", message]);
-    git(dir, &["rev-parse", "HEAD"])
-}
-
-/// Ended with the test, however it ends.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port()
-}
-
-fn run(program: &str, args: &[&str], dir: &Path) {
-    let output = Command::new(program).args(args).current_dir(dir).output().expect(program);
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn wait_for(port: u16) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < end, "nobody listens on port {port}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[tokio::test]
 async fn local_and_bare_repositories_branches_tags_and_a_subdirectory() {
@@ -156,19 +99,161 @@ async fn a_force_push_does_not_descend_and_a_broken_object_is_told() {
     assert!(matches!(fresh.tree(&forced).await, Err(SourceError::Unreadable { .. })));
 }
 
+/// Far below the minute of the poll, far above what an event takes.
+const SOON: Duration = Duration::from_secs(20);
+
 #[tokio::test]
-async fn a_commit_wakes_within_a_second() {
+async fn a_commit_wakes_whenever_it_is_made_and_an_index_write_does_not() {
     let dir = tempfile::tempdir().expect("a directory");
     repository(dir.path());
-    let repo = open(&settings(&dir.path().display().to_string()), dir.path());
     let path = dir.path().to_owned();
+    let repo = local(dir.path());
+    let woken = async || tokio::time::timeout(SOON, repo.changed()).await;
+    repo.head().await.expect("a head");
+    // Before anybody listens.
+    commit(&path, "between the look and the wait");
+    woken().await.expect("the head is not the one that was told");
+    // While somebody listens.
+    let last = repo.head().await.expect("a head");
+    let committing = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || {
+            std::thread::sleep(Duration::from_millis(300));
+            commit(&path, "during the wait")
+        }
+    });
+    woken().await.expect("a file event");
+    assert_eq!(repo.head().await.expect("a head").as_str(), committing.await.expect("a commit"));
+    assert_ne!(repo.head().await.expect("a head"), last);
+    // Between two waits.
+    commit(&path, "between two waits");
+    woken().await.expect("the watcher lives on");
+    // The same head by other files: the index, packed references, a branch that nobody asked for.
+    let head = repo.head().await.expect("a head");
+    let writing = tokio::task::spawn_blocking(move || {
+        std::fs::write(path.join("staged"), "x").expect("a file");
+        git(&path, &["add", "-A"]);
+        git(&path, &["branch", "unrelated"]);
+        git(&path, &["pack-refs", "--all"]);
+    });
+    let still = tokio::time::timeout(Duration::from_secs(2), repo.changed()).await;
+    writing.await.expect("the writes are over");
+    assert!(still.is_err(), "only a moved head wakes");
+    assert_eq!(repo.head().await.expect("a head"), head);
+}
+
+#[tokio::test]
+async fn a_linked_worktree_wakes_by_its_own_head() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (main, linked) = (dir.path().join("main"), dir.path().join("linked"));
+    repository(&main);
+    git(&main, &["worktree", "add", "-q", "-b", "side", "../linked"]);
+    let repo = local(&linked);
+    let before = repo.head().await.expect("a head");
     let committing = tokio::task::spawn_blocking(move || {
         std::thread::sleep(Duration::from_millis(300));
-        commit(&path, "wake up");
+        commit(&linked, "beside")
     });
-    let woken = tokio::time::timeout(Duration::from_millis(1800), repo.changed()).await;
-    committing.await.expect("a commit");
-    assert!(woken.is_ok(), "the poll interval is a minute, so only the file event can have woken");
+    tokio::time::timeout(SOON, repo.changed()).await.expect("a file event");
+    let made = committing.await.expect("a commit");
+    let after = repo.head().await.expect("a head");
+    assert_eq!(after.as_str(), made);
+    assert!(repo.descends(&after, &before).await.expect("an answer"));
+}
+
+#[tokio::test]
+async fn a_revert_keeps_modes_and_leaves_no_empty_directory() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    let empty = git(at, &["rev-parse", "HEAD"]);
+    std::fs::create_dir_all(at.join("apps/web/files")).expect("directories");
+    std::fs::write(at.join("apps/web/app.toml"), "1").expect("a file");
+    std::fs::write(at.join("apps/web/files/hook"), "#!/bin/sh\n").expect("a file");
+    run("chmod", &["755", "apps/web/files/hook"], at);
+    let made = commit(at, "an app");
+    std::fs::write(at.join("apps/web/files/hook"), "#!/bin/sh\nfalse\n").expect("a file");
+    run("chmod", &["644", "apps/web/files/hook"], at);
+    std::fs::write(at.join("apps/web/app.toml"), "2").expect("a file");
+    commit(at, "a change");
+    let repo = local(at);
+    let back = async |path: &str, to: &str, branch: &str| {
+        let to = repo.resolve(&Reference::Commit(to.to_owned())).await.expect("a commit");
+        repo.revert_on_branch(path, &to, branch, "back").await.expect("a commit").to_string()
+    };
+    let all = |commit: &str| git(at, &["ls-tree", "-r", "-t", commit]);
+
+    let whole = back("apps/web", &made, "whole").await;
+    assert_eq!(all(&whole), all(&made), "content and modes are those of then");
+    let file = back("apps/web/files/hook", &made, "file").await;
+    let hook = git(at, &["ls-tree", &file, "apps/web/files/hook"]);
+    assert!(hook.starts_with("100755 blob"), "one file keeps its mode: {hook}");
+    assert_eq!(git(at, &["show", &format!("{file}:apps/web/app.toml")]), "2", "nothing else moves");
+    let gone = back("apps/web", &empty, "gone").await;
+    assert_eq!(all(&gone), all(&empty), "`apps` went with its last app");
+    git(at, &["fsck", "--strict"]);
+
+    // `apps` was a file then: a revert below it finds nothing there, and takes out what is there now.
+    git(at, &["rm", "-q", "-r", "apps"]);
+    std::fs::write(at.join("apps"), "a file").expect("a file");
+    let file = commit(at, "apps is a file");
+    git(at, &["rm", "-q", "apps"]);
+    std::fs::create_dir_all(at.join("apps/web")).expect("directories");
+    std::fs::write(at.join("apps/web/app.toml"), "3").expect("a file");
+    commit(at, "and a directory again");
+    assert_eq!(all(&back("apps/web", &file, "strange").await), all(&empty));
+}
+
+#[tokio::test]
+async fn a_revision_is_named_as_git_names_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    git(at, &["checkout", "-q", "-b", "side"]);
+    commit(at, "on the side");
+    git(at, &["checkout", "-q", "main"]);
+    commit(at, "on main");
+    git(at, &["merge", "-q", "--no-ff", "-m", "merged", "side"]);
+    git(at, &["tag", "-a", "v1", "-m", "one"]);
+    git(at, &["tag", "of-a-tree", "HEAD^{tree}"]);
+    let id = git(at, &["rev-parse", "HEAD"]);
+    let repo = local(at);
+    let names = ["HEAD", "@", "main", "heads/main", "refs/heads/main", "v1", "v1^{commit}", "v1^{}", "v1^0"];
+    let parents = ["HEAD~0", "HEAD~", "HEAD^", "HEAD~1", "HEAD^2", "v1~2", "main^2~1", "side~1", "HEAD^^"];
+    let ids = [id.clone(), id[..7].to_owned(), format!("{id}^"), format!("{}~2", &id[..10])];
+    for text in names.iter().chain(&parents).map(|text| (*text).to_owned()).chain(ids) {
+        let wanted = git(at, &["rev-parse", &format!("{text}^{{commit}}")]);
+        let found = repo.resolve(&Reference::Commit(text.clone())).await;
+        assert_eq!(found.expect(&text).as_str(), wanted, "{text}");
+    }
+    let nothing = "0".repeat(40);
+    let strange = ["", "nowhere", "HEAD~9", "HEAD^3", "HEAD~x", "v1^{tree}", "~1", "HEAD~\u{e9}", "ab"];
+    for text in strange.into_iter().chain([
+        "of-a-tree",
+        nothing.as_str(),
+        "HEAD:fleet.toml",
+        "HEAD~99999999999999999999",
+    ]) {
+        let found = repo.resolve(&Reference::Commit(text.to_owned())).await;
+        assert!(matches!(found, Err(SourceError::NoSuchRevision { .. })), "{text}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_of_a_file_is_percent_decoded() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path().join("my fleet");
+    repository(&at);
+    let url = format!("file://{}/my%20fleet", dir.path().display());
+    let head = open(&settings(&url), dir.path()).head().await.expect("a head");
+    assert_eq!(head.as_str(), git(&at, &["rev-parse", "HEAD"]));
+    for bad in ["file://elsewhere/fleet", "file://my fleet", "file:fleet"] {
+        let Err(SourceError::Unreachable { detail, .. }) = GitRepository::open(&settings(bad), dir.path())
+        else {
+            panic!("{bad} was opened")
+        };
+        assert!(detail.contains("file:///path"), "{bad}: {detail}");
+    }
 }
 
 #[tokio::test]
@@ -176,37 +261,17 @@ async fn over_a_real_sshd_with_strict_host_keys() {
     let dir = tempfile::tempdir().expect("a directory");
     let at = dir.path();
     repository(&at.join("work"));
-    for key in ["host", "client", "stranger"] {
-        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", key], at);
+    let sshd = Sshd::start(at, "");
+    // A blank, a quotation mark, a per cent sign: an operator may name a directory so.
+    let strange = at.join("my \"keys\" \\ 100%h");
+    std::fs::create_dir(&strange).expect("a directory");
+    for file in ["known", "wrong", "client", "stranger"] {
+        std::fs::copy(at.join(file), strange.join(file)).expect("a copy");
     }
-    std::fs::copy(at.join("client.pub"), at.join("authorized")).expect("a copy");
-    let port = free_port();
-    let config = format!(
-        "Port {port}\nListenAddress 127.0.0.1\nHostKey {0}/host\nAuthorizedKeysFile {0}/authorized\nStrictModes no\n\
-         UsePAM no\nPasswordAuthentication no\nPidFile none\n",
-        at.display()
-    );
-    std::fs::write(at.join("sshd_config"), config).expect("a file");
-    // sshd asks for its own absolute path, and for its privilege separation directory.
-    std::fs::create_dir_all("/run/sshd").expect("/run/sshd (tests run as root)");
-    let sshd = Command::new("/usr/sbin/sshd")
-        .args(["-D", "-e", "-f"])
-        .arg(at.join("sshd_config"))
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("sshd (Debian package openssh-server)");
-    let _sshd = Process(sshd);
-    wait_for(port);
-    let host_key = std::fs::read_to_string(at.join("host.pub")).expect("a key");
-    std::fs::write(at.join("known"), format!("[127.0.0.1]:{port} {host_key}")).expect("a file");
-    let stranger = std::fs::read_to_string(at.join("stranger.pub")).expect("a key");
-    std::fs::write(at.join("wrong"), format!("[127.0.0.1]:{port} {stranger}")).expect("a file");
-
-    let url = format!("ssh://127.0.0.1:{port}{}/work", at.display());
     let with = |known: &str, key: &str| {
-        let mut settings = settings(&url);
-        settings.credentials.ssh_key = Some(at.join(key));
-        settings.credentials.ssh_known_hosts = Some(at.join(known));
+        let mut settings = sshd.serving(&at.join("work"), known, key);
+        settings.credentials.ssh_known_hosts = Some(strange.join(known));
+        settings.credentials.ssh_key = Some(strange.join(key));
         settings
     };
     let repo = open(&with("known", "client"), &at.join("cache"));
@@ -231,10 +296,10 @@ async fn over_a_real_sshd_with_strict_host_keys() {
     }
 }
 
-/// git's own HTTP backend behind TLS and a password, in the standard library's server.
+/// git's own HTTP backend behind a password, and TLS if a certificate is given, in the standard library's server.
 const SERVER: &str = r#"
 import base64, http.server, os, ssl, subprocess, sys
-root, cert, key = sys.argv[1:4]
+root, tls = sys.argv[1], sys.argv[2:4]
 class Handler(http.server.BaseHTTPRequestHandler):
     def handle_git(self):
         wanted = "Basic " + base64.b64encode(b"reader:s3cret").decode()
@@ -258,8 +323,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = handle_git
     def log_message(self, *a): pass
 server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(cert, key)
-server.socket = context.wrap_socket(server.socket, server_side=True)
+if tls:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(*tls)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
@@ -296,6 +362,22 @@ fn certificates(dir: &Path, authority: &str, server: &str) {
     run("openssl", &sign, dir);
 }
 
+/// The server, and the port that it took.
+fn serve(at: &Path, tls: &[&str]) -> (Process, u16) {
+    std::fs::write(at.join("server.py"), SERVER).expect("a file");
+    let mut server = Command::new("python3")
+        .args(["server.py", &at.display().to_string()])
+        .args(tls)
+        .current_dir(at)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut port = String::new();
+    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
+    (Process(server), port.trim().parse().expect("a number"))
+}
+
 #[tokio::test]
 async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -304,23 +386,14 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     git(at, &["clone", "-q", "--bare", "work", "fleet.git"]);
     certificates(at, "authority", "server");
     certificates(at, "stranger", "unused");
-    std::fs::write(at.join("server.py"), SERVER).expect("a file");
-    let mut server = Command::new("python3")
-        .args(["server.py", &at.display().to_string(), "server.pem", "server.key"])
-        .current_dir(at)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
-    let _server = Process(server);
+    let (_server, port) = serve(at, &["server.pem", "server.key"]);
+    let (_plain, plain_port) = serve(at, &[]);
     for (name, text) in [("password", "s3cret\n"), ("mistaken", "guess\n")] {
         let mut file = std::fs::File::create(at.join(name)).expect("a file");
         file.write_all(text.as_bytes()).expect("a password");
     }
     let with = |ca: &str, password: &str| {
-        let mut settings = settings(&format!("https://127.0.0.1:{}/fleet.git", port.trim()));
+        let mut settings = settings(&format!("https://127.0.0.1:{port}/fleet.git"));
         settings.credentials.https_ca = Some(at.join(ca));
         settings.credentials.https_user = Some("reader".into());
         settings.credentials.https_password_file = Some(at.join(password));
@@ -331,6 +404,31 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
     assert_eq!(head.as_str(), git(&at.join("work"), &["rev-parse", "HEAD"]));
     assert!(repo.tree(&head).await.expect("a tree").blobs.contains_key("fleet.toml"));
 
+    // Without TLS from this machine only, with the same password and the same deadline.
+    let mut plain = with("authority.pem", "password");
+    plain.url = format!("http://localhost:{plain_port}/fleet.git");
+    assert_eq!(open(&plain, &at.join("cache-4")).head().await.expect("a head over http"), head);
+    for (scheme, port) in [("https", port), ("http", plain_port)] {
+        plain.url = format!("{scheme}://127.0.0.1:{port}/hung");
+        let hung = GitRepository::open_with_deadline(&plain, &at.join("cache-4"), Duration::from_secs(2));
+        let Err(SourceError::Unreachable { detail, .. }) = hung.expect("a mirror").head().await else {
+            panic!("{scheme}: nobody answered")
+        };
+        assert!(detail.contains("within 2 s"), "{detail}");
+    }
+
+    // Two authorities in one file, the needed one last; and a file that has none.
+    let bundle =
+        ["stranger.pem", "authority.pem"].map(|ca| std::fs::read_to_string(at.join(ca)).expect("PEM"));
+    std::fs::write(at.join("bundle.pem"), bundle.concat()).expect("a file");
+    let by_bundle = open(&with("bundle.pem", "password"), &at.join("cache-3")).head().await;
+    assert_eq!(by_bundle.expect("every certificate of the file counts"), head);
+    let without = open(&with("password", "password"), &at.join("cache-3")).head().await;
+    let Err(SourceError::Unreachable { detail, .. }) = without else {
+        panic!("a file without a certificate")
+    };
+    assert!(detail.contains("has no certificate"), "{detail}");
+
     for (ca, password) in [("authority.pem", "mistaken"), ("stranger.pem", "password")] {
         let refused = open(&with(ca, password), &at.join("cache-2")).head().await;
         let Err(error @ SourceError::Unreachable { .. }) = refused else {
@@ -339,8 +437,4 @@ async fn over_a_real_https_server_with_its_own_authority_and_a_password() {
         let told = error.to_string();
         assert!(!told.contains("guess") && !told.contains("s3cret"), "no credential in an error: {told}");
     }
-    assert!(
-        GitRepository::open(&settings("http://example.invalid/x.git"), at).is_err(),
-        "plain http is refused"
-    );
 }

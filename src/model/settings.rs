@@ -31,7 +31,7 @@ pub struct Settings {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositorySettings {
-    /// A path, `file://`, `ssh://`, `user@host:path`, `https://`.
+    /// A path, `file://`, `ssh://`, `user@host:path`, `https://`; `http://` to this machine itself.
     pub url: String,
     pub reference: Reference,
     /// Directory inside the repository; empty is its top.
@@ -59,7 +59,7 @@ pub struct Credentials {
     pub https_user: Option<String>,
     /// A file holding the password or token on its first line.
     pub https_password_file: Option<PathBuf>,
-    /// PEM of a private certificate authority.
+    /// PEM of private certificate authorities; every certificate of the file counts.
     pub https_ca: Option<PathBuf>,
 }
 

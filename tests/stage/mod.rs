@@ -6,6 +6,8 @@
     reason = "each test file uses a part of the stage, and tests may fail loudly"
 )]
 
+pub mod source;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,13 +1,15 @@
 //! The config repository through libgit2: read from git objects, never from a checkout (F4).
 
+mod objects;
 mod remote;
 mod revert;
+mod revision;
 mod transport;
 mod tree;
 mod watch;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,8 +21,12 @@ use crate::model::tree::Tree;
 use crate::model::units::Timestamp;
 use crate::ports::{CommitSummary, Repository, SourceError};
 
-/// A fetch that takes longer is given up; the last good revision stays (A2).
-const FETCH_DEADLINE: Duration = Duration::from_secs(120);
+use objects::Objects;
+
+/// A conversation with the remote that takes longer is ended; the last good revision stays (A2).
+const REMOTE_DEADLINE: Duration = Duration::from_secs(120);
+/// The connection ends itself at its deadline. What hangs elsewhere (a disk) is no longer waited for after this.
+const GRACE: Duration = Duration::from_secs(15);
 
 /// One repository: a local one read in place, or a bare mirror of a remote one.
 pub struct GitRepository {
@@ -32,15 +38,30 @@ pub(super) struct Inner {
     /// Where the objects are: the local repository itself, or the mirror.
     path: PathBuf,
     remote: bool,
+    /// Of one conversation with the remote.
+    deadline: Duration,
     /// Blobs of the last tree by object id: an unchanged file is not read again.
     known: Mutex<tree::Known>,
+    /// What `head` told last, `None` in it for an error: only another answer is a change.
+    told: Mutex<Option<Option<Revision>>>,
+    /// File events of a local repository, from the first wait on.
+    events: Mutex<Option<watch::Events>>,
 }
 
 impl GitRepository {
     /// `cache_dir` holds the mirror of a remote repository. Nothing is dialled yet.
     pub fn open(settings: &RepositorySettings, cache_dir: &Path) -> Result<Self, SourceError> {
+        Self::open_with_deadline(settings, cache_dir, REMOTE_DEADLINE)
+    }
+
+    /// `deadline` is that of one conversation with the remote, from dialling to its last byte.
+    pub fn open_with_deadline(
+        settings: &RepositorySettings,
+        cache_dir: &Path,
+        deadline: Duration,
+    ) -> Result<Self, SourceError> {
         let unreachable = |detail: String| SourceError::Unreachable { url: settings.url.clone(), detail };
-        let local = remote::local_path(&settings.url);
+        let local = remote::local_path(&settings.url).map_err(unreachable)?;
         let (path, remote) = match &local {
             Some(path) => {
                 git2::Repository::open(path).map_err(|e| unreachable(e.message().to_owned()))?;
@@ -53,7 +74,15 @@ impl GitRepository {
                 (path, true)
             }
         };
-        let inner = Inner { settings: settings.clone(), path, remote, known: Mutex::default() };
+        let inner = Inner {
+            settings: settings.clone(),
+            path,
+            remote,
+            deadline,
+            known: Mutex::default(),
+            told: Mutex::default(),
+            events: Mutex::default(),
+        };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -75,19 +104,61 @@ impl GitRepository {
             return Ok(());
         }
         let fetch = self.blocking(remote::fetch);
-        match tokio::time::timeout(FETCH_DEADLINE, fetch).await {
+        let limit = self.inner.deadline + GRACE;
+        match tokio::time::timeout(limit, fetch).await {
             Ok(result) => result,
             Err(_) => Err(SourceError::Unreachable {
                 url: self.inner.settings.url.clone(),
-                detail: format!("no answer within {} s", FETCH_DEADLINE.as_secs()),
+                detail: format!("fetching did not end within {} s", limit.as_secs()),
             }),
+        }
+    }
+
+    /// The head as it is here, without asking a remote.
+    async fn current(&self) -> Result<Revision, SourceError> {
+        self.blocking(|inner| revision::resolve(inner, &inner.settings.reference)).await
+    }
+
+    /// Whether the head is another one than was told last; it counts as told from now on.
+    async fn moved(&self) -> bool {
+        let current = self.current().await.ok();
+        let mut told = lock(&self.inner.told);
+        let before = told.replace(current.clone());
+        before.is_some_and(|before| before != current)
+    }
+
+    /// Returns when the local head moved, and at the end of `wait` at the latest.
+    async fn local_change(&self, wait: Duration) {
+        let watching = {
+            let mut events = lock(&self.inner.events);
+            if events.is_none() {
+                *events = watch::Events::of(&self.inner.path);
+            }
+            events.as_ref().map(watch::Events::happened)
+        };
+        let moved = async {
+            // Listening comes before looking: what happens in between is seen by one of them.
+            while !self.moved().await {
+                match &watching {
+                    Some(happened) => watch::settled(happened).await,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        if tokio::time::timeout(wait, moved).await.is_err() && self.moved().await {
+            // Nobody told: the directory that is watched may be gone. The next wait looks for it anew.
+            *lock(&self.inner.events) = None;
         }
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Inner {
-    fn open(&self) -> Result<git2::Repository, SourceError> {
-        git2::Repository::open(&self.path).map_err(|e| self.unreachable(&e))
+    fn open(&self) -> Result<Objects, SourceError> {
+        Objects::open(&self.path).map_err(|e| self.unreachable(&e))
     }
 
     fn unreachable(&self, error: &git2::Error) -> SourceError {
@@ -105,44 +176,27 @@ impl Inner {
     fn oid(&self, revision: &Revision) -> Result<Oid, SourceError> {
         Oid::from_str(revision.as_str()).map_err(|e| self.unreadable(revision, e.message()))
     }
-
-    fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
-        let repository = self.open()?;
-        let (wanted, candidates) = match reference {
-            Reference::Head if self.remote => {
-                ("HEAD".to_owned(), vec![remote::HEAD.to_owned(), "HEAD".to_owned()])
-            }
-            Reference::Head => ("HEAD".to_owned(), vec!["HEAD".to_owned()]),
-            Reference::Branch(name) => (format!("branch {name}"), vec![format!("refs/heads/{name}")]),
-            Reference::Tag(name) => (format!("tag {name}"), vec![format!("refs/tags/{name}")]),
-            Reference::Commit(text) => (format!("revision {text}"), vec![text.clone()]),
-        };
-        let mut last = String::new();
-        for candidate in candidates {
-            match repository.revparse_single(&candidate).and_then(|object| object.peel_to_commit()) {
-                Ok(commit) => return Ok(Revision::new(commit.id().to_string())),
-                Err(error) => last = error.message().to_owned(),
-            }
-        }
-        Err(SourceError::NoSuchRevision { url: self.settings.url.clone(), wanted, detail: last })
-    }
 }
 
 #[async_trait]
 impl Repository for GitRepository {
     async fn head(&self) -> Result<Revision, SourceError> {
-        self.fetched().await?;
-        self.blocking(|inner| inner.resolve(&inner.settings.reference)).await
+        let head = match self.fetched().await {
+            Ok(()) => self.current().await,
+            Err(error) => Err(error),
+        };
+        *lock(&self.inner.told) = Some(head.as_ref().ok().cloned());
+        head
     }
 
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
         let wanted = reference.clone();
-        match self.blocking(move |inner| inner.resolve(&wanted)).await {
+        match self.blocking(move |inner| revision::resolve(inner, &wanted)).await {
             // A commit the mirror does not have yet.
             Err(SourceError::NoSuchRevision { .. }) if self.inner.remote => {
                 self.fetched().await?;
                 let wanted = reference.clone();
-                self.blocking(move |inner| inner.resolve(&wanted)).await
+                self.blocking(move |inner| revision::resolve(inner, &wanted)).await
             }
             result => result,
         }
@@ -155,20 +209,7 @@ impl Repository for GitRepository {
 
     async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError> {
         let (descendant, ancestor) = (descendant.clone(), ancestor.clone());
-        self.blocking(move |inner| {
-            let (young, old) = (inner.oid(&descendant)?, inner.oid(&ancestor)?);
-            if young == old {
-                return Ok(true);
-            }
-            let repository = inner.open()?;
-            match repository.graph_descendant_of(young, old) {
-                Ok(descends) => Ok(descends),
-                // The old commit is gone altogether: then nothing descends from it here.
-                Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(false),
-                Err(error) => Err(inner.unreadable(&ancestor, error.message())),
-            }
-        })
-        .await
+        self.blocking(move |inner| revision::descends(inner, &descendant, &ancestor)).await
     }
 
     async fn log(&self, path: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError> {
@@ -190,11 +231,11 @@ impl Repository for GitRepository {
     }
 
     async fn changed(&self) {
-        let inner = &self.inner;
-        if inner.remote {
-            watch::poll(inner.settings.poll.duration()).await;
+        let wait = watch::jittered(self.inner.settings.poll.duration());
+        if self.inner.remote {
+            tokio::time::sleep(wait).await;
         } else {
-            watch::local(&inner.path, inner.settings.poll.duration()).await;
+            self.local_change(wait).await;
         }
     }
 }

@@ -1,13 +1,12 @@
 //! A path's history, and a revert commit on a branch: git stays the truth.
 
-use std::path::Path;
-
-use git2::{Oid, Repository, Signature};
+use git2::{Oid, Signature};
 
 use crate::model::names::Revision;
 use crate::ports::{CommitSummary, SourceError};
 
-use super::{Inner, moment, remote};
+use super::objects::Objects;
+use super::{Inner, moment, remote, revision};
 
 /// The path below the settings' root.
 fn full(inner: &Inner, path: &str) -> String {
@@ -19,51 +18,56 @@ fn full(inner: &Inner, path: &str) -> String {
     }
 }
 
-fn entry(repository: &Repository, commit: Oid, path: &str) -> Result<Option<Oid>, git2::Error> {
-    let tree = repository.find_commit(commit)?.tree()?;
-    if path.is_empty() {
-        return Ok(Some(tree.id()));
+/// An object in a directory, with the mode git keeps for it there.
+type Entry = (Oid, i32);
+
+const DIRECTORY: i32 = 0o040_000;
+
+fn entry(objects: &Objects, commit: Oid, path: &str) -> Result<Option<Entry>, git2::Error> {
+    let mut found = (objects.commit(commit)?.tree_id(), DIRECTORY);
+    for part in path.split('/').filter(|part| !part.is_empty()) {
+        if found.1 != DIRECTORY {
+            return Ok(None);
+        }
+        let tree = objects.tree(found.0)?;
+        match tree.get_name(part) {
+            Some(entry) => found = (entry.id(), entry.filemode()),
+            None => return Ok(None),
+        }
     }
-    match tree.get_path(Path::new(path)) {
-        Ok(entry) => Ok(Some(entry.id())),
-        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(Some(found))
 }
 
 /// Commits along the first parents in which the path became another one, newest first.
 pub(super) fn log(inner: &Inner, path: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError> {
-    let repository = inner.open()?;
-    let head = inner.resolve(&inner.settings.reference)?;
+    let objects = inner.open()?;
+    let head = revision::resolve(inner, &inner.settings.reference)?;
     let path = full(inner, path);
-    let mut found = Vec::new();
-    let mut walk = || -> Result<(), git2::Error> {
-        let mut walk = repository.revwalk()?;
-        walk.push(Oid::from_str(head.as_str())?)?;
-        walk.simplify_first_parent()?;
-        for id in walk {
-            let id = id?;
-            let commit = repository.find_commit(id)?;
-            let before = match commit.parent_id(0) {
-                Ok(parent) => entry(&repository, parent, &path)?,
-                Err(_) => None,
+    let walk = || -> Result<Vec<CommitSummary>, git2::Error> {
+        let mut found = Vec::new();
+        let mut id = Oid::from_str(head.as_str())?;
+        let mut now = entry(&objects, id, &path)?;
+        while found.len() < limit {
+            let commit = objects.commit(id)?;
+            let parent = commit.parent_ids().next();
+            let before = match parent {
+                Some(parent) => entry(&objects, parent, &path)?,
+                None => None,
             };
-            if entry(&repository, id, &path)? != before {
+            if now != before {
                 found.push(CommitSummary {
                     revision: Revision::new(id.to_string()),
                     author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
                     when: moment(commit.time()),
                     summary: String::from_utf8_lossy(commit.summary_bytes().unwrap_or_default()).into_owned(),
                 });
-                if found.len() >= limit {
-                    break;
-                }
             }
+            let Some(parent) = parent else { break };
+            (id, now) = (parent, before);
         }
-        Ok(())
+        Ok(found)
     };
-    walk().map_err(|e| inner.unreadable(&head, e.message()))?;
-    Ok(found)
+    walk().map_err(|e| inner.unreadable(&head, e.message()))
 }
 
 /// On top of the head: the path as it was at `to`, everything else as it is.
@@ -74,8 +78,9 @@ pub(super) fn revert_on_branch(
     branch: &str,
     message: &str,
 ) -> Result<Revision, SourceError> {
-    let repository = inner.open()?;
-    let head = inner.resolve(&inner.settings.reference)?;
+    let objects = inner.open()?;
+    let repository = objects.repository();
+    let head = revision::resolve(inner, &inner.settings.reference)?;
     let path = full(inner, path);
     if repository.find_branch(branch, git2::BranchType::Local).is_ok() {
         return Err(SourceError::Refused {
@@ -83,21 +88,17 @@ pub(super) fn revert_on_branch(
         });
     }
     let make = || -> Result<Option<Oid>, git2::Error> {
-        let parent = repository.find_commit(Oid::from_str(head.as_str())?)?;
-        let target = entry(&repository, Oid::from_str(to.as_str())?, &path)?;
-        let tree = if path.is_empty() {
-            match target {
-                Some(id) => id,
-                None => return Ok(None),
-            }
-        } else {
-            replaced(&repository, Some(&parent.tree()?), &path, target)?
+        let parent = objects.commit(Oid::from_str(head.as_str())?)?;
+        let target = entry(&objects, Oid::from_str(to.as_str())?, &path)?;
+        let tree = match target {
+            Some((id, _)) if path.is_empty() => id,
+            _ => replaced(&objects, Some(parent.tree_id()), &path, target)?,
         };
         if tree == parent.tree_id() {
             return Ok(None);
         }
         let who = Signature::now("trueup", "trueup@localhost")?;
-        let tree = repository.find_tree(tree)?;
+        let tree = objects.tree(tree)?;
         repository
             .commit(Some(&format!("refs/heads/{branch}")), &who, &who, message, &tree, &[&parent])
             .map(Some)
@@ -107,37 +108,35 @@ pub(super) fn revert_on_branch(
         detail: format!("nothing differs between {} and {}", to.short(), head.short()),
     })?;
     if inner.remote {
-        remote::push(inner, &repository, branch)?;
+        remote::push(inner, repository, branch)?;
     }
     Ok(Revision::new(id.to_string()))
 }
 
-/// `tree` with the entry at `path` replaced, or taken out.
+/// `tree` with the entry at `path` replaced, or taken out. A directory that becomes empty goes too: git knows none.
 fn replaced(
-    repository: &Repository,
-    tree: Option<&git2::Tree<'_>>,
+    objects: &Objects,
+    tree: Option<Oid>,
     path: &str,
-    target: Option<Oid>,
+    target: Option<Entry>,
 ) -> Result<Oid, git2::Error> {
-    let mut builder = repository.treebuilder(tree)?;
-    match path.split_once('/') {
+    let tree = tree.map(|id| objects.tree(id)).transpose()?;
+    let mut builder = objects.repository().treebuilder(tree.as_ref())?;
+    let (name, entry) = match path.split_once('/') {
         Some((first, rest)) => {
-            let below = tree.and_then(|tree| tree.get_name(first)).map(|entry| entry.id());
-            let below = below.map(|id| repository.find_tree(id)).transpose()?;
-            let id = replaced(repository, below.as_ref(), rest, target)?;
-            builder.insert(first, id, 0o040_000)?;
+            let below = tree.as_ref().and_then(|tree| tree.get_name(first));
+            let below = below.filter(|entry| entry.filemode() == DIRECTORY).map(|entry| entry.id());
+            let id = replaced(objects, below, rest, target)?;
+            (first, (!objects.tree(id)?.is_empty()).then_some((id, DIRECTORY)))
         }
-        None => match target {
-            Some(id) => {
-                let is_tree = repository.find_tree(id).is_ok();
-                builder.insert(path, id, if is_tree { 0o040_000 } else { 0o100_644 })?;
-            }
-            None => {
-                if builder.get(path)?.is_some() {
-                    builder.remove(path)?;
-                }
-            }
-        },
+        None => (path, target),
+    };
+    match entry {
+        Some((id, mode)) => {
+            builder.insert(name, id, mode)?;
+        }
+        None if builder.get(name)?.is_some() => builder.remove(name)?,
+        None => {}
     }
     builder.write()
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use git2::{ObjectType, Oid, Repository};
+use git2::{ObjectType, Oid};
 
 use crate::model::names::Revision;
 use crate::model::tree::{Blob, Tree};
 use crate::ports::SourceError;
 
-use super::{Inner, moment};
+use super::objects::Objects;
+use super::{Inner, lock, moment};
 
 const LARGEST_FILE: usize = 8 << 20;
 const MOST_FILES: usize = 100_000;
@@ -21,8 +22,7 @@ const LONGEST_PATH: usize = 1024;
 pub(super) type Known = BTreeMap<Oid, Arc<[u8]>>;
 
 struct Walk<'r> {
-    repository: &'r Repository,
-    odb: git2::Odb<'r>,
+    objects: &'r Objects,
     known: Known,
     fresh: Known,
     blobs: BTreeMap<String, Blob>,
@@ -31,22 +31,21 @@ struct Walk<'r> {
 }
 
 pub(super) fn read(inner: &Inner, revision: &Revision) -> Result<Tree, SourceError> {
-    let repository = inner.open()?;
+    let objects = inner.open()?;
     let unreadable = |e: git2::Error| inner.unreadable(revision, e.message());
-    let commit = repository.find_commit(inner.oid(revision)?).map_err(unreadable)?;
-    let mut root = commit.tree().map_err(unreadable)?;
+    let commit = objects.commit(inner.oid(revision)?).map_err(unreadable)?;
+    let mut root = objects.tree(commit.tree_id()).map_err(unreadable)?;
     for part in inner.settings.root.split('/').filter(|part| !part.is_empty() && *part != ".") {
         // A missing directory is an error and never an empty fleet (A2).
         let entry = root.get_name(part).map(|entry| entry.id());
         let id = entry.ok_or_else(|| {
             inner.unreadable(revision, format!("it has no directory {:?}", inner.settings.root))
         })?;
-        root = repository.find_tree(id).map_err(unreadable)?;
+        root = objects.tree(id).map_err(unreadable)?;
     }
-    let mut known = inner.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut known = lock(&inner.known);
     let mut walk = Walk {
-        repository: &repository,
-        odb: repository.odb().map_err(unreadable)?,
+        objects: &objects,
         known: known.clone(),
         fresh: Known::new(),
         blobs: BTreeMap::new(),
@@ -89,7 +88,7 @@ impl Walk<'_> {
                     self.refuse(&path, format!("directories are nested deeper than {DEEPEST}"));
                 }
                 (_, Some(ObjectType::Tree)) => {
-                    let inner = self.repository.find_tree(entry.id())?;
+                    let inner = self.objects.tree(entry.id())?;
                     self.directory(&inner, &path, depth + 1)?;
                 }
                 (_, Some(ObjectType::Blob)) => self.file(entry.id(), path)?,
@@ -101,18 +100,16 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The size is asked before the content: a file that is too large is never loaded.
     fn file(&mut self, id: Oid, path: String) -> Result<(), git2::Error> {
         let bytes = match self.fresh.get(&id).or_else(|| self.known.get(&id)) {
             Some(bytes) => Arc::clone(bytes),
-            None => {
-                let (size, _) = self.odb.read_header(id)?;
-                if size > LARGEST_FILE {
+            None => match self.objects.blob(id, LARGEST_FILE)? {
+                Ok(bytes) => Arc::from(bytes),
+                Err(size) => {
                     self.refuse(&path, format!("{size} bytes are too many; the limit is {LARGEST_FILE}"));
                     return Ok(());
                 }
-                Arc::from(self.odb.read(id)?.data())
-            }
+            },
         };
         self.bytes += bytes.len();
         if self.bytes > LARGEST_TREE {

@@ -2,48 +2,56 @@
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base64::Engine as _;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use ureq::Agent;
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 
 use crate::model::settings::Credentials;
 
-use super::fail;
+use super::{Conversation, Until, fail};
 
-/// One exchange may not take longer, nor answer more.
-const DEADLINE: Duration = Duration::from_secs(100);
+/// One exchange may not answer more.
 const LARGEST: u64 = 1 << 30;
 
 pub(super) struct Https {
+    /// git2 drops the words of an error made while a transport is built, so it is told at the first request.
+    ready: Result<Ready, String>,
+    until: Until,
+}
+
+#[derive(Clone)]
+struct Ready {
     agent: Agent,
     authorization: Option<String>,
 }
 
 impl Https {
     /// Reads the password and the certificate authority now; neither is kept longer than this connection.
-    pub(super) fn new(credentials: Credentials) -> Result<Self, git2::Error> {
+    pub(super) fn new(conversation: Conversation) -> Self {
+        Self { ready: Ready::new(&conversation.credentials), until: conversation.until }
+    }
+}
+
+impl Ready {
+    fn new(credentials: &Credentials) -> Result<Self, String> {
         let mut tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(path) = &credentials.https_ca {
-            let pem = std::fs::read(path).map_err(|e| fail(format!("{}: {e}", path.display())))?;
-            let certificate =
-                Certificate::from_pem(&pem).map_err(|e| fail(format!("{}: {e}", path.display())))?;
-            tls = tls.root_certs(RootCerts::from([certificate]));
+            let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
+            let certificates = certificates(&pem).map_err(|e| format!("{}: {e}", path.display()))?;
+            tls = tls.root_certs(RootCerts::from(certificates));
         }
         let config = Agent::config_builder()
             .tls_config(tls.build())
-            .timeout_global(Some(DEADLINE))
             .max_redirects(0)
             .max_redirects_will_error(true)
             .http_status_as_error(false)
             .build();
         let authorization = match (&credentials.https_user, &credentials.https_password_file) {
             (user, Some(path)) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|e| fail(format!("{}: {e}", path.display())))?;
+                let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
                 let password = text.lines().next().unwrap_or_default();
                 let pair = format!("{}:{password}", user.as_deref().unwrap_or("git"));
                 Some(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair)))
@@ -54,10 +62,20 @@ impl Https {
     }
 }
 
+/// Every certificate of the file: an authority on its way out and its successor stand in one bundle.
+fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
+    let mut found = Vec::new();
+    for item in ureq::tls::parse_pem(pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|e| e.to_string())? {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(found) }
+}
+
 impl SmartSubtransport for Https {
     fn action(&self, url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
-        let url = url.replacen("trueup-https://", "https://", 1);
-        let url = url.trim_end_matches('/');
+        let url = url.trim_start_matches("trueup-").trim_end_matches('/');
         let (service, advertise) = match action {
             Service::UploadPackLs => ("git-upload-pack", true),
             Service::UploadPack => ("git-upload-pack", false),
@@ -65,8 +83,8 @@ impl SmartSubtransport for Https {
             Service::ReceivePack => ("git-receive-pack", false),
         };
         Ok(Box::new(Exchange {
-            agent: self.agent.clone(),
-            authorization: self.authorization.clone(),
+            ready: self.ready.clone().map_err(fail)?,
+            until: self.until,
             url: if advertise {
                 format!("{url}/info/refs?service={service}")
             } else {
@@ -86,8 +104,8 @@ impl SmartSubtransport for Https {
 
 /// What libgit2 writes is the request's body; its first read sends it.
 struct Exchange {
-    agent: Agent,
-    authorization: Option<String>,
+    ready: Ready,
+    until: Until,
     url: String,
     service: &'static str,
     advertise: bool,
@@ -96,21 +114,32 @@ struct Exchange {
 }
 
 impl Exchange {
+    /// What ended at the deadline says so, whichever call it was that noticed.
+    fn told(&self, error: impl std::fmt::Display) -> io::Error {
+        let why = if self.until.left().is_zero() { self.until.words() } else { error.to_string() };
+        io::Error::other(format!("{}: {why}", self.url))
+    }
+
     fn send(&mut self) -> io::Result<Box<dyn Read + Send>> {
-        let told = |e: ureq::Error| io::Error::other(format!("{}: {e}", self.url));
+        let told = |e: ureq::Error| self.told(e);
+        let left = Some(self.until.left());
         let response = if self.advertise {
-            let mut request = self.agent.get(&self.url);
-            if let Some(value) = &self.authorization {
+            let mut request = self.ready.agent.get(&self.url).config().timeout_global(left).build();
+            if let Some(value) = &self.ready.authorization {
                 request = request.header("Authorization", value);
             }
             request.call().map_err(told)?
         } else {
             let mut request = self
+                .ready
                 .agent
                 .post(&self.url)
+                .config()
+                .timeout_global(left)
+                .build()
                 .header("Content-Type", format!("application/x-{}-request", self.service))
                 .header("Accept", format!("application/x-{}-result", self.service));
-            if let Some(value) = &self.authorization {
+            if let Some(value) = &self.ready.authorization {
                 request = request.header("Authorization", value);
             }
             request.send(&self.request[..]).map_err(told)?
@@ -132,10 +161,8 @@ impl Read for Exchange {
             self.answer = Some(self.send()?);
             self.request.clear();
         }
-        match &mut self.answer {
-            Some(answer) => answer.read(buffer),
-            None => Ok(0),
-        }
+        let read = self.answer.as_mut().map_or(Ok(0), |answer| answer.read(buffer));
+        read.map_err(|e| self.told(e))
     }
 }
 

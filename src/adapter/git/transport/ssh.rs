@@ -1,14 +1,23 @@
 //! git over the system's `ssh`: its keys, its known hosts, no shell on our side.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
+use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 
 use crate::model::settings::Credentials;
 
-use super::fail;
+use super::{Conversation, Until, fail};
+
+/// How much of ssh's own words goes into an error, and how long they are waited for once it has ended.
+const MOST_WORDS: usize = 2000;
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// `user@host:port` and the path there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,23 +71,32 @@ impl SshAddress {
 
 pub(super) struct Ssh {
     credentials: Credentials,
-    running: Mutex<Option<Child>>,
+    until: Until,
+    running: Mutex<Option<Running>>,
+}
+
+/// The process, and the thread that ends it at the deadline unless it is told that the conversation is over.
+struct Running {
+    child: Arc<Mutex<Child>>,
+    over: Sender<()>,
 }
 
 impl Ssh {
-    pub(super) fn new(credentials: Credentials) -> Self {
-        Self { credentials, running: Mutex::default() }
+    pub(super) fn new(conversation: Conversation) -> Self {
+        let Conversation { credentials, until } = conversation;
+        Self { credentials, until, running: Mutex::default() }
     }
 
     fn command(&self, address: &SshAddress, program: &str) -> Command {
         let mut command = Command::new("ssh");
         command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"]);
         if let Some(key) = &self.credentials.ssh_key {
-            command.arg("-i").arg(key).args(["-o", "IdentitiesOnly=yes"]);
+            // `-i` would look for the path before ssh reads its `%`.
+            command.arg("-o").arg(format!("IdentityFile={}", quoted(key))).args(["-o", "IdentitiesOnly=yes"]);
         }
         command.args(["-o", "StrictHostKeyChecking=yes"]);
         if let Some(known) = &self.credentials.ssh_known_hosts {
-            command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+            command.arg("-o").arg(format!("UserKnownHostsFile={}", quoted(known)));
             command.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
         }
         if let Some(port) = address.port {
@@ -113,13 +131,26 @@ impl SmartSubtransport for Ssh {
         else {
             return Err(fail("ssh gave no pipes"));
         };
-        *self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(child);
-        Ok(Box::new(Stream { input, output, errors, heard: false }))
+        let child = Arc::new(Mutex::new(child));
+        let expired = Arc::new(AtomicBool::new(false));
+        let (over, told_over) = mpsc::channel();
+        let (watched, until, late) = (Arc::clone(&child), self.until, Arc::clone(&expired));
+        std::thread::spawn(move || {
+            if told_over.recv_timeout(until.left()) == Err(RecvTimeoutError::Timeout) {
+                late.store(true, Ordering::SeqCst);
+                // Its pipes close with it, which ends every read and write of ours.
+                let _ = lock(&watched).kill();
+            }
+        });
+        *lock(&self.running) = Some(Running { child, over });
+        let errors = Words::listen(errors);
+        Ok(Box::new(Stream { input, output, errors, heard: false, until, expired }))
     }
 
     fn close(&self) -> Result<(), git2::Error> {
-        if let Some(mut child) = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take()
-        {
+        if let Some(Running { child, over }) = lock(&self.running).take() {
+            drop(over);
+            let mut child = lock(&child);
             // The conversation is over; ssh itself may still be busy ending.
             let _ = child.kill();
             let _ = child.wait();
@@ -134,21 +165,64 @@ impl Drop for Ssh {
     }
 }
 
+/// What ssh says on its error output, its end kept. It is read all the time: a full pipe would stop ssh.
+struct Words {
+    said: Arc<Mutex<VecDeque<u8>>>,
+    ended: Receiver<()>,
+}
+
+impl Words {
+    fn listen(mut errors: ChildStderr) -> Self {
+        let said = Arc::new(Mutex::new(VecDeque::new()));
+        let (end, ended) = mpsc::channel();
+        let heard = Arc::clone(&said);
+        std::thread::spawn(move || {
+            let mut piece = [0; 512];
+            while let Ok(read @ 1..) = errors.read(&mut piece) {
+                let mut heard = lock(&heard);
+                heard.extend(piece.iter().take(read));
+                let surplus = heard.len().saturating_sub(MOST_WORDS);
+                heard.drain(..surplus);
+            }
+            drop(end);
+        });
+        Self { said, ended }
+    }
+
+    /// ssh has closed its output; a helper of its own (a proxy command) may keep this pipe open, and is not waited for.
+    fn last(&self) -> String {
+        let _ = self.ended.recv_timeout(LAST_WORDS);
+        let said: Vec<u8> = lock(&self.said).iter().copied().collect();
+        String::from_utf8_lossy(&said).trim().to_owned()
+    }
+}
+
 struct Stream {
     input: ChildStdin,
     output: ChildStdout,
-    errors: ChildStderr,
+    errors: Words,
     heard: bool,
+    until: Until,
+    expired: Arc<AtomicBool>,
+}
+
+impl Stream {
+    fn late(&self) -> Option<io::Error> {
+        self.expired.load(Ordering::SeqCst).then(|| io::Error::other(format!("ssh: {}", self.until.words())))
+    }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.output.read(buffer)?;
-        if read == 0 && !self.heard {
-            // Nothing was ever said: ssh's own words tell why.
-            let mut why = Vec::new();
-            let _ = (&mut self.errors).take(2000).read_to_end(&mut why);
-            return Err(io::Error::other(format!("ssh: {}", String::from_utf8_lossy(&why).trim())));
+        if read == 0 {
+            if let Some(late) = self.late() {
+                return Err(late);
+            }
+            if !self.heard {
+                // Nothing was ever said: ssh's own words tell why.
+                return Err(io::Error::other(format!("ssh: {}", self.errors.last())));
+            }
         }
         self.heard = true;
         Ok(read)
@@ -157,11 +231,21 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.input.write(buffer)
+        self.input.write(buffer).map_err(|e| self.late().unwrap_or(e))
     }
     fn flush(&mut self) -> io::Result<()> {
         self.input.flush()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As one word of an ssh option: blanks would part it, and `%` is ssh's own.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string().replace('%', "%%");
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 #[cfg(test)]

@@ -1,0 +1,134 @@
+//! Names of commits, and whether one commit descends from another. Every object on the way is looked through first.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use git2::{Error, ErrorClass, ErrorCode, Oid};
+
+use crate::model::names::Revision;
+use crate::model::settings::Reference;
+use crate::ports::SourceError;
+
+use super::objects::Objects;
+use super::{Inner, remote};
+
+/// A reference that is not there is no such revision; one whose commit cannot be read is unreadable (A2).
+pub(super) fn resolve(inner: &Inner, reference: &Reference) -> Result<Revision, SourceError> {
+    let objects = inner.open()?;
+    let (wanted, found) = match reference {
+        Reference::Head => ("HEAD".to_owned(), head(inner, &objects)),
+        Reference::Branch(name) => {
+            (format!("branch {name}"), target(&objects, &format!("refs/heads/{name}")))
+        }
+        Reference::Tag(name) => (format!("tag {name}"), target(&objects, &format!("refs/tags/{name}"))),
+        Reference::Commit(text) => (format!("revision {text}"), named(inner, &objects, text)),
+    };
+    let told = |error: Error| {
+        use ErrorCode::{Ambiguous, InvalidSpec, NotFound, UnbornBranch};
+        if !matches!(error.code(), NotFound | InvalidSpec | Ambiguous | UnbornBranch) {
+            return inner.unreadable(&wanted, error.message());
+        }
+        let (url, detail) = (inner.settings.url.clone(), error.message().to_owned());
+        SourceError::NoSuchRevision { url, wanted: wanted.clone(), detail }
+    };
+    let id = found.map_err(told)?;
+    match objects.peel(id) {
+        Ok(commit) => {
+            // The commit itself is read, so that a damaged one is told here and with its name.
+            objects.commit(commit).map_err(|e| inner.unreadable(commit, e.message()))?;
+            Ok(Revision::new(commit.to_string()))
+        }
+        Err(error) if error.code() == ErrorCode::InvalidSpec => Err(told(error)),
+        Err(error) => Err(inner.unreadable(id, error.message())),
+    }
+}
+
+fn head(inner: &Inner, objects: &Objects) -> Result<Oid, Error> {
+    if inner.remote
+        && let Ok(id) = target(objects, remote::HEAD)
+    {
+        return Ok(id);
+    }
+    target(objects, "HEAD")
+}
+
+fn target(objects: &Objects, name: &str) -> Result<Oid, Error> {
+    let reference = objects.repository().find_reference(name)?.resolve()?;
+    reference.target().ok_or_else(|| no_such(format!("{name} names no object")))
+}
+
+fn no_such(message: String) -> Error {
+    Error::new(ErrorCode::NotFound, ErrorClass::Reference, message)
+}
+
+/// A branch, a tag or an id, in full or short, with any of git's `~`, `~2`, `^`, `^2`, `^{commit}` behind it.
+/// libgit2 could read this by itself, and would read objects that nobody looked through.
+fn named(inner: &Inner, objects: &Objects, text: &str) -> Result<Oid, Error> {
+    let (base, mut steps) = text.split_at(text.find(['~', '^']).unwrap_or(text.len()));
+    let mut id = base_of(inner, objects, base)?;
+    while let Some(step) = steps.chars().next() {
+        let rest = steps.get(1..).unwrap_or_default();
+        let peeled = rest.strip_prefix("{}").or_else(|| rest.strip_prefix("{commit}"));
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let wrong = || no_such(format!("{text:?} is no branch, tag or commit with ~ or ^ behind it"));
+        let count = if number.is_empty() { 1 } else { number.parse().map_err(|_| wrong())? };
+        id = objects.peel(id)?;
+        steps = match (step, peeled) {
+            ('^', Some(after)) => after,
+            ('^', None) if count == 0 => after,
+            ('^', None) => {
+                id = parent(objects, id, count - 1)?;
+                after
+            }
+            ('~', _) => {
+                for _ in 0..count {
+                    id = parent(objects, id, 0)?;
+                }
+                after
+            }
+            _ => return Err(wrong()),
+        };
+    }
+    Ok(id)
+}
+
+fn parent(objects: &Objects, id: Oid, number: usize) -> Result<Oid, Error> {
+    let parents = objects.commit(id)?.parent_ids().nth(number);
+    parents.ok_or_else(|| no_such(format!("commit {id} has no parent {}", number + 1)))
+}
+
+fn base_of(inner: &Inner, objects: &Objects, base: &str) -> Result<Oid, Error> {
+    if matches!(base, "HEAD" | "@") {
+        return head(inner, objects);
+    }
+    if base.is_empty() {
+        return Err(no_such("no commit is named".to_owned()));
+    }
+    let hex = (4..=40).contains(&base.len()) && base.bytes().all(|c| c.is_ascii_hexdigit());
+    if base.len() != 40 || !hex {
+        match objects.repository().resolve_reference_from_short_name(base) {
+            Ok(reference) => {
+                return reference.target().ok_or_else(|| no_such(format!("{base} names no object")));
+            }
+            Err(error) if !hex => return Err(error),
+            Err(_) => {}
+        }
+    }
+    objects.odb()?.exists_prefix(Oid::from_str(base)?, base.len())
+}
+
+/// Breadth first: the ancestor is mostly near. A history without it is walked to its end.
+pub(super) fn descends(inner: &Inner, young: &Revision, old: &Revision) -> Result<bool, SourceError> {
+    let (first, wanted) = (inner.oid(young)?, inner.oid(old)?);
+    let objects = inner.open()?;
+    let mut seen = BTreeSet::from([first]);
+    let mut next = VecDeque::from([first]);
+    while let Some(id) = next.pop_front() {
+        if id == wanted {
+            return Ok(true);
+        }
+        let commit = objects.commit(id).map_err(|e| inner.unreadable(id, e.message()))?;
+        next.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)));
+    }
+    Ok(false)
+}
