@@ -18,8 +18,25 @@ const DEEPEST: usize = 16;
 const LARGEST_TREE: usize = 256 << 20;
 const LONGEST_PATH: usize = 1024;
 
-/// Contents by object id, from the tree read last.
-pub(super) type Known = BTreeMap<Oid, Arc<[u8]>>;
+/// What the tree read last was made of, by object id: only what changed since is read again.
+#[derive(Default)]
+pub(super) struct Known {
+    contents: BTreeMap<Oid, Arc<[u8]>>,
+    /// By path too, on which depends what is refused.
+    directories: BTreeMap<(String, Oid), Arc<[Entry]>>,
+}
+
+/// One entry of a directory, by its path from the root.
+struct Entry {
+    path: String,
+    what: What,
+}
+
+enum What {
+    File(Oid),
+    Directory(Oid),
+    Refused(String),
+}
 
 struct Walk<'r> {
     objects: &'r Objects,
@@ -34,25 +51,24 @@ pub(super) fn read(inner: &Inner, revision: &Revision) -> Result<Tree, SourceErr
     let objects = inner.open()?;
     let unreadable = |e: git2::Error| inner.unreadable(revision, e.message());
     let commit = objects.commit(inner.oid(revision)?).map_err(unreadable)?;
-    let mut root = objects.tree(commit.tree_id()).map_err(unreadable)?;
+    let mut root = commit.tree_id();
     for part in inner.settings.root.split('/').filter(|part| !part.is_empty() && *part != ".") {
         // A missing directory is an error and never an empty fleet (A2).
-        let entry = root.get_name(part).map(|entry| entry.id());
-        let id = entry.ok_or_else(|| {
+        let entry = objects.tree(root).map_err(unreadable)?.get_name(part).map(|entry| entry.id());
+        root = entry.ok_or_else(|| {
             inner.unreadable(revision, format!("it has no directory {:?}", inner.settings.root))
         })?;
-        root = objects.tree(id).map_err(unreadable)?;
     }
     let mut known = lock(&inner.known);
     let mut walk = Walk {
         objects: &objects,
-        known: known.clone(),
-        fresh: Known::new(),
+        known: std::mem::take(&mut *known),
+        fresh: Known::default(),
         blobs: BTreeMap::new(),
         refused: BTreeMap::new(),
         bytes: 0,
     };
-    walk.directory(&root, "", 0).map_err(unreadable)?;
+    walk.directory(root, "", 0).map_err(unreadable)?;
     let author = commit.author();
     let tree = Tree {
         revision: revision.clone(),
@@ -67,57 +83,48 @@ pub(super) fn read(inner: &Inner, revision: &Revision) -> Result<Tree, SourceErr
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, tree: &git2::Tree<'_>, prefix: &str, depth: usize) -> Result<(), git2::Error> {
-        for entry in tree {
-            let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
-            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+    fn directory(&mut self, id: Oid, path: &str, depth: usize) -> Result<(), git2::Error> {
+        let key = (path.to_owned(), id);
+        let entries = match self.known.directories.remove(&key) {
+            Some(entries) => entries,
+            None => entries(&self.objects.tree(id)?, path),
+        };
+        for Entry { path, what } in &*entries {
             if self.blobs.len() + self.refused.len() >= MOST_FILES {
-                self.refuse(&path, format!("the repository has more than {MOST_FILES} files"));
-                return Ok(());
+                self.refuse(path, format!("the repository has more than {MOST_FILES} files"));
+                break;
             }
-            if let Some(why) = strange(entry.name_bytes(), &path) {
-                self.refuse(&path, why);
-                continue;
-            }
-            match (entry.filemode(), entry.kind()) {
-                (0o120_000, _) => self.refuse(&path, "a symbolic link is not followed (F4)".to_owned()),
-                (_, Some(ObjectType::Commit)) => {
-                    self.refuse(&path, "a submodule is not followed (F4)".to_owned())
+            match what {
+                What::File(id) => self.file(*id, path)?,
+                What::Directory(_) if depth >= DEEPEST => {
+                    self.refuse(path, format!("directories are nested deeper than {DEEPEST}"));
                 }
-                (_, Some(ObjectType::Tree)) if depth >= DEEPEST => {
-                    self.refuse(&path, format!("directories are nested deeper than {DEEPEST}"));
-                }
-                (_, Some(ObjectType::Tree)) => {
-                    let inner = self.objects.tree(entry.id())?;
-                    self.directory(&inner, &path, depth + 1)?;
-                }
-                (_, Some(ObjectType::Blob)) => self.file(entry.id(), path)?,
-                (_, Some(ObjectType::Any | ObjectType::Tag) | None) => {
-                    self.refuse(&path, "it is not a file".to_owned());
-                }
+                What::Directory(id) => self.directory(*id, path, depth + 1)?,
+                What::Refused(why) => self.refuse(path, why.clone()),
             }
         }
+        self.fresh.directories.insert(key, entries);
         Ok(())
     }
 
-    fn file(&mut self, id: Oid, path: String) -> Result<(), git2::Error> {
-        let bytes = match self.fresh.get(&id).or_else(|| self.known.get(&id)) {
+    fn file(&mut self, id: Oid, path: &str) -> Result<(), git2::Error> {
+        let bytes = match self.fresh.contents.get(&id).or_else(|| self.known.contents.get(&id)) {
             Some(bytes) => Arc::clone(bytes),
             None => match self.objects.blob(id, LARGEST_FILE)? {
                 Ok(bytes) => Arc::from(bytes),
                 Err(size) => {
-                    self.refuse(&path, format!("{size} bytes are too many; the limit is {LARGEST_FILE}"));
+                    self.refuse(path, format!("{size} bytes are too many; the limit is {LARGEST_FILE}"));
                     return Ok(());
                 }
             },
         };
         self.bytes += bytes.len();
         if self.bytes > LARGEST_TREE {
-            self.refuse(&path, format!("the files together have more than {LARGEST_TREE} bytes"));
+            self.refuse(path, format!("the files together have more than {LARGEST_TREE} bytes"));
             return Ok(());
         }
-        self.fresh.insert(id, Arc::clone(&bytes));
-        self.blobs.insert(path, Blob { id: id.to_string(), bytes });
+        self.fresh.contents.insert(id, Arc::clone(&bytes));
+        self.blobs.insert(path.to_owned(), Blob { id: id.to_string(), bytes });
         Ok(())
     }
 
@@ -128,6 +135,25 @@ impl Walk<'_> {
             self.refused.insert(path.to_owned(), why);
         }
     }
+}
+
+/// What stands in the directory at `prefix`, without going into it.
+fn entries(tree: &git2::Tree<'_>, prefix: &str) -> Arc<[Entry]> {
+    let entry = |entry: git2::TreeEntry<'_>| {
+        let name = String::from_utf8_lossy(entry.name_bytes()).into_owned();
+        let path = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
+        let refused = |why: &str| What::Refused(why.to_owned());
+        let what = match (strange(entry.name_bytes(), &path), entry.filemode(), entry.kind()) {
+            (Some(why), _, _) => What::Refused(why),
+            (None, 0o120_000, _) => refused("a symbolic link is not followed (F4)"),
+            (None, _, Some(ObjectType::Commit)) => refused("a submodule is not followed (F4)"),
+            (None, _, Some(ObjectType::Tree)) => What::Directory(entry.id()),
+            (None, _, Some(ObjectType::Blob)) => What::File(entry.id()),
+            (None, _, Some(ObjectType::Any | ObjectType::Tag) | None) => refused("it is not a file"),
+        };
+        Entry { path, what }
+    };
+    tree.iter().map(entry).collect()
 }
 
 /// Why a name is none that a file of ours may have.
