@@ -28,6 +28,22 @@ fn ending<T>(work: impl Future<Output = T>) -> T {
     result.expect("it ends by itself")
 }
 
+/// The detail of an unreachable repository. The runtime is dropped as well, which waits for the thread that read: it
+/// ends, not only the waiting for it.
+fn unreachable(repo: GitRepository) -> String {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let head = runtime.block_on(repo.head());
+        drop(runtime);
+        tell.send(head).expect("somebody waits");
+    });
+    match told.recv_timeout(LONG).expect("it ends by itself") {
+        Err(SourceError::Unreachable { detail, .. }) => detail,
+        other => panic!("nobody answered, and yet {other:?}"),
+    }
+}
+
 fn loose(dir: &Path, object: &str) -> PathBuf {
     let id = git(dir, &["rev-parse", object]);
     dir.join(".git/objects").join(&id[..2]).join(&id[2..])
@@ -237,13 +253,8 @@ fn a_server_that_never_speaks_is_left_at_the_deadline_and_ssh_ends() {
     let wanted = settings(&format!("ssh://127.0.0.1:{port}/fleet.git"));
     let repo =
         GitRepository::open_with_deadline(&wanted, dir.path(), Duration::from_secs(2)).expect("a mirror");
-    // Dropping the runtime waits for the thread: it ends as well, not only the waiting for it.
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let Err(SourceError::Unreachable { detail, .. }) = runtime.block_on(repo.head()) else {
-        panic!("nobody answered")
-    };
+    let detail = unreachable(repo);
     assert!(detail.contains("within 2 s"), "{detail}");
-    drop(runtime);
     let heard = silent.join().expect("the caller hung up");
     assert!(heard.starts_with(b"SSH-2.0"), "it was ssh that called: {heard:?}");
 }
@@ -259,12 +270,8 @@ fn a_server_that_lets_in_and_then_hangs_is_left_at_the_deadline() {
     let wanted = sshd.serving(&dir.path().join("work"), "known", "client");
     let cache = dir.path().join("cache");
     let repo = GitRepository::open_with_deadline(&wanted, &cache, Duration::from_secs(4)).expect("a mirror");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let Err(SourceError::Unreachable { detail, .. }) = runtime.block_on(repo.head()) else {
-        panic!("nobody answered")
-    };
+    let detail = unreachable(repo);
     assert!(detail.contains("within 4 s"), "{detail}");
-    drop(runtime);
     let end = std::time::Instant::now() + LONG;
     while !gone.exists() {
         assert!(std::time::Instant::now() < end, "the ssh process is still connected");
