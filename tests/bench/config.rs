@@ -1,14 +1,22 @@
-//! How fast a commit becomes `Desired`: 1,000 apps from nothing, and a one-file commit on them.
+//! How fast a commit becomes `Desired`: 1,000 apps from nothing, and a one-file commit on them, once with the tree given
+//! and once through a real git repository.
+
+#![allow(clippy::expect_used)]
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use trueup::adapter::git::GitRepository;
 use trueup::config::{ParseCache, load};
 use trueup::model::names::Revision;
 use trueup::model::secrecy::ContentHash;
+use trueup::model::settings::RepositorySettings;
 use trueup::model::tree::{Blob, Tree};
 use trueup::model::units::Timestamp;
+use trueup::ports::Repository as _;
 
 fn blob(text: &str) -> Blob {
     Blob { id: ContentHash::of(text.as_bytes()).to_string(), bytes: Arc::from(text.as_bytes()) }
@@ -58,5 +66,45 @@ fn benches(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(config, benches);
+fn git(dir: &Path, args: &[&str]) -> String {
+    let identity =
+        ["-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=false"];
+    let output = Command::new("git").args(identity).args(args).current_dir(dir).output().expect("git");
+    assert!(output.status.success(), "git {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A commit of these files on top of what is there.
+fn commit(dir: &Path, tree: &Tree) -> Revision {
+    for (path, blob) in &tree.blobs {
+        let file = dir.join(path);
+        std::fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
+        std::fs::write(&file, &blob.bytes).expect("a file");
+    }
+    git(dir, &["add", "-A"]);
+    git(dir, &["commit", "-q", "-m", "a change"]);
+    Revision::new(git(dir, &["rev-parse", "HEAD"]))
+}
+
+fn through_git(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a directory");
+    git(dir.path(), &["init", "-q", "-b", "main"]);
+    let revisions = [commit(dir.path(), &tree(2)), commit(dir.path(), &tree(3))];
+    let settings = RepositorySettings::at(dir.path().display().to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    criterion.bench_function("config/one_file_commit_on_1000_apps_through_git", |bencher| {
+        let repository = GitRepository::open(&settings, dir.path()).expect("a repository");
+        let mut cache = ParseCache::default();
+        let mut next = revisions.iter().cycle();
+        let mut take = || {
+            let revision = next.next().expect("a circle has no end");
+            let tree = runtime.block_on(repository.tree(revision)).expect("a tree");
+            load(&tree, &mut cache).map(|d| d.apps.len())
+        };
+        let _ = take();
+        bencher.iter(take);
+    });
+}
+
+criterion_group!(config, benches, through_git);
 criterion_main!(config);
