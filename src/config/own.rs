@@ -52,7 +52,7 @@ shape! {
         limits: LimitsShape,
     }
     struct RepositoryShape {
-        /// Required. A path, `file://`, `ssh://`, `user@host:path` or `https://`.
+        /// Required. A path, `file://`, `ssh://`, `user@host:path` or `https://`; plain `http://` from this machine itself only.
         url: Option<String>,
         /// The branch to follow; the repository's HEAD by default.
         branch: Option<String>,
@@ -72,7 +72,7 @@ shape! {
         https_user: Option<String>,
         /// A file with the password or token on its first line.
         https_password_file: Option<PathBuf>,
-        /// PEM of a private certificate authority.
+        /// PEM of private certificate authorities.
         https_ca: Option<PathBuf>,
     }
     struct EnginesShape {
