@@ -1,7 +1,7 @@
 //! The pages' commands, carried out as a reader would: every `sh` block runs, every file shown is read by the program that
 //! it is for, and every command and option named anywhere exists.
 
-#![allow(clippy::expect_used, clippy::panic)]
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod stage;
 
