@@ -1,11 +1,13 @@
 //! `trueup doctor`: what works, what does not, and what to do.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::config::{self, ParseCache};
 use crate::control::World;
 use crate::model::desired::Desired;
 use crate::model::host::EngineAddress;
+use crate::model::names::HostName;
 use crate::model::settings::{FileSetSettings, Settings};
 use crate::ports::Clock as _;
 
@@ -105,8 +107,8 @@ async fn examine(settings: &Settings, checks: &mut Vec<Check>) {
         }
     };
     if let Some(desired) = repository(&world, checks).await {
-        engines(&world, settings, &desired, checks).await;
-        registries(&world, &desired, checks).await;
+        let answer = engines(&world, settings, &desired, checks).await;
+        registries(&world, &desired, &answer, checks).await;
     }
     for (name, files) in [("nginx files", &settings.nginx), ("flume files", &settings.flume)] {
         generated(name, files.as_ref(), checks);
@@ -174,7 +176,14 @@ async fn repository(world: &World, checks: &mut Vec<Check>) -> Option<Desired> {
     }
 }
 
-async fn engines(world: &World, settings: &Settings, desired: &Desired, checks: &mut Vec<Check>) {
+/// Which hosts answer.
+async fn engines(
+    world: &World,
+    settings: &Settings,
+    desired: &Desired,
+    checks: &mut Vec<Check>,
+) -> BTreeSet<HostName> {
+    let mut answer = BTreeSet::new();
     for host in desired.hosts.values() {
         let what = format!("engine of {}", host.name);
         let survey = match world.engines.engine(host) {
@@ -182,16 +191,19 @@ async fn engines(world: &World, settings: &Settings, desired: &Desired, checks: 
             Err(error) => Err(error),
         };
         match survey {
-            Ok(engine) => checks.push(works(
-                &what,
-                format!(
-                    "Docker {} (API {}) at {}: {} containers",
-                    engine.info.version,
-                    engine.info.api_version,
-                    host.engine,
-                    engine.containers.len()
-                ),
-            )),
+            Ok(engine) => {
+                answer.insert(host.name.clone());
+                checks.push(works(
+                    &what,
+                    format!(
+                        "Docker {} (API {}) at {}: {} containers",
+                        engine.info.version,
+                        engine.info.api_version,
+                        host.engine,
+                        engine.containers.len()
+                    ),
+                ));
+            }
             Err(error) => checks.push(broken(
                 &what,
                 error.to_string(),
@@ -214,11 +226,12 @@ async fn engines(world: &World, settings: &Settings, desired: &Desired, checks: 
             "with one host silent nothing is moved by itself: add a third, or plan on a person (C2)",
         ));
     }
+    answer
 }
 
 /// Registries are asked for one tag each: what cannot be resolved cannot be deployed.
-async fn registries(world: &World, desired: &Desired, checks: &mut Vec<Check>) {
-    match crate::control::images::lock(world, desired, false).await {
+async fn registries(world: &World, desired: &Desired, answer: &BTreeSet<HostName>, checks: &mut Vec<Check>) {
+    match crate::control::images::lock(world, desired, answer, false).await {
         Err(error) => checks.push(broken("registry", error.to_string(), "mend the state file")),
         Ok(lock) => {
             for (image, why) in &lock.unresolved {

@@ -1,0 +1,265 @@
+//! Engines that lie, break, hang or flood: their host is unknown and nothing on it is touched (A1), the message says the
+//! host, the call and what to do, and the engine beside them is converged meanwhile (D6).
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod parts;
+mod stage;
+
+use parts::bad_engine::{Bad, BadEngine};
+use parts::{Trueup, soon};
+use stage::{FLEET, HOST, Stage, docker, docker_ok};
+
+/// An app of one instance on `host`.
+fn app(stage: &Stage, name: &str, host: &str, mark: &str) -> (String, String) {
+    let text = format!(
+        "app = \"{name}\"\nenvironments = [\"test\"]\nplace = {{ hosts = [\"{host}\"] }}\nimage = \"{}\"\npull = \"never\"\n\
+         command = [\"/bin/busybox\", \"sleep\", \"3600\"]\nstop_timeout = \"1s\"\nenv = {{ MARK = \"{mark}\" }}\n\
+         [rollout]\nmin_healthy = \"0s\"\n",
+        stage.image
+    );
+    (format!("apps/{name}/app.toml"), text)
+}
+
+fn host(name: &str, address: &str) -> String {
+    format!("[host.{name}]\naddress = \"127.0.0.2\"\nengine = \"{address}\"\nenvironments = [\"test\"]\n")
+}
+
+fn commit(stage: &Stage, bad: &str, apps: &[(String, String)]) {
+    let bad = host("bad", bad);
+    let mut files = vec![("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("hosts/bad.toml", bad.as_str())];
+    files.extend(apps.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+    stage.commit(&files);
+}
+
+fn mark(container: &str) -> String {
+    let env = docker_ok(&["inspect", "-f", "{{range .Config.Env}}{{println .}}{{end}}", container]);
+    env.lines().find_map(|line| line.strip_prefix("MARK=")).unwrap_or_default().to_owned()
+}
+
+/// What is unknown on the host `bad`, and why.
+fn unknown(plan: &serde_json::Value) -> Vec<(String, String)> {
+    let list = plan["unknown"].as_array().expect("a list").iter();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    list.map(|item| (text(&item["name"]), text(&item["why"]))).collect()
+}
+
+const TOO_OLD: &str =
+    "{\"message\":\"client version 1.41 is too new. Maximum supported API version is 1.40\"}";
+const BROKEN: &str = "{\"message\":\"cannot open the database: disk I/O error\"}";
+
+/// What every call is answered with, and words that the message must have.
+const KINDS: &[(&str, Bad, &[&str])] = &[
+    ("garbage", Bad::Garbage, &["is this the address of a Docker engine?"]),
+    ("no JSON", Bad::Body("<html>It works!</html>"), &["is this the address of a Docker engine?"]),
+    ("half JSON", Bad::Body("[{\"Id\":"), &["is this the address of a Docker engine?"]),
+    ("an object", Bad::Body("{}"), &["is this the address of a Docker engine?"]),
+    ("an empty list", Bad::Body("[]"), &["is this the address of a Docker engine?"]),
+    ("a list of nothing", Bad::Body("[{}]"), &["is this the address of a Docker engine?"]),
+    ("null", Bad::Body("null"), &["is this the address of a Docker engine?"]),
+    ("a string", Bad::Body("\"fine\""), &["is this the address of a Docker engine?"]),
+    ("nothing", Bad::Body(""), &["is this the address of a Docker engine?"]),
+    ("cut short", Bad::CutShort, &["is the engine running"]),
+    ("closed", Bad::Closed, &["is the engine running"]),
+    ("hangs", Bad::Hang, &["no answer within 2 s"]),
+    ("hangs in a body", Bad::HangInBody, &["no answer within 2 s"]),
+    ("500", Bad::Status(500, BROKEN), &["disk I/O error (500)", "journalctl"]),
+    ("a web server's 404", Bad::Status(404, "<html>404 Not Found</html>"), &["is this the address"]),
+    ("another API's 404", Bad::Status(404, "{\"message\":\"page not found\"}"), &["is this the address"]),
+    (
+        "403",
+        Bad::Status(403, "{\"message\":\"authorization denied by plugin\"}"),
+        &["denied by plugin (403)"],
+    ),
+    ("too old", Bad::Status(400, TOO_OLD), &["API version is 1.40", "Docker 20.10 or later"]),
+    ("endless", Bad::Endless, &["larger than any of an engine's"]),
+    ("endless head", Bad::EndlessHead, &["bad: GET /"]),
+];
+
+#[test]
+fn a_bad_engine_makes_its_host_unknown_and_delays_nobody() {
+    let stage = Stage::new("bad");
+    let trueup = Trueup::new(&stage, "call_deadline = \"2s\"");
+    for (n, (kind, bad, words)) in KINDS.iter().enumerate() {
+        let engine = BadEngine::start(stage.dir.path(), &format!("bad-{n}"), move |_, _| Some(bad.clone()));
+        let apps = [app(&stage, "beside", "local", &n.to_string()), app(&stage, "ill", "bad", "x")];
+        commit(&stage, &engine.address(), &apps);
+
+        let plan = trueup.plan();
+        let unknown = unknown(&plan);
+        assert!(unknown.iter().any(|(name, _)| name.contains("ill-test-0")), "{kind}: {plan}");
+        for why in unknown.iter().map(|(_, why)| why) {
+            assert!(why.starts_with("bad: GET /"), "{kind}: it names host and call: {why}");
+            assert!(words.iter().all(|word| why.contains(word)), "{kind}: {why}");
+        }
+        for change in plan["changes"].as_array().expect("a list") {
+            assert_ne!(change["host"], "bad", "{kind}: {change}");
+        }
+
+        let said = trueup.apply();
+        assert_eq!(said.code, 3, "{kind}: {said:?}");
+        assert!(said.words().contains("bad: GET /"), "{kind}: {said:?}");
+        assert_eq!(mark("beside-test-0"), n.to_string(), "{kind}: the engine beside it is converged");
+        assert_eq!(
+            engine.mutations(),
+            Vec::<String>::new(),
+            "{kind}: nothing is sent that could change anything"
+        );
+        assert!(engine.calls() > 0, "{kind}: it was asked");
+        soon(&format!("{kind}: nobody holds a connection"), || engine.open() == 0);
+    }
+}
+
+#[test]
+fn a_socket_that_is_not_there_or_refuses_is_unknown_too() {
+    let stage = Stage::new("refusing");
+    let trueup = Trueup::new(&stage, "call_deadline = \"2s\"\nallow_plain_tcp = true");
+    // A socket whose listener is gone stays as a file that refuses.
+    let dead = stage.dir.path().join("dead.sock");
+    drop(std::os::unix::net::UnixListener::bind(&dead).expect("a socket"));
+    let tcp = format!("tcp://127.0.0.1:{}", parts::free_port());
+    let cases = [
+        ("unix:///nowhere/docker.sock".to_owned(), "No such file"),
+        (format!("unix://{}", dead.display()), "refused"),
+        (tcp, "refused"),
+        ("tcp://nobody.invalid:2375".to_owned(), "cannot connect to tcp://nobody.invalid:2375"),
+    ];
+    for (n, (address, word)) in cases.iter().enumerate() {
+        let apps = [app(&stage, "near", "local", &n.to_string()), app(&stage, "far", "bad", "x")];
+        commit(&stage, address, &apps);
+        let said = trueup.apply();
+        assert_eq!(said.code, 3, "{address}: {said:?}");
+        let words = said.words();
+        assert!(words.contains(word) && words.contains(address.as_str()), "{address}: {words}");
+        assert_eq!(mark("near-test-0"), n.to_string(), "{address}");
+    }
+}
+
+/// The largest resident size of a process so far, in MiB.
+fn most_memory(pid: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().split(' ').next()?.parse::<u64>().ok()? >> 10)
+}
+
+#[test]
+fn an_endless_answer_does_not_fill_the_memory() {
+    let stage = Stage::new("flood");
+    // A deadline that would let gigabytes through.
+    let trueup = Trueup::new(&stage, "call_deadline = \"60s\"");
+    let engine = BadEngine::start(stage.dir.path(), "flood", |_, _| Some(Bad::Endless));
+    commit(&stage, &engine.address(), &[app(&stage, "flooded", "bad", "x")]);
+    let mut child =
+        trueup.command(&["plan"]).stdout(std::process::Stdio::null()).spawn().expect("the binary");
+    let mut most = 0;
+    let code = loop {
+        most = most.max(most_memory(child.id()).unwrap_or_default());
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status.code();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!(code, Some(3));
+    assert!(most > 0 && most < 600, "{most} MiB for an answer that never ends");
+}
+
+#[test]
+fn one_object_that_cannot_be_read_is_unknown_alone() {
+    let stage = Stage::new("partly");
+    let trueup = Trueup::new(&stage, "call_deadline = \"2s\"");
+    let engine = BadEngine::start(stage.dir.path(), "partly", |_, _| None);
+    let at_bad = |text: &str| host("bad", text);
+    let files = |apps: &[(String, String)]| {
+        let address = at_bad(&engine.address());
+        let mut files = vec![("fleet.toml", FLEET), ("hosts/bad.toml", address.as_str())];
+        files.extend(apps.iter().map(|(path, text)| (path.as_str(), text.as_str())));
+        stage.commit(&files);
+    };
+    files(&[app(&stage, "seen", "bad", "1"), app(&stage, "unseen", "bad", "1")]);
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "{said:?}");
+    let id = docker_ok(&["inspect", "-f", "{{.Id}}", "unseen-test-0"]);
+
+    // One changes, the other leaves git; neither may be touched where it cannot be read.
+    std::fs::remove_file(stage.repo().join("apps/unseen/app.toml")).expect("the file");
+    for (n, bad) in [
+        Bad::Body("{}"),
+        Bad::Body("[]"),
+        Bad::Body("{\"Id\":\"x\",\"Name\":\"/unseen-test-0\"}"),
+        Bad::Status(404, "<html>404 Not Found</html>"),
+        Bad::Status(500, BROKEN),
+        Bad::CutShort,
+        Bad::Closed,
+        Bad::Hang,
+        Bad::Endless,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        files(&[app(&stage, "seen", "bad", &format!("round-{n}"))]);
+        let kind = format!("{bad:?}");
+        engine.behave(move |_, path| (path == "/containers/unseen-test-0/json").then(|| bad.clone()));
+        let said = trueup.apply();
+        assert_eq!(said.code, 3, "{kind}: {said:?}");
+        assert!(said.words().contains("bad: GET /containers/unseen-test-0/json"), "{kind}: {said:?}");
+        assert_eq!(docker_ok(&["inspect", "-f", "{{.Id}}", "unseen-test-0"]), id, "{kind}: it is not pruned");
+        assert_eq!(mark("seen-test-0"), format!("round-{n}"), "{kind}: what can be read goes on");
+    }
+    engine.behave(|_, _| None);
+    let said = trueup.apply();
+    assert!(
+        !docker(&["inspect", "unseen-test-0"]).status.success(),
+        "readable again, it is pruned: {said:?}"
+    );
+}
+
+#[test]
+fn an_engine_that_breaks_midway_fails_that_change_and_is_mended_later() {
+    let stage = Stage::new("midway");
+    let trueup = Trueup::new(&stage, "call_deadline = \"4s\"");
+    let engine = BadEngine::start(stage.dir.path(), "midway", |_, _| None);
+    let address = host("bad", &engine.address());
+    let commit = |round: &str| {
+        let (path, text) = app(&stage, "halfway", "bad", round);
+        stage.commit(&[("fleet.toml", FLEET), ("hosts/bad.toml", &address), (&path, &text)]);
+    };
+    commit("first");
+    assert_eq!(trueup.apply().code, 0);
+    type Call = (&'static str, fn(&str) -> bool);
+    let calls: [Call; 3] = [
+        ("POST", |path| path == "/containers/create"),
+        ("POST", |path| path.ends_with("/start")),
+        ("POST", |path| path.ends_with("/stop")),
+    ];
+    let kinds = [Bad::Garbage, Bad::CutShort, Bad::Hang, Bad::Status(500, BROKEN), Bad::DoneAndClosed];
+    for (n, (call, bad)) in
+        calls.iter().flat_map(|call| kinds.iter().map(move |bad| (*call, bad.clone()))).enumerate()
+    {
+        let round = format!("{n}: {bad:?}");
+        commit(&n.to_string());
+        let kind = bad.clone();
+        engine.behave(move |method, path| (method == call.0 && call.1(path)).then(|| kind.clone()));
+        let said = trueup.apply();
+        // What was done although nobody said so is found done by the next look; everything else failed.
+        assert!(matches!(bad, Bad::DoneAndClosed) || said.code == 1, "{round}: {said:?}");
+        if said.code != 0 {
+            let words = said.words();
+            assert!(words.contains("bad: POST /containers/"), "{round}: it names host and call: {words}");
+        }
+
+        engine.behave(|_, _| None);
+        let said = trueup.apply();
+        assert_eq!(said.code, 0, "{round}: one apply mends it: {said:?}");
+        assert_eq!(mark("halfway-test-0"), n.to_string(), "{round}");
+        let all = docker_ok(&[
+            "ps",
+            "-a",
+            "--filter",
+            "label=io.trueup.app=halfway",
+            "--format",
+            "{{.Names}} {{.State}}",
+        ]);
+        assert_eq!(all, "halfway-test-0 running", "{round}: no orphan, no duplicate");
+        assert_eq!(trueup.run(&["plan"]).code, 0, "{round}: and a second plan is empty");
+    }
+}
