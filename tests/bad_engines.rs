@@ -39,6 +39,7 @@ fn mark(container: &str) -> String {
 
 const TOO_OLD: &str =
     "{\"message\":\"client version 1.41 is too new. Maximum supported API version is 1.40\"}";
+const DENIED: &str = "{\"message\":\"authorization denied by plugin\"}";
 const BROKEN: &str = "{\"message\":\"cannot open the database: disk I/O error\"}";
 
 /// What every call is answered with, and words that the message must have.
@@ -59,11 +60,7 @@ const KINDS: &[(&str, Bad, &[&str])] = &[
     ("500", Bad::Status(500, BROKEN), &["disk I/O error (500)", "journalctl"]),
     ("a web server's 404", Bad::Status(404, "<html>404 Not Found</html>"), &["is this the address"]),
     ("another API's 404", Bad::Status(404, "{\"message\":\"page not found\"}"), &["is this the address"]),
-    (
-        "403",
-        Bad::Status(403, "{\"message\":\"authorization denied by plugin\"}"),
-        &["denied by plugin (403)"],
-    ),
+    ("403", Bad::Status(403, DENIED), &["denied by plugin (403)"]),
     ("too old", Bad::Status(400, TOO_OLD), &["API version is 1.40", "Docker 20.10 or later"]),
     ("endless", Bad::Endless, &["larger than any of an engine's"]),
     ("endless head", Bad::EndlessHead, &[": GET /"]),
@@ -223,7 +220,7 @@ fn one_object_that_cannot_be_read_is_unknown_alone() {
     {
         files(&[app(&stage, "seen", "bad", &format!("round-{n}"))]);
         let kind = format!("{bad:?}");
-        engine.behave(move |_, path| (path == "/containers/unseen-test-0/json").then(|| bad.clone()));
+        engine.behave(move |_, path| path.starts_with("/containers/unseen-test-0/json").then(|| bad.clone()));
         let said = trueup.apply();
         assert_eq!(said.code, 3, "{kind}: {said:?}");
         assert!(said.words().contains("bad: GET /containers/unseen-test-0/json"), "{kind}: {said:?}");
@@ -238,53 +235,85 @@ fn one_object_that_cannot_be_read_is_unknown_alone() {
     );
 }
 
+/// Where a replacement is interrupted: the end of the call's path.
+const CALLS: [&str; 3] = ["create", "start", "stop"];
+
+fn is_call(target: &str, call: &str, app: &str) -> bool {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    path.ends_with(&format!("/{call}"))
+        && (path.contains(&format!("/{app}-test-0")) || query.contains(&format!("name={app}-test-0")))
+}
+
 #[test]
-fn an_engine_that_breaks_midway_fails_that_change_and_is_mended_later() {
+fn an_engine_that_breaks_midway_is_asked_again_and_what_stays_broken_is_an_error() {
     let stage = Stage::new("midway");
-    let trueup = Trueup::new(&stage, "call_deadline = \"10s\"");
+    // Eighteen apps are replaced at once: none of that is to be held (B3), nor to wait for another.
+    let limits = "[limits]\nper_host = 32\nreplace_apps_share = 1.0";
+    let trueup = Trueup::new(&stage, &format!("call_deadline = \"10s\"\n{limits}"));
     let engine = BadEngine::start(stage.dir.path(), "midway", |_, _| None);
     let address = host("bad", &engine.address());
+    let kinds = [Bad::Garbage, Bad::Closed, Bad::Hang, Bad::Status(500, BROKEN), Bad::DoneAndClosed];
+    let blips: Vec<(String, &str, Bad)> = CALLS
+        .iter()
+        .flat_map(|call| kinds.iter().map(move |bad| (*call, bad.clone())))
+        .enumerate()
+        .map(|(n, (call, bad))| (format!("blip-{n}"), call, bad))
+        .collect();
+    // Refusals are final at once; what may pass is tried five times, for more than a minute.
+    let lasting: Vec<(String, &str, Bad)> =
+        CALLS.iter().map(|call| (format!("lasting-{call}"), *call, Bad::Status(403, DENIED))).collect();
+    let names: Vec<String> = blips.iter().chain(&lasting).map(|(name, ..)| name.clone()).collect();
     let commit = |round: &str| {
-        let (path, text) = app(&stage, "halfway", "bad", round);
-        stage.commit(&[("fleet.toml", FLEET), ("hosts/bad.toml", &address), (&path, &text)]);
+        let files: Vec<_> = names.iter().map(|name| app(&stage, name, "bad", round)).collect();
+        let files = files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
+        stage.commit(
+            &[("fleet.toml", FLEET), ("hosts/bad.toml", &address)]
+                .into_iter()
+                .chain(files)
+                .collect::<Vec<_>>(),
+        );
     };
     commit("first");
-    assert_eq!(trueup.apply().code, 0);
-    type Call = (&'static str, fn(&str) -> bool);
-    let calls: [Call; 3] = [
-        ("POST", |path| path == "/containers/create"),
-        ("POST", |path| path.ends_with("/start")),
-        ("POST", |path| path.ends_with("/stop")),
-    ];
-    let kinds = [Bad::Garbage, Bad::CutShort, Bad::Hang, Bad::Status(500, BROKEN), Bad::DoneAndClosed];
-    for (n, (call, bad)) in
-        calls.iter().flat_map(|call| kinds.iter().map(move |bad| (*call, bad.clone()))).enumerate()
-    {
-        let round = format!("{n}: {bad:?}");
-        commit(&n.to_string());
-        let kind = bad.clone();
-        engine.behave(move |method, path| (method == call.0 && call.1(path)).then(|| kind.clone()));
-        let said = trueup.apply();
-        // What was done although nobody said so is found done by the next look; everything else failed.
-        assert!(matches!(bad, Bad::DoneAndClosed) || said.code == 1, "{round}: {said:?}");
-        if said.code != 0 {
-            let words = said.words();
-            assert!(words.contains("bad: POST /containers/"), "{round}: it names host and call: {words}");
-        }
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "{said:?}");
 
-        engine.behave(|_, _| None);
-        let said = trueup.apply();
-        assert_eq!(said.code, 0, "{round}: one apply mends it: {said:?}");
-        assert_eq!(mark("halfway-test-0"), n.to_string(), "{round}");
-        let all = docker_ok(&[
-            "ps",
-            "-a",
-            "--filter",
-            "label=io.trueup.app=halfway",
-            "--format",
-            "{{.Names}} {{.State}}",
-        ]);
-        assert_eq!(all, "halfway-test-0 running", "{round}: no orphan, no duplicate");
-        assert_eq!(trueup.run(&["plan"]).code, 0, "{round}: and a second plan is empty");
+    commit("second");
+    let once = std::sync::Mutex::new(blips.clone());
+    let always = lasting.clone();
+    engine.behave(move |_, target| {
+        let mut once = once.lock().expect("the blips");
+        if let Some(at) = once.iter().position(|(app, call, _)| is_call(target, call, app)) {
+            return Some(once.remove(at).2);
+        }
+        always.iter().find(|(app, call, _)| is_call(target, call, app)).map(|(.., bad)| bad.clone())
+    });
+    let said = trueup.apply();
+    assert_eq!(said.code, 1, "what stays broken is an error: {said:?}");
+    for (app, call, bad) in &blips {
+        assert_eq!(mark(&format!("{app}-test-0")), "second", "{call} {bad:?} once: {said:?}");
     }
+    for (app, call, bad) in &lasting {
+        let failed =
+            said.out.split("  \u{2717} ").find(|part| part.contains(&format!("{app}-test-0: FAILED")));
+        let failed = failed.unwrap_or_else(|| panic!("{call} {bad:?}: {said:?}"));
+        assert!(
+            failed.contains("bad: POST /containers/"),
+            "{call} {bad:?}: it names host and call: {failed}"
+        );
+    }
+
+    engine.behave(|_, _| None);
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "one apply mends it: {said:?}");
+    for app in &names {
+        assert_eq!(mark(&format!("{app}-test-0")), "second");
+    }
+    let label = format!("label=io.trueup.installation={}", stage.installation);
+    let all = docker_ok(&["ps", "-a", "--filter", &label, "--format", "{{.Names}} {{.State}}"]);
+    let mut all: Vec<&str> = all.lines().collect();
+    all.sort_unstable();
+    let mut wanted: Vec<String> = names.iter().map(|app| format!("{app}-test-0 running")).collect();
+    wanted.sort_unstable();
+    assert_eq!(all, wanted, "no orphan, no duplicate");
+    assert_eq!(trueup.run(&["plan"]).code, 0, "and a second plan is empty");
 }

@@ -52,7 +52,7 @@ pub struct BadEngine {
 }
 
 impl BadEngine {
-    /// `rule` says what is wrong with the answer to a method and a path (without its version); `None` goes through.
+    /// `rule` says what is wrong with the answer to a method and a path with its query (without its version); `None` goes through.
     pub fn start(dir: &Path, name: &str, rule: impl Fn(&str, &str) -> Option<Bad> + Send + 'static) -> Self {
         let socket = dir.join(format!("{name}.sock"));
         let listener = UnixListener::bind(&socket).expect("a socket");
@@ -133,8 +133,7 @@ impl Inner {
         let first = head.first().cloned().unwrap_or_default();
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let path = target.split('?').next().unwrap_or_default();
-        let path = path.strip_prefix("/v1.41").unwrap_or(path);
+        let path = target.strip_prefix("/v1.41").unwrap_or(target);
         self.calls.lock().expect("the calls").push(format!("{method} {path}"));
         let bad = (self.rule.lock().expect("the rule"))(method, path);
         let mut body = vec![0; length];

@@ -8,6 +8,10 @@
 )]
 
 pub mod bad_engine;
+pub mod certificates;
+pub mod dockerd;
+pub mod registry;
+pub mod sshd;
 
 use std::net::TcpListener;
 use std::path::Path;

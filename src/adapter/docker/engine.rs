@@ -22,7 +22,7 @@ use crate::model::ownership;
 use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
 use crate::model::units::ByteSize;
-use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
+use crate::ports::{Contents, Engine, EngineError, Progress};
 
 use super::{error, live, within};
 
@@ -221,16 +221,7 @@ impl Engine for DockerEngine {
         let credentials = self.credentials(image).await?;
         let told =
             self.call(&call, self.docker.inspect_registry_image(&image.pull_name(), credentials)).await;
-        let told = told.map_err(|e| match e.kind {
-            EngineErrorKind::Refused | EngineErrorKind::Engine | EngineErrorKind::NotFound => {
-                EngineError { kind: EngineErrorKind::Registry, ..e }
-            }
-            EngineErrorKind::Unreachable
-            | EngineErrorKind::Deadline
-            | EngineErrorKind::Conflict
-            | EngineErrorKind::Garbage
-            | EngineErrorKind::Registry => e,
-        })?;
+        let told = told.map_err(|e| EngineError { kind: error::of_registry(e.kind), ..e })?;
         let digest = told.descriptor.digest.unwrap_or_default();
         digest.parse().map_err(|_| self.garbage(&call, format!("{digest:?} is not a digest")))
     }

@@ -36,10 +36,11 @@ const fn advice(kind: EngineErrorKind) -> &'static str {
         EngineErrorKind::Deadline => "; is the host overloaded, or the network cut?",
         EngineErrorKind::Garbage => "; is this the address of a Docker engine?",
         EngineErrorKind::Engine => "; the engine's own log on that host says more (journalctl -u docker)",
-        EngineErrorKind::Registry => {
-            "; is the registry up, the image's name right, and are its credentials in Docker's config.json?"
-        }
-        EngineErrorKind::NotFound | EngineErrorKind::Conflict | EngineErrorKind::Refused => "",
+        // Who asked a registry knows more.
+        EngineErrorKind::Registry
+        | EngineErrorKind::NotFound
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Refused => "",
     }
 }
 
@@ -50,6 +51,20 @@ pub(super) fn late(host: &HostName, call: &str, deadline: Duration) -> EngineErr
         call: call.to_owned(),
         kind: EngineErrorKind::Deadline,
         detail: format!("no answer within {} s{}", deadline.as_secs(), advice(EngineErrorKind::Deadline)),
+    }
+}
+
+/// The kind of a call that the engine passes on to a registry: what it refuses then is the registry's refusal.
+pub(super) const fn of_registry(kind: EngineErrorKind) -> EngineErrorKind {
+    match kind {
+        EngineErrorKind::Refused | EngineErrorKind::Engine | EngineErrorKind::NotFound => {
+            EngineErrorKind::Registry
+        }
+        EngineErrorKind::Unreachable
+        | EngineErrorKind::Deadline
+        | EngineErrorKind::Conflict
+        | EngineErrorKind::Garbage
+        | EngineErrorKind::Registry => kind,
     }
 }
 

@@ -21,6 +21,7 @@ use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::ports::EngineErrorKind;
 
@@ -54,6 +55,20 @@ struct Kept {
     /// Bytes that may still be read from it.
     budget: Arc<AtomicU64>,
     since: Instant,
+    /// What the connection itself ended with.
+    end: JoinHandle<hyper::Result<()>>,
+}
+
+impl Kept {
+    /// Why a call on it failed: where the connection broke before, the call was only cancelled.
+    async fn why(self, error: hyper::Error) -> hyper::Error {
+        let Self { sender, end, budget: _, since: _ } = self;
+        drop(sender);
+        match error.is_canceled() {
+            true => end.await.ok().and_then(Result::err).unwrap_or(error),
+            false => error,
+        }
+    }
 }
 
 impl Line {
@@ -86,7 +101,7 @@ impl Line {
                 Err(mut failed) => match failed.take_message() {
                     // Closed by the other side meanwhile, and nothing of the request was sent.
                     Some(unsent) if reused => request = unsent,
-                    Some(_) | None => return Err(failed.into_error().into()),
+                    Some(_) | None => return Err(kept.why(failed.into_error()).await.into()),
                 },
             }
         }
@@ -97,10 +112,8 @@ impl Line {
         let stream = Bounded { stream: self.dial.open().await?, budget: Arc::clone(&budget) };
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         // It ends with its last sender, or with the answer that nobody reads any more.
-        tokio::spawn(async move {
-            let _ = connection.await;
-        });
-        Ok(Kept { sender, budget, since: Instant::now() })
+        let end = tokio::spawn(connection);
+        Ok(Kept { sender, budget, since: Instant::now(), end })
     }
 
     fn take(&self) -> Option<Kept> {
