@@ -154,7 +154,7 @@ fn credentials_come_from_dockers_own_places() {
     let trueup = Trueup::new(&stage, "").env("PATH", &path).env("EXPECTED", &server);
     // What runs before, and must not be touched by any refusal.
     let local = |mark: &str| {
-        let (path, text) = app("other", &stage.image, mark);
+        let (path, text) = app("beside-login", &stage.image, mark);
         (path, text.replace("command =", "pull = \"never\"\ncommand ="))
     };
     let old = app("login", &stage.image, "old");
@@ -192,7 +192,7 @@ fn credentials_come_from_dockers_own_places() {
         }
         assert!(!words.contains("gu3ss") && !words.contains("s3cret"), "{mark}: a password is told: {words}");
         assert_eq!(inspect("login-test-0", "{{.Id}} {{.State.Running}}"), format!("{id} true"), "{mark}");
-        let env = inspect("other-test-0", "{{.Config.Env}}");
+        let env = inspect("beside-login-test-0", "{{.Config.Env}}");
         assert!(env.contains(&format!("MARK={mark}")), "{mark}: the other app goes on: {env}");
     }
 
@@ -236,7 +236,7 @@ fn a_registry_that_refuses_stops_nothing_that_runs() {
         (path, text.replace("command =", "pull = \"never\"\ncommand ="))
     };
     let mut first: Vec<_> = cases.iter().map(|(name, ..)| old(name, "old")).collect();
-    first.push(old("other", "old"));
+    first.push(old("beside-refused", "old"));
     commit(&stage, &first);
     let said = trueup.apply();
     assert_eq!(said.code, 0, "{said:?}");
@@ -256,7 +256,7 @@ fn a_registry_that_refuses_stops_nothing_that_runs() {
             .iter()
             .map(|(name, port, _)| app(name, &format!("127.0.0.1:{port}/x{reference}"), round))
             .collect();
-        apps.push(old("other", round));
+        apps.push(old("beside-refused", round));
         commit(&stage, &apps);
         let said = trueup.apply();
         let words = said.words();
@@ -268,7 +268,7 @@ fn a_registry_that_refuses_stops_nothing_that_runs() {
         }
         assert!(words.contains("credentials in Docker's config.json?"), "{round}: what to do: {words}");
         assert_eq!(ids(), before, "{round}: what runs is not touched");
-        let env = inspect("other-test-0", "{{.Config.Env}}");
+        let env = inspect("beside-refused-test-0", "{{.Config.Env}}");
         assert!(env.contains(&format!("MARK={round}")), "{round}: the other app goes on: {env}");
     }
 }

@@ -87,7 +87,8 @@ fn an_engine_over_tls_with_a_client_certificate() {
 
     let trueup = Trueup::new(&stage, &tls(at, "authority", "client"));
     commit(&stage, &address, "tls", "first");
-    assert_eq!(trueup.run(&["plan"]).code, 2);
+    let said = trueup.run(&["plan"]);
+    assert_eq!(said.code, 2, "{said:?}");
     let said = trueup.apply();
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(trueup.run(&["plan"]).code, 0);
@@ -163,7 +164,8 @@ fn an_engine_over_ssh_with_a_strict_host_key() {
 
     let trueup = Trueup::new(&stage, &settings(&sshd, "known", "client"));
     commit(&stage, &address(&sshd), "ssh", "first");
-    assert_eq!(trueup.run(&["plan"]).code, 2);
+    let said = trueup.run(&["plan"]);
+    assert_eq!(said.code, 2, "{said:?}");
     let logins = sshd.logins();
     assert!((1..=4).contains(&logins), "a look shares a few connections: {logins} logins");
     let said = trueup.apply();

@@ -12,6 +12,7 @@ const HAND_OVER: &str = "
 import os, socket, sys
 listener = socket.create_server(('127.0.0.1', int(sys.argv[1])))
 os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
 os.execvp(sys.argv[2], sys.argv[2:])
 ";
