@@ -317,3 +317,27 @@ fn an_engine_that_breaks_midway_is_asked_again_and_what_stays_broken_is_an_error
     assert_eq!(all, wanted, "no orphan, no duplicate");
     assert_eq!(trueup.run(&["plan"]).code, 0, "and a second plan is empty");
 }
+
+#[tokio::test]
+async fn an_engine_that_no_longer_speaks_our_version_is_spoken_to_in_its_oldest() {
+    let mut stage = Stage::new("younger");
+    let engine = BadEngine::start(stage.dir.path(), "younger", |_, _| None);
+    let address = host("bad", &engine.address());
+    let commit = |stage: &Stage, mark: &str| {
+        let (path, text) = app(stage, "young", "bad", mark);
+        stage.commit(&[("fleet.toml", FLEET), ("hosts/bad.toml", &address), (&path, &text)]);
+    };
+    commit(&stage, "before");
+    assert_eq!(stage.apply().await.exit_code(), 0);
+    // It is upgraded while trueup runs: the look that meets the refusal may fail, the next one knows.
+    engine.grow_younger();
+    commit(&stage, "after");
+    let _ = stage.apply().await;
+    let _ = stage.apply_in_full().await;
+    assert_eq!(mark("young-test-0"), "after");
+    // And one that was met so from the beginning.
+    stage.restarted();
+    commit(&stage, "last");
+    let _ = stage.apply_in_full().await;
+    assert_eq!(mark("young-test-0"), "last");
+}

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 const REAL: &str = "/var/run/docker.sock";
 
+const TOO_OLD_A_CLIENT: &str =
+    "{\"message\":\"client version 1.41 is too old. Minimum supported API version is 1.44\"}";
+
 /// What is wrong with an answer.
 #[derive(Debug, Clone)]
 pub enum Bad {
@@ -42,6 +45,7 @@ struct Inner {
     /// `METHOD path` of every call.
     calls: Mutex<Vec<String>>,
     over: AtomicBool,
+    younger: AtomicBool,
     open: Mutex<usize>,
 }
 
@@ -60,6 +64,7 @@ impl BadEngine {
             rule: Mutex::new(Box::new(rule)),
             calls: Mutex::default(),
             over: AtomicBool::new(false),
+            younger: AtomicBool::new(false),
             open: Mutex::default(),
         });
         let shared = Arc::clone(&inner);
@@ -83,6 +88,11 @@ impl BadEngine {
     /// As an engine address of the inventory.
     pub fn address(&self) -> String {
         format!("unix://{}", self.socket.display())
+    }
+
+    /// From now on it speaks API 1.44 to 1.52 and nothing older, as Docker 29 does.
+    pub fn grow_younger(&self) {
+        self.inner.younger.store(true, Ordering::Relaxed);
     }
 
     pub fn behave(&self, rule: impl Fn(&str, &str) -> Option<Bad> + Send + 'static) {
@@ -131,11 +141,24 @@ impl Inner {
             head.push(line);
         }
         let first = head.first().cloned().unwrap_or_default();
+        if self.younger.load(Ordering::Relaxed) {
+            // The real engine behind is older: it gets the version that it knows.
+            for line in &mut head {
+                *line = line.replace("/v1.44/", "/v1.41/");
+            }
+        }
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let path = target.strip_prefix("/v1.41").unwrap_or(target);
+        let path = ["/v1.41", "/v1.44"].iter().find_map(|v| target.strip_prefix(v)).unwrap_or(target);
         self.calls.lock().expect("the calls").push(format!("{method} {path}"));
-        let bad = (self.rule.lock().expect("the rule"))(method, path);
+        let mut bad = (self.rule.lock().expect("the rule"))(method, path);
+        if self.younger.load(Ordering::Relaxed) {
+            if target.starts_with("/v1.41/") {
+                bad = Some(Bad::Status(400, TOO_OLD_A_CLIENT));
+            } else if target == "/version" {
+                bad = Some(Bad::Body("{\"ApiVersion\":\"1.52\",\"MinAPIVersion\":\"1.44\"}"));
+            }
+        }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let answer = |stream: &mut UnixStream, status: u16, length: usize, body: &str| {

@@ -29,7 +29,7 @@ pub use selfimage::{import_self, reachable_local, remove_image};
 use dial::Dial;
 use engine::DockerEngine;
 
-/// The oldest API trueup speaks; every newer engine still answers it.
+/// The API trueup is made for. Engines that no longer speak it (Docker 29) are asked in their oldest.
 const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 /// The longest bollard itself waits. Our own deadlines are shorter for all but streams and pulls.
 const LONGEST: u64 = 3600;

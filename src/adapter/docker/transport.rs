@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,13 @@ use bollard::errors::Error;
 use bollard::{BollardRequest, Docker};
 use bytes::Bytes;
 use futures_util::Stream;
-use http_body_util::{Either, Full, StreamBody};
+use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Response, Uri};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -31,6 +32,10 @@ use super::{API, LONGEST};
 
 /// A kept connection that was silent for longer is not trusted with a call: the other side may have closed it.
 const FRESH: Duration = Duration::from_secs(15);
+
+/// The API version that trueup is made for: 1.41.
+#[allow(clippy::cast_possible_truncation, reason = "a small constant")]
+const OURS: u32 = API.minor_version as u32;
 
 /// bollard's requests, whose body type it does not name.
 type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
@@ -47,6 +52,8 @@ struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
     idle: Mutex<VecDeque<Kept>>,
+    /// The API version this engine is spoken to with, once it is known.
+    minor: Mutex<Option<u32>>,
 }
 
 /// An open connection that has no call under way.
@@ -74,12 +81,42 @@ impl Kept {
 impl Line {
     fn new(dial: Dial) -> Self {
         let free = Arc::new(Semaphore::new(dial.at_once()));
-        Self { dial, free, idle: Mutex::default() }
+        Self { dial, free, idle: Mutex::default(), minor: Mutex::default() }
     }
 
     async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         let answer = Answer::to(request.uri().path());
-        let mut request = plain(request)?;
+        let request = plain(request, self.minor().await?)?;
+        let response = Arc::clone(&self).exchange(request, answer).await?;
+        if response.status() == StatusCode::BAD_REQUEST {
+            // It may be another engine by now, with another oldest version.
+            *lock(&self.minor) = None;
+        }
+        Ok(response)
+    }
+
+    /// The API version to speak, 1.x: ours, or the oldest that a newer engine still speaks. Calls that begin together
+    /// ask together: one that hangs is not to hold up another.
+    async fn minor(self: &Arc<Self>) -> Result<u32, Error> {
+        let known = *lock(&self.minor);
+        if let Some(minor) = known {
+            return Ok(minor);
+        }
+        let request = Request::get("/version").header(HOST, "engine").body(Either::Left(Full::default()))?;
+        let response = Arc::clone(self).exchange(request, Answer::Whole(1 << 20)).await?;
+        let body = response.into_body().collect().await?.to_bytes();
+        // What is no version here tells nothing; the call itself will say what is wrong.
+        let oldest = serde_json::from_slice::<Versions>(&body).ok().and_then(|versions| versions.oldest());
+        let minor = oldest.map(|minor| minor.max(OURS));
+        *lock(&self.minor) = minor;
+        Ok(minor.unwrap_or(OURS))
+    }
+
+    async fn exchange(
+        self: Arc<Self>,
+        mut request: Request<Body>,
+        answer: Answer,
+    ) -> Result<Response<Incoming>, Error> {
         // A stream lives for long: it never takes a call's place.
         let permit = match answer {
             Answer::Stream(_) => None,
@@ -94,7 +131,7 @@ impl Line {
             kept.budget.store(answer.most(), Ordering::Relaxed);
             match kept.sender.try_send_request(request).await {
                 Ok(response) => {
-                    std::mem::forget(suspicion);
+                    suspicion.lift();
                     tokio::spawn(Arc::clone(&self).keep(kept, permit));
                     return Ok(response);
                 }
@@ -135,19 +172,42 @@ impl Line {
 /// A call that failed or was given up makes the kept connections suspect: they may lead to the same silence.
 struct Suspicion<'a>(&'a Mutex<VecDeque<Kept>>);
 
+impl Suspicion<'_> {
+    fn lift(self) {
+        std::mem::forget(self);
+    }
+}
+
 impl Drop for Suspicion<'_> {
     fn drop(&mut self) {
         lock(self.0).clear();
     }
 }
 
-fn lock(idle: &Mutex<VecDeque<Kept>>) -> std::sync::MutexGuard<'_, VecDeque<Kept>> {
-    idle.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The request as it is written on a connection: a path without a host, which goes into its header.
-fn plain(mut request: Request<Body>) -> Result<Request<Body>, Error> {
+/// The part of `GET /version` that says what an engine understands.
+#[derive(Deserialize)]
+struct Versions {
+    #[serde(rename = "MinAPIVersion")]
+    oldest: String,
+}
+
+impl Versions {
+    fn oldest(&self) -> Option<u32> {
+        self.oldest.strip_prefix("1.")?.parse().ok()
+    }
+}
+
+/// The request as it is written on a connection: a path of the API 1.`minor`, without a host, which goes into its header.
+fn plain(mut request: Request<Body>, minor: u32) -> Result<Request<Body>, Error> {
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = match path.strip_prefix(&format!("/v{API}/")) {
+        Some(rest) => format!("/v1.{minor}/{rest}"),
+        None => path.to_owned(),
+    };
     *request.uri_mut() = path.parse::<Uri>().map_err(io::Error::other)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
     Ok(request)
