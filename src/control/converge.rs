@@ -29,17 +29,27 @@ pub struct Converged {
 }
 
 impl Converged {
-    /// Failures that the last plan still wants: what succeeded later is not an error.
+    /// Failures that still matter: the last plan wants the change again, holds it back, or cannot see whether it is
+    /// needed. What succeeded later is not an error.
     pub fn failures(&self) -> usize {
-        let left: BTreeSet<String> = self.last.plan.changes.iter().map(|c| c.subject.to_string()).collect();
-        let mut latest: BTreeMap<String, &Outcome> = BTreeMap::new();
+        let plan = &self.last.plan;
+        let left: BTreeSet<String> = (plan.changes.iter().chain(&plan.held).map(|c| &c.subject))
+            .chain(plan.blocked.iter().map(|b| &b.subject))
+            .chain(plan.unknown.iter().map(|u| &u.subject))
+            .map(ToString::to_string)
+            .collect();
+        let unseen = |change: &Change| {
+            change.subject.host.as_ref().is_some_and(|host| self.last.observed.engine(host).is_none())
+        };
+        let mut latest: BTreeMap<String, (&Change, &Outcome)> = BTreeMap::new();
         for (change, outcome) in &self.outcomes {
-            latest.insert(change.subject.to_string(), outcome);
+            latest.insert(change.subject.to_string(), (change, outcome));
         }
         latest
             .iter()
-            .filter(|(subject, outcome)| {
-                matches!(outcome, Outcome::Failed { .. }) && left.contains(subject.as_str())
+            .filter(|(subject, (change, outcome))| {
+                matches!(outcome, Outcome::Failed { .. })
+                    && (left.contains(subject.as_str()) || unseen(change))
             })
             .count()
     }

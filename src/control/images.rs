@@ -2,24 +2,42 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, stream};
+
 use crate::model::app::{PullPolicy, Runtime};
 use crate::model::desired::{Desired, ImageLock};
-use crate::model::image::ImageRef;
+use crate::model::image::{Digest, ImageRef};
+use crate::model::names::HostName;
+use crate::ports::EngineErrorKind;
 
 use super::memory::Memory;
 use super::{ControlError, World};
 
-/// The lock of `desired`'s revision: what is remembered, completed with what is asked now. Only what could be
-/// resolved is remembered; the rest is asked again next time and its apps wait (A1).
-pub async fn lock(world: &World, desired: &Desired, remember: bool) -> Result<ImageLock, ControlError> {
+/// The lock of `desired`'s revision: what is remembered, completed with what is asked now through the hosts that
+/// `answer` (one that hangs delays nobody, D6). Only what could be resolved is remembered; the rest is asked again next
+/// time and its apps wait (A1).
+pub async fn lock(
+    world: &World,
+    desired: &Desired,
+    answer: &BTreeSet<HostName>,
+    remember: bool,
+) -> Result<ImageLock, ControlError> {
     let memory = Memory::new(&*world.store);
     let mut lock = memory.image_lock(&desired.revision)?.unwrap_or_default();
     let before = lock.digests.len();
-    for image in tags(desired) {
-        if lock.digests.contains_key(&image) {
-            continue;
-        }
-        match resolve(world, desired, &image).await {
+    let wanted = tags(desired).into_iter().filter(|image| !lock.digests.contains_key(image));
+    // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
+    let mut asked: Vec<BoxFuture<'_, (ImageRef, Result<Digest, String>)>> = Vec::new();
+    for image in wanted {
+        asked.push(Box::pin(async move {
+            let told = resolve(world, desired, answer, &image).await;
+            (image, told)
+        }));
+    }
+    let told: Vec<_> = stream::iter(asked).buffer_unordered(world.limits.fan_out.max(1)).collect().await;
+    for (image, told) in told {
+        match told {
             Ok(digest) => {
                 lock.digests.insert(image, digest);
             }
@@ -49,17 +67,21 @@ fn tags(desired: &Desired) -> BTreeSet<ImageRef> {
 async fn resolve(
     world: &World,
     desired: &Desired,
+    answer: &BTreeSet<HostName>,
     image: &ImageRef,
-) -> Result<crate::model::image::Digest, String> {
+) -> Result<Digest, String> {
     let environments: BTreeSet<_> = desired
         .apps
         .values()
         .filter(|app| app.container.image == *image)
         .map(|app| &app.key.environment)
         .collect();
-    let mut why = "no host may run it".to_owned();
-    let hosts =
-        desired.hosts.values().filter(|host| host.environments.iter().any(|e| environments.contains(e)));
+    let mut why = "no host that may run it answers".to_owned();
+    let hosts = desired
+        .hosts
+        .values()
+        .filter(|host| answer.contains(&host.name))
+        .filter(|host| host.environments.iter().any(|e| environments.contains(e)));
     for host in hosts.take(3) {
         let asked = match world.engines.engine(host) {
             Ok(engine) => engine.resolve(image).await,
@@ -67,6 +89,8 @@ async fn resolve(
         };
         match asked {
             Ok(digest) => return Ok(digest),
+            // The host answers, so it is the registry that does not: the next host would wait as long.
+            Err(error) if error.kind == EngineErrorKind::Deadline => return Err(error.to_string()),
             Err(error) => why = error.to_string(),
         }
     }

@@ -38,7 +38,6 @@ impl Pass {
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
     let desired = within(world, &taken.desired);
-    let images = images::lock(world, &desired, remember).await?;
     let observed = observe::observe(
         &desired,
         &*world.engines,
@@ -49,6 +48,8 @@ pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, C
         world.call_deadline.duration(),
     )
     .await;
+    let answer = desired.hosts.keys().filter(|host| observed.engine(host).is_some()).cloned().collect();
+    let images = images::lock(world, &desired, &answer, remember).await?;
     conclude(world, taken, desired, images, observed)
 }
 

@@ -129,7 +129,11 @@ async fn ask_helper(helper: &str, server: &str) -> Result<Option<DockerCredentia
             .kill_on_drop(true)
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            stdin.write_all(server.as_bytes()).await?;
+            match stdin.write_all(server.as_bytes()).await {
+                // It answers without having read the question: what it says counts.
+                Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => {}
+                written => written?,
+            }
         }
         child.wait_with_output().await
     };
@@ -140,8 +144,14 @@ async fn ask_helper(helper: &str, server: &str) -> Result<Option<DockerCredentia
     };
     if !output.status.success() {
         // "credentials not found" is the helper's way to say that there are none.
-        let said = String::from_utf8_lossy(&output.stdout).to_lowercase();
-        return if said.contains("not found") { Ok(None) } else { Err(format!("{program} failed")) };
+        let said = String::from_utf8_lossy(&output.stdout);
+        let said: String = said.trim().chars().take(200).collect();
+        // What went wrong is all that a helper prints when it fails; a secret comes only with success.
+        return if said.to_lowercase().contains("not found") {
+            Ok(None)
+        } else {
+            Err(format!("{program} failed: {said}"))
+        };
     }
     let answer: HelperAnswer = serde_json::from_slice(&output.stdout)
         .map_err(|_| format!("{program} answered something else than JSON"))?;

@@ -22,7 +22,7 @@ use crate::model::ownership;
 use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
 use crate::model::units::ByteSize;
-use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
+use crate::ports::{Contents, Engine, EngineError, Progress};
 
 use super::{error, live, within};
 
@@ -48,13 +48,8 @@ impl DockerEngine {
         within(&self.host, call, self.deadline, future).await
     }
 
-    pub(super) fn garbage(&self, call: &str, detail: impl Into<String>) -> EngineError {
-        EngineError {
-            host: self.host.clone(),
-            call: call.to_owned(),
-            kind: EngineErrorKind::Garbage,
-            detail: detail.into(),
-        }
+    pub(super) fn garbage(&self, call: &str, detail: impl AsRef<str>) -> EngineError {
+        error::garbage(&self.host, call, detail.as_ref())
     }
 
     async fn info(&self) -> Result<EngineInfo, EngineError> {
@@ -63,9 +58,12 @@ impl DockerEngine {
             self.call("GET /version", self.docker.version())
         );
         let (info, version) = (info?, version?);
+        // Every field may be absent for the parser; an engine without an id is none.
+        let id = info.id.filter(|id| !id.is_empty());
+        let id = id.ok_or_else(|| self.garbage("GET /info", "the answer names no engine"))?;
         let swarm = info.swarm.and_then(|s| s.cluster).and_then(|c| c.id).filter(|id| !id.is_empty());
         Ok(EngineInfo {
-            id: info.id.unwrap_or_default(),
+            id,
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
             api_version: version.api_version.unwrap_or_default(),
@@ -81,7 +79,11 @@ impl DockerEngine {
 
     async fn containers(&self) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
-        let list = self.call("GET /containers/json", self.docker.list_containers(Some(options))).await?;
+        let call = "GET /containers/json";
+        let list = self.call(call, self.docker.list_containers(Some(options))).await?;
+        if list.iter().any(|summary| summary.id.is_none()) {
+            return Err(self.garbage(call, "a container has no id"));
+        }
         let names = list.into_iter().filter_map(|summary| {
             let names = summary.names.unwrap_or_default();
             // A linked container also lists names with a second '/'; its own has one.
@@ -104,17 +106,19 @@ impl DockerEngine {
 
     async fn networks(&self) -> Result<BTreeMap<String, Seen<LiveNetwork>>, EngineError> {
         let list = self.call("GET /networks", self.docker.list_networks(None::<ListNetworksOptions>)).await?;
-        let names = list.into_iter().filter_map(|network| network.name);
-        let seen: Vec<Option<(String, Seen<LiveNetwork>)>> = stream::iter(names.map(|name| async move {
-            match self.network(&name).await {
-                Ok(Some(network)) => Some((name, Seen::Known(network))),
-                Ok(None) => None,
-                Err(error) => Some((name, Seen::unknown(error.to_string()))),
-            }
-        }))
-        .buffer_unordered(AT_ONCE)
-        .collect()
-        .await;
+        let names: Option<Vec<String>> = list.into_iter().map(|network| network.name).collect();
+        let names = names.ok_or_else(|| self.garbage("GET /networks", "a network has no name"))?;
+        let seen: Vec<Option<(String, Seen<LiveNetwork>)>> =
+            stream::iter(names.into_iter().map(|name| async move {
+                match self.network(&name).await {
+                    Ok(Some(network)) => Some((name, Seen::Known(network))),
+                    Ok(None) => None,
+                    Err(error) => Some((name, Seen::unknown(error.to_string()))),
+                }
+            }))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
         Ok(seen.into_iter().flatten().collect())
     }
 
@@ -175,9 +179,11 @@ impl Engine for DockerEngine {
         let call = format!("GET /containers/{name}/json");
         let inspect = self.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
         let Some(inspect) = error::or_none(self.call(&call, inspect).await)? else { return Ok(None) };
-        // An id prefix matches too; only the name itself is meant.
-        if inspect.name.as_deref().map(|n| n.trim_start_matches('/')) != Some(name.as_str()) {
-            return Ok(None);
+        // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
+        match inspect.name.as_deref().map(|n| n.trim_start_matches('/')) {
+            None => return Err(self.garbage(&call, "the container has no name")),
+            Some(other) if other != name.as_str() => return Ok(None),
+            Some(_) => {}
         }
         let mut container =
             live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
@@ -194,8 +200,11 @@ impl Engine for DockerEngine {
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
         let call = format!("GET /networks/{name}");
         let inspect = self.docker.inspect_network(name, None::<InspectNetworkOptions>);
-        let found = error::or_none(self.call(&call, inspect).await)?;
-        Ok(found.map(live::network).filter(|network| network.name == name))
+        let Some(inspect) = error::or_none(self.call(&call, inspect).await)? else { return Ok(None) };
+        if inspect.name.is_none() {
+            return Err(self.garbage(&call, "the network has no name"));
+        }
+        Ok(Some(live::network(inspect)).filter(|network| network.name == name))
     }
 
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
@@ -213,16 +222,7 @@ impl Engine for DockerEngine {
         let credentials = self.credentials(image).await?;
         let told =
             self.call(&call, self.docker.inspect_registry_image(&image.pull_name(), credentials)).await;
-        let told = told.map_err(|e| match e.kind {
-            EngineErrorKind::Refused | EngineErrorKind::Engine | EngineErrorKind::NotFound => {
-                EngineError { kind: EngineErrorKind::Registry, ..e }
-            }
-            EngineErrorKind::Unreachable
-            | EngineErrorKind::Deadline
-            | EngineErrorKind::Conflict
-            | EngineErrorKind::Garbage
-            | EngineErrorKind::Registry => e,
-        })?;
+        let told = told.map_err(|e| EngineError { kind: error::of_registry(e.kind), ..e })?;
         let digest = told.descriptor.digest.unwrap_or_default();
         digest.parse().map_err(|_| self.garbage(&call, format!("{digest:?} is not a digest")))
     }

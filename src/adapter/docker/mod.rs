@@ -1,16 +1,19 @@
-//! Docker engines through bollard: API 1.41 and later, by unix socket, TLS with client certificates, or ssh (G3).
+//! Docker engines through bollard: API 1.41 and later, by unix socket, TLS with client certificates, or ssh (G3). bollard
+//! knows the calls; connections are ours (docs/decisions/0009).
 
 mod auth;
 mod create;
+mod dial;
 mod engine;
 mod error;
 mod files;
 mod live;
 mod perform;
 mod selfimage;
+mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bollard::{ClientVersion, Docker};
@@ -23,9 +26,10 @@ use crate::ports::{Engine, EngineError, EngineErrorKind, Engines};
 
 pub use selfimage::{import_self, reachable_local, remove_image};
 
+use dial::Dial;
 use engine::DockerEngine;
 
-/// The oldest API trueup speaks; every newer engine still answers it.
+/// The API trueup is made for. Engines that no longer speak it (Docker 29) are asked in their oldest.
 const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 /// The longest bollard itself waits. Our own deadlines are shorter for all but streams and pulls.
 const LONGEST: u64 = 3600;
@@ -44,33 +48,13 @@ impl DockerEngines {
     }
 
     fn connect(&self, host: &Host) -> Result<Docker, EngineError> {
-        let docker = match &host.engine {
-            EngineAddress::Unix { path } => Docker::connect_with_unix(path, LONGEST, &API),
-            EngineAddress::Tcp { host: name, port } => match self.settings.identity(&host.name) {
-                Some(tls) => {
-                    use_ring();
-                    let address = format!("tcp://{name}:{port}");
-                    Docker::connect_with_ssl(&address, &tls.key, &tls.cert, &tls.ca, LONGEST, &API)
-                }
-                None if self.settings.allow_plain_tcp => {
-                    Docker::connect_with_http(&format!("tcp://{name}:{port}"), LONGEST, &API)
-                }
-                None => {
-                    return Err(refused(
-                        host,
-                        "plain TCP is not used: name a client certificate under [engines.tls] in the settings (G3)",
-                    ));
-                }
-            },
-            EngineAddress::Ssh { .. } => {
-                let key = self.settings.ssh_key.as_ref().map(|path| path.display().to_string());
-                Docker::connect_with_ssh(&host.engine.to_string(), LONGEST, &API, key)
-            }
-            EngineAddress::Simulated => {
-                return Err(refused(host, "sim:// is the simulator's and not a real engine"));
-            }
-        };
-        docker.map_err(|e| error::of(&host.name, "connect", &e))
+        let dial = Dial::to(host, &self.settings).map_err(|detail| EngineError {
+            host: host.name.clone(),
+            call: format!("connect to {}", host.engine),
+            kind: EngineErrorKind::Refused,
+            detail,
+        })?;
+        transport::docker(dial).map_err(|e| error::of(&host.name, "connect", &e))
     }
 }
 
@@ -92,24 +76,6 @@ impl Engines for DockerEngines {
         known.insert(key, Arc::clone(&engine));
         Ok(engine)
     }
-}
-
-fn refused(host: &Host, detail: &str) -> EngineError {
-    EngineError {
-        host: host.name.clone(),
-        call: format!("connect to {}", host.engine),
-        kind: EngineErrorKind::Refused,
-        detail: detail.to_owned(),
-    }
-}
-
-/// rustls asks for one provider per process.
-fn use_ring() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // Only fails where one is installed already, which serves as well.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }
 
 /// Ends every call by its absolute deadline (D6).

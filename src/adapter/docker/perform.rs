@@ -197,15 +197,14 @@ impl DockerEngine {
             }
             Ok(())
         };
-        within(&self.host, &call, self.pull_deadline, pull).await.map_err(|e| match e.kind {
-            EngineErrorKind::NotFound | EngineErrorKind::Refused | EngineErrorKind::Engine => {
-                EngineError { kind: EngineErrorKind::Registry, ..e }
+        within(&self.host, &call, self.pull_deadline, pull).await.map_err(|mut e| {
+            e.kind = error::of_registry(e.kind);
+            if e.kind == EngineErrorKind::Registry {
+                e.detail.push_str(
+                    "; is the registry up, the name right, and are its credentials in Docker's config.json?",
+                );
             }
-            EngineErrorKind::Unreachable
-            | EngineErrorKind::Deadline
-            | EngineErrorKind::Conflict
-            | EngineErrorKind::Garbage
-            | EngineErrorKind::Registry => e,
+            e
         })
     }
 }

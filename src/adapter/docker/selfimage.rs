@@ -13,7 +13,8 @@ use crate::model::image::{Digest, ImageRef};
 use crate::model::names::HostName;
 use crate::ports::{EngineError, EngineErrorKind};
 
-use super::{API, error, within};
+use super::dial::Dial;
+use super::{error, transport, within};
 
 const DEADLINE: Duration = Duration::from_secs(120);
 /// Where the binary stands in the image.
@@ -95,7 +96,7 @@ fn connect(address: &EngineAddress) -> Result<Docker, EngineError> {
             detail: "only this machine's own engine is used here".to_owned(),
         });
     };
-    Docker::connect_with_unix(path, DEADLINE.as_secs(), &API).map_err(|e| error::of(&local(), "connect", &e))
+    transport::docker(Dial::Unix(path.clone())).map_err(|e| error::of(&local(), "connect", &e))
 }
 
 #[allow(clippy::expect_used, reason = "a constant that is a valid name")]

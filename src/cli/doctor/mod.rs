@@ -103,8 +103,8 @@ async fn examine(settings: &Settings, checks: &mut Vec<Check>) {
         }
     };
     if let Some(desired) = reach::repository(&world, checks).await {
-        reach::engines(&world, settings, &desired, checks).await;
-        reach::registries(&world, &desired, checks).await;
+        let answer = reach::engines(&world, settings, &desired, checks).await;
+        reach::registries(&world, &desired, &answer, checks).await;
     }
     files::look(settings, checks);
 }

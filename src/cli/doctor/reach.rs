@@ -1,15 +1,18 @@
 //! What trueup has to reach: the repository, the engines, the registries.
 
+use std::collections::BTreeSet;
+
 use crate::adapter::clock::SystemClock;
 use crate::config::{self, ParseCache};
 use crate::control::World;
 use crate::model::desired::Desired;
 use crate::model::host::{EngineAddress, Host};
+use crate::model::names::HostName;
 use crate::model::observed::EngineInfo;
 use crate::model::settings::Settings;
 use crate::ports::Clock as _;
 
-use super::{Check, broken, doubtful, on_path, works};
+use super::{Check, Verdict, broken, doubtful, on_path, works};
 
 /// Engines whose clock is further off than this tell wrong times of starts and deaths. Reading one takes seconds at most.
 const SKEW_MILLISECONDS: u64 = 60_000;
@@ -47,9 +50,19 @@ pub(super) async fn repository(world: &World, checks: &mut Vec<Check>) -> Option
     }
 }
 
-pub(super) async fn engines(world: &World, settings: &Settings, desired: &Desired, checks: &mut Vec<Check>) {
-    let looks = desired.hosts.values().map(|host| engine(world, host));
-    for found in futures_util::future::join_all(looks).await {
+/// Which hosts answer.
+pub(super) async fn engines(
+    world: &World,
+    settings: &Settings,
+    desired: &Desired,
+    checks: &mut Vec<Check>,
+) -> BTreeSet<HostName> {
+    let looks = desired.hosts.values().map(|host| async move { (host, engine(world, host).await) });
+    let mut answer = BTreeSet::new();
+    for (host, found) in futures_util::future::join_all(looks).await {
+        if found.iter().all(|check| check.verdict != Verdict::Broken) {
+            answer.insert(host.name.clone());
+        }
         checks.extend(found);
     }
     for host in desired.hosts.values() {
@@ -74,6 +87,7 @@ pub(super) async fn engines(world: &World, settings: &Settings, desired: &Desire
             "with one host silent nothing is moved by itself: add a third, or plan on a person (C2)",
         ));
     }
+    answer
 }
 
 async fn engine(world: &World, host: &Host) -> Vec<Check> {
@@ -107,8 +121,13 @@ fn skew(what: &str, info: &EngineInfo) -> Option<Check> {
 }
 
 /// Registries are asked for one tag each: what cannot be resolved cannot be deployed.
-pub(super) async fn registries(world: &World, desired: &Desired, checks: &mut Vec<Check>) {
-    match crate::control::images::lock(world, desired, false).await {
+pub(super) async fn registries(
+    world: &World,
+    desired: &Desired,
+    answer: &BTreeSet<HostName>,
+    checks: &mut Vec<Check>,
+) {
+    match crate::control::images::lock(world, desired, answer, false).await {
         Err(error) => checks.push(broken("registry", error.to_string(), "mend the state file")),
         Ok(lock) => {
             for (image, why) in &lock.unresolved {

@@ -1,0 +1,95 @@
+//! Opening a connection to an engine: unix socket, TLS with a client certificate, ssh; plain TCP where allowed (G3).
+
+mod ssh;
+mod tls;
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::model::host::{EngineAddress, Host};
+use crate::model::settings::{EngineSettings, TlsIdentity};
+use crate::ports::EngineErrorKind;
+
+use super::error::Below;
+
+pub(super) use ssh::Ssh;
+
+/// Something an HTTP conversation can be held on.
+pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Connection for T {}
+
+/// Where an engine is and what proves who asks.
+pub(super) enum Dial {
+    Unix(String),
+    Tcp { host: String, port: u16 },
+    Tls { host: String, port: u16, identity: TlsIdentity },
+    Ssh(Ssh),
+}
+
+impl Dial {
+    /// The way to `host`, or in words why there is none.
+    pub(super) fn to(host: &Host, settings: &EngineSettings) -> Result<Self, String> {
+        match &host.engine {
+            EngineAddress::Unix { path } => Ok(Self::Unix(path.clone())),
+            EngineAddress::Tcp { host: name, port } => match settings.identity(&host.name) {
+                Some(identity) => {
+                    Ok(Self::Tls { host: bare(name), port: *port, identity: identity.clone() })
+                }
+                None if settings.allow_plain_tcp => Ok(Self::Tcp { host: bare(name), port: *port }),
+                None => Err(
+                    "plain TCP is not used: name a client certificate under [engines.tls] in the settings (G3)"
+                        .to_owned(),
+                ),
+            },
+            EngineAddress::Ssh { user, host, port } => Ok(Self::Ssh(Ssh {
+                user: user.clone(),
+                host: bare(host),
+                port: *port,
+                key: settings.ssh_key.clone(),
+                known_hosts: settings.ssh_known_hosts.clone(),
+            })),
+            EngineAddress::Simulated => Err("sim:// is the simulator's and not a real engine".to_owned()),
+        }
+    }
+
+    /// Connections at once. sshd drops at random what comes when ten have not logged in yet (MaxStartups).
+    pub(super) const fn at_once(&self) -> usize {
+        match self {
+            Self::Unix(_) | Self::Tcp { .. } | Self::Tls { .. } => 32,
+            Self::Ssh(_) => 4,
+        }
+    }
+
+    pub(super) async fn open(&self) -> io::Result<Box<dyn Connection>> {
+        match self {
+            Self::Unix(path) => {
+                let stream =
+                    UnixStream::connect(path).await.map_err(|e| refused(&format!("unix://{path}"), &e))?;
+                Ok(Box::new(stream))
+            }
+            Self::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),
+            Self::Tls { host, port, identity } => {
+                let (config, name) = tls::config(identity, host)?;
+                let stream = tcp(host, *port).await?;
+                Ok(Box::new(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
+            }
+            Self::Ssh(ssh) => Ok(Box::new(ssh.open()?)),
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    TcpStream::connect((host, port)).await.map_err(|e| refused(&format!("tcp://{host}:{port}"), &e))
+}
+
+fn refused(address: &str, error: &io::Error) -> io::Error {
+    Below::io(EngineErrorKind::Unreachable, format!("cannot connect to {address}: {error}"))
+}
+
+/// IPv6 addresses stand in brackets in an address and without them everywhere else.
+fn bare(host: &str) -> String {
+    host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
