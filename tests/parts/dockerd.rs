@@ -17,6 +17,9 @@ os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))
 os.execvp(sys.argv[2], sys.argv[2:])
 ";
 
+/// Sees other plugins than the rest of the machine does, and becomes the engine.
+const OWN_PLUGINS: &str = "mount --bind \"$0\" /run/docker/plugins && exec dockerd \"$@\"";
+
 /// An engine without networks of its own, on a unix socket and, with TLS, on a port of loopback.
 pub struct Dockerd {
     pub port: u16,
@@ -30,14 +33,34 @@ impl Dockerd {
     /// It lives in a network namespace of its own: an engine told to have no bridge takes the other engine's away. The
     /// port it serves is opened before, on this side, and handed over as systemd would.
     pub fn start(dir: &Path, ca: &Path) -> Self {
+        Self::with_plugins(dir, ca, &dir.join("no-plugins"))
+    }
+
+    /// As [`Self::start`]; the engine, and no other one of this machine, finds the plugins' sockets in `plugins`: an
+    /// engine that ever saw a plugin asks for it until it ends.
+    pub fn with_plugins(dir: &Path, ca: &Path, plugins: &Path) -> Self {
         let port = free_port();
+        for directory in [plugins, Path::new("/run/docker/plugins")] {
+            std::fs::create_dir_all(directory).expect("a directory");
+        }
         let at = dir.join("engine");
         std::fs::create_dir_all(&at).expect("a directory");
         std::fs::write(at.join("daemon.json"), "{}").expect("a file");
         let log = std::fs::File::create(at.join("log")).expect("a file");
         let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
         let process = Command::new("python3")
-            .args(["-c", HAND_OVER, &port.to_string(), "unshare", "--net", "dockerd"])
+            .args([
+                "-c",
+                HAND_OVER,
+                &port.to_string(),
+                "unshare",
+                "--net",
+                "--mount",
+                "sh",
+                "-c",
+                OWN_PLUGINS,
+            ])
+            .arg(plugins)
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=vfs"])
             .arg(flag("config-file", &at.join("daemon.json")))
             .arg(flag("data-root", &at.join("data")))
