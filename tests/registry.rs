@@ -51,11 +51,10 @@ struct Sweep(u16);
 
 impl Drop for Sweep {
     fn drop(&mut self) {
-        let pattern = format!("127.0.0.1:{}/*", self.0);
-        let listed =
-            docker(&["images", "-a", "--no-trunc", "-q", "--filter", &format!("reference={pattern}")]);
-        for id in String::from_utf8_lossy(&listed.stdout).split_whitespace() {
-            docker(&["rmi", "-f", id]);
+        let listed = docker(&["images", "-a", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]);
+        let prefix = format!("127.0.0.1:{}/", self.0);
+        for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.starts_with(&prefix)) {
+            docker(&["rmi", "-f", line.rsplit(' ').next().unwrap_or_default()]);
         }
     }
 }
@@ -164,13 +163,15 @@ fn credentials_come_from_dockers_own_places() {
     assert_eq!(said.code, 0, "{said:?}");
     let id = inspect("login-test-0", "{{.Id}}");
 
-    make_image_with(stage.dir.path(), "trueup-test-login:2", "by auths");
-    let by_auths = registry.image("closed/auths:1");
-    registry.push("trueup-test-login:2", &by_auths, &right);
-    make_image_with(stage.dir.path(), "trueup-test-login:2", "by helper");
-    let by_helper = registry.image("closed/helper:1");
-    registry.push("trueup-test-login:2", &by_helper, &right);
-    docker_ok(&["rmi", "-f", "trueup-test-login:2"]);
+    let pushed = |local: &str, repository: &str| {
+        make_image_with(stage.dir.path(), local, repository);
+        let image = registry.image(repository);
+        registry.push(local, &format!("{image}:1"), &right);
+        docker_ok(&["rmi", "-f", local]);
+        format!("{image}:1")
+    };
+    let by_auths = pushed("trueup-test-login:2", "closed/auths");
+    let by_helper = pushed("trueup-test-login:3", "closed/helper");
 
     let refused: [(&Path, &str); 6] = [
         (&none, "no basic auth credentials"),
