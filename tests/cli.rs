@@ -118,8 +118,10 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
     let restart = run(&["restart", "cli-test"]);
     assert_eq!(code(&restart), 0, "{}{}", out(&restart), err(&restart));
     commit_more(&stage);
-    let rollback = run(&["rollback", "cli"]);
+    let rollback = run(&["rollback", "cli", "--format", "json"]);
     assert_eq!(code(&rollback), 0, "{}{}", out(&rollback), err(&rollback));
+    let told: serde_json::Value = serde_json::from_str(&out(&rollback)).expect("JSON");
+    assert!(told["branch"].as_str().is_some_and(|b| b.starts_with("trueup/rollback-cli-")), "{told}");
     let branches = stage::git(&stage.repo(), &["branch", "--list", "trueup/*"]);
     assert!(branches.contains("trueup/rollback-cli-"), "{branches}");
     let branch = branches.trim();
@@ -128,6 +130,44 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
         "",
         "as it was before"
     );
+}
+
+#[test]
+fn an_app_and_its_files_are_shown_for_people_and_programs() {
+    let stage = Stage::new("cli-show");
+    let app = format!(
+        "app = \"shown\"\nimage = \"{}\"\npull = \"never\"\n[upstream]\nport = 80\nserver_name = [\"x.example\"]\n",
+        stage.image
+    );
+    let overlay = "env = { MODE = \"a|b\" }\n";
+    stage.commit(&[
+        ("fleet.toml", FLEET),
+        ("hosts/local.toml", HOST),
+        ("apps/shown/app.toml", &app),
+        ("apps/shown/test.toml", overlay),
+    ]);
+    let repo = stage.repo().display().to_string();
+    let run = |args: &[&str]| {
+        let output = trueup(&stage, &[args, &["--repo", &repo]].concat());
+        assert_eq!(code(&output), 0, "{}", err(&output));
+        out(&output)
+    };
+    let show = ["config", "show", "shown", "--env", "test"];
+    assert!(run(&show).contains("env.MODE = \"a|b\"\n"));
+    assert!(run(&[&show[..], &["--origin"]].concat()).contains("# apps/shown/test.toml:1\n"));
+    let json: serde_json::Value =
+        serde_json::from_str(&run(&[&show[..], &["--format", "json"]].concat())).expect("JSON");
+    let lines = json.as_array().expect("a list");
+    let mode = lines.iter().find(|line| line["path"] == "env.MODE").expect("the value");
+    assert_eq!((&mode["value"], &mode["origin"]), (&"\"a|b\"".into(), &"apps/shown/test.toml:1".into()));
+    let markdown = run(&[&show[..], &["--format", "markdown"]].concat());
+    assert!(markdown.starts_with("| key | value | from |\n|---|---|---|\n"), "{markdown}");
+    assert!(markdown.contains("apps/shown/app.toml:2") && !markdown.contains("a|b"), "{markdown}");
+
+    assert!(run(&["render"]).contains("# ---- nginx/shown-test.conf\n"), "{}", run(&["render"]));
+    let json: serde_json::Value = serde_json::from_str(&run(&["render", "--format", "json"])).expect("JSON");
+    let file = json["files"]["nginx"]["shown-test.conf"].as_str().expect("the file");
+    assert!(file.contains("server_name x.example"), "{file}");
 }
 
 fn commit_more(stage: &Stage) {

@@ -32,13 +32,15 @@ enum Command {
         /// Say which file and line each value comes from.
         #[arg(long)]
         origin: bool,
+        #[command(flatten)]
+        format: FormatArgs,
     },
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     match &args.command {
         Command::Check { source, format } => check(global, source, *format).await,
-        Command::Show { source, app, origin } => show(global, source, app, *origin).await,
+        Command::Show { source, app, origin, format } => show(global, source, app, *origin, *format).await,
     }
 }
 
@@ -84,7 +86,13 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
     }
 }
 
-async fn show(global: &GlobalArgs, source: &SourceArgs, app: &AppName, origin: bool) -> Exit {
+async fn show(
+    global: &GlobalArgs,
+    source: &SourceArgs,
+    app: &AppName,
+    origin: bool,
+    format: FormatArgs,
+) -> Exit {
     let tree = tree(global, source).await?;
     let environments: Vec<&EnvironmentName> = source.env.iter().collect();
     let [environment] = environments.as_slice() else {
@@ -92,6 +100,20 @@ async fn show(global: &GlobalArgs, source: &SourceArgs, app: &AppName, origin: b
     };
     let lines = config::show(&tree, app, environment)
         .map_err(|errors| anyhow::anyhow!("{}", errors.render(terminal::colour())))?;
+    match format.format {
+        FormatArg::Text => print_lines(&lines, origin),
+        FormatArg::Json => println!("{}", serde_json::to_string_pretty(&lines)?),
+        FormatArg::Markdown => {
+            let row =
+                |line: &config::OriginLine| [line.path.clone(), line.value.clone(), line.origin.clone()];
+            let rows: Vec<_> = lines.iter().map(row).collect();
+            print!("{}", output::table(["key", "value", "from"], &rows));
+        }
+    }
+    Ok(0)
+}
+
+fn print_lines(lines: &[config::OriginLine], origin: bool) {
     let width = lines.iter().map(|line| line.path.len() + line.value.len() + 3).max().unwrap_or(0);
     for line in lines {
         let value = format!("{} = {}", line.path, line.value);
@@ -101,5 +123,4 @@ async fn show(global: &GlobalArgs, source: &SourceArgs, app: &AppName, origin: b
             println!("{value}");
         }
     }
-    Ok(0)
 }

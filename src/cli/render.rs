@@ -1,5 +1,6 @@
 //! `trueup render`: the Nginx and Flume files that follow from where healthy instances run, without installing them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -7,7 +8,7 @@ use anyhow::Context as _;
 use crate::control::pass;
 use crate::control::revision::Reader;
 
-use super::world::{GlobalArgs, SourceArgs, world};
+use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -17,22 +18,33 @@ pub struct Args {
     /// Write below this directory instead of to standard output.
     #[arg(long, value_name = "DIR")]
     to: Option<PathBuf>,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
+    if let FormatArg::Json = args.format.format {
+        let sets: BTreeMap<_, _> =
+            pass.rendered.sets.iter().map(|(set, files)| (set.to_string(), files)).collect();
+        println!("{:#}", serde_json::json!({ "files": sets, "notes": pass.rendered.notes }));
+    }
     for (set, files) in &pass.rendered.sets {
         for (name, text) in files {
-            match &args.to {
-                None => println!("# ---- {set}/{name}\n{text}"),
-                Some(dir) => {
+            match (&args.to, args.format.format) {
+                (None, FormatArg::Text) => println!("# ---- {set}/{name}\n{text}"),
+                (None, FormatArg::Markdown) => println!("## {set}/{name}\n\n```\n{text}```\n"),
+                (None, FormatArg::Json) => {}
+                (Some(dir), _) => {
                     let dir = dir.join(set.to_string());
                     std::fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
                     let file = dir.join(name);
                     std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-                    println!("{}", file.display());
+                    if !matches!(args.format.format, FormatArg::Json) {
+                        println!("{}", file.display());
+                    }
                 }
             }
         }

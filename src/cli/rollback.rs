@@ -6,7 +6,7 @@ use crate::control::revision::Reader;
 use crate::model::names::AppName;
 use crate::model::settings::Reference;
 
-use super::world::{GlobalArgs, SourceArgs, world};
+use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -18,6 +18,8 @@ pub struct Args {
     /// The revision an app goes back to [default: before its last change].
     #[arg(long, value_name = "REV")]
     to: Option<String>,
+    #[command(flatten)]
+    format: FormatArgs,
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
@@ -40,6 +42,11 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         format!("trueup/rollback-{}-{}", if path.is_empty() { "all" } else { &args.what }, to.short());
     let message = format!("Roll {subject} back to {}\n\nWritten by trueup rollback.\n", to.short());
     let commit = world.repository.revert_on_branch(&path, &to, &branch, &message).await?;
+    if let FormatArg::Json = args.format.format {
+        let told = serde_json::json!({ "subject": subject, "to": to, "branch": branch, "commit": commit });
+        println!("{told:#}");
+        return Ok(0);
+    }
     println!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());
     println!("Nothing is changed until that branch is merged.");
     Ok(0)

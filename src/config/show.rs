@@ -8,7 +8,7 @@ use super::load::{Loader, merge};
 use super::node::{Node, Value};
 
 /// One value: `limits.memory`, `"64MiB"`, `apps/quote/prod.toml:7`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct OriginLine {
     pub path: String,
     pub value: String,

@@ -43,6 +43,15 @@ pub fn cell(text: &str) -> String {
     if text.contains('|') { prose(text) } else { code(text) }
 }
 
+/// A Markdown table of values.
+pub fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
+    let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
+    let head = row(headings.iter().map(|word| (*word).to_owned()).collect());
+    let rule = format!("|{}\n", "---|".repeat(N));
+    let rows = rows.iter().map(|cells| row(cells.iter().map(|text| cell(text)).collect()));
+    [head, rule].into_iter().chain(rows).collect()
+}
+
 /// Markdown prose on one line: what could be markup is escaped, `@` calls nobody, line breaks are `<br>`.
 pub fn prose(text: &str) -> String {
     text.lines().map(prose_line).collect::<Vec<_>>().join("<br>")

@@ -29,6 +29,7 @@ use crate::model::units::Timestamp;
 
 use paint::Paint;
 
+pub use escape::table;
 pub use status::{Standing, Status};
 pub use wording::many;
 
