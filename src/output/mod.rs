@@ -11,6 +11,7 @@ mod outcomes;
 mod paint;
 mod plan;
 mod public;
+mod round;
 mod sections;
 mod status;
 mod wording;
@@ -29,6 +30,7 @@ use crate::model::units::Timestamp;
 
 use paint::Paint;
 
+pub use round::{Tone, kept, lines as round, outcome_words};
 pub use status::{Standing, Status};
 
 /// How a result is printed.

@@ -11,7 +11,7 @@ use crate::model::units::Timestamp;
 use super::escape::{cell, code, line, prose};
 use super::paint::{Ink, Paint};
 use super::sections::{hang, heading};
-use super::wording::{age, moment};
+use super::wording::{age, many, moment};
 
 /// Everything `status` tells.
 #[derive(Debug, Clone, Serialize)]
@@ -169,9 +169,9 @@ fn summary(status: &Status) -> String {
     let Tally { in_sync, drifted, held, unknown } = tally(status);
     let known = status.hosts.values().filter(|why| why.is_none()).count();
     format!(
-        "{known} of {} hosts known; {} apps: {in_sync} in sync, {drifted} drifted, {held} held, {unknown} unknown.",
-        status.hosts.len(),
-        status.apps.len()
+        "{known} of {} known; {}: {in_sync} in sync, {drifted} drifted, {held} held, {unknown} unknown.",
+        many(status.hosts.len(), "host"),
+        many(status.apps.len(), "app")
     )
 }
 
