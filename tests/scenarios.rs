@@ -22,7 +22,46 @@ macro_rules! scenarios {
 }
 
 scenarios! {
+    a1_partly_read_host
+    a1_unknown_host
     a2_broken_commit
+    a2_git_down
+    a2_missing_tree
+    a3_all_errors_at_once
+    a4_changed_by_hand
+    a5_extras_by_hand
+    a6_detect_only
+    b1_copied_labels
+    b1_name_is_taken
+    b2_host_leaves_the_inventory
+    b2_prune
+    b3_blast_radius
+    b3_last_of_production
+    b3_nibbling
+    b4_adopt
+    b5_data_stays
+    d10_second_writer
+    d11_saved_plan
+    d1_interruption
+    d1_rollout
+    d2_failed_rollout
+    d2_image_is_nowhere
+    d2_new_one_exits
+    d3_backoff
+    d4_depends_on
+    d5_connection_cut
+    d5_killed
+    d6_hung_host
+    d6_slow_host
+    d7_loop
+    d8_only_what_changed
+    e1_directory_unreadable
+    e1_one_bad_file
+    e1_reload_fails
+    e3_flume
+    f0_force_push
+    f5_environments
+    h_lost_state
 }
 
 fn folder() -> PathBuf {

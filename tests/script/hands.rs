@@ -108,11 +108,10 @@ impl Stage<'_> {
                     .filter_map(|a| a.address)
                     .map(|a| a.to_string())
                     .collect();
-                let line = format!(
-                    "{host}  {name:<22} {:<10} {:<12}",
-                    container.image_name,
-                    state(&container.state)
-                );
+                let image =
+                    self.sim.tag_of(&container.image).map_or(container.image_name, |tag| tag.to_string());
+                let line =
+                    format!("{host}  {:<22} {image:<8} {:<10}", name.as_str(), state(&container.state));
                 lines.push(format!("{line} {}", addresses.join(" ")).trim_end().to_owned());
             }
             if !networks.is_empty() {

@@ -1,4 +1,5 @@
-//! A command's words: split at spaces, with double quotes around what has spaces itself.
+//! A command's words: split at spaces, with double quotes around what has spaces itself;
+//! `\n` and `\"` inside quotes.
 
 /// The words of a line.
 pub fn split(line: &str) -> Result<Vec<String>, String> {
@@ -6,7 +7,10 @@ pub fn split(line: &str) -> Result<Vec<String>, String> {
     let mut letters = line.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
-            '\\' if quoted && letters.peek() == Some(&'"') => word.extend(letters.next()),
+            '\\' if quoted => match letters.next() {
+                Some('n') => word.push('\n'),
+                other => word.extend(other),
+            },
             '"' => (quoted, begun) = (!quoted, true),
             ' ' if !quoted => {
                 if begun {
