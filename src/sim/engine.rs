@@ -104,7 +104,7 @@ impl SimEngine {
         let (now, made) = (moment(world.began), world.made);
         let (everywhere, behaviour) = (world.images.clone(), world.behaviour.clone());
         let state = world.hosts.entry(self.host.clone()).or_default();
-        let call = action.describe();
+        let call = call_of(action);
         let fail = |kind, detail: String| {
             Err(EngineError { host: self.host.clone(), call: call.clone(), kind, detail })
         };
@@ -229,8 +229,31 @@ impl SimEngine {
                 return fail(EngineErrorKind::Refused, "this is not an engine's to do".to_owned());
             }
         }
-        state.journal.push(call);
+        state.journal.push(action.describe());
         Ok(())
+    }
+}
+
+/// The call that a real engine would get, for errors.
+fn call_of(action: &Action) -> String {
+    match action {
+        Action::PullImage { .. } => "POST /images/create".to_owned(),
+        Action::CreateVolume { .. } => "POST /volumes/create".to_owned(),
+        Action::CreateNetwork { .. } => "POST /networks/create".to_owned(),
+        Action::RemoveNetwork { name } => format!("DELETE /networks/{name}"),
+        Action::CreateContainer { .. } => "POST /containers/create".to_owned(),
+        Action::StartContainer { name } => format!("POST /containers/{name}/start"),
+        Action::StopContainer { name, .. } => format!("POST /containers/{name}/stop"),
+        Action::RestartContainer { name, .. } => format!("POST /containers/{name}/restart"),
+        Action::RemoveContainer { name } => format!("DELETE /containers/{name}"),
+        Action::RenameContainer { name, .. } => format!("POST /containers/{name}/rename"),
+        Action::UpdateContainer { name, .. } => format!("POST /containers/{name}/update"),
+        Action::Connect { network, .. } => format!("POST /networks/{network}/connect"),
+        Action::Disconnect { network, .. } => format!("POST /networks/{network}/disconnect"),
+        Action::WaitHealthy { .. }
+        | Action::Drain { .. }
+        | Action::Undrain { .. }
+        | Action::InstallFiles { .. } => action.describe(),
     }
 }
 
@@ -241,7 +264,10 @@ impl SimEngine {
     /// A container as a survey shows it (A1).
     fn inspected(&self, state: &State, container: &Container) -> Seen<Container> {
         if state.unreadable.contains(&container.name) {
-            return Seen::unknown(format!("{}: inspect container: {UNREADABLE}", self.host));
+            return Seen::unknown(format!(
+                "{}: GET /containers/{}/json: {UNREADABLE}",
+                self.host, container.name
+            ));
         }
         Seen::Known(container.clone())
     }
@@ -278,7 +304,7 @@ fn detach(state: &mut State, name: &ContainerName) {
 #[async_trait]
 impl Engine for SimEngine {
     async fn survey(&self, _: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
-        self.enter("survey").await?;
+        self.enter("GET /containers/json").await?;
         if let Some(state) = self.world.lock().hosts.get_mut(&self.host)
             && let Some(meddler) = state.meddler.clone()
         {
@@ -299,34 +325,36 @@ impl Engine for SimEngine {
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        self.enter("inspect container").await?;
+        let call = format!("GET /containers/{name}/json");
+        self.enter(&call).await?;
         if self.read(|state, _| state.unreadable.contains(name)) {
-            return Err(self.error(EngineErrorKind::Engine, "inspect container", UNREADABLE));
+            return Err(self.error(EngineErrorKind::Engine, &call, UNREADABLE));
         }
         Ok(self.read(|state, _| state.containers.get(name).cloned()))
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
-        self.enter("inspect network").await?;
+        self.enter(&format!("GET /networks/{name}")).await?;
         Ok(self.read(|state, _| state.networks.get(name).cloned()))
     }
 
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
-        self.enter("inspect volume").await?;
+        self.enter(&format!("GET /volumes/{name}")).await?;
         Ok(self.read(|state, _| state.volumes.get(name).cloned()))
     }
 
     async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError> {
-        self.enter("inspect image").await?;
+        self.enter(&format!("GET /images/{image}/json")).await?;
         Ok(self.read(|state, world| {
             state.images.values().chain(world.images.values()).find(|i| live::matches(i, image)).cloned()
         }))
     }
 
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
-        self.enter("resolve image").await?;
+        let call = format!("GET /distribution/{image}/json");
+        self.enter(&call).await?;
         self.read(|_, world| world.images.get(image).map(|i| i.id.clone())).ok_or_else(|| {
-            self.error(EngineErrorKind::Registry, "resolve image", format!("manifest for {image} not found"))
+            self.error(EngineErrorKind::Registry, &call, format!("manifest for {image} not found"))
         })
     }
 
@@ -336,8 +364,8 @@ impl Engine for SimEngine {
         contents: &Contents,
         _: &dyn Progress,
     ) -> Result<(), EngineError> {
-        self.enter(&action.describe()).await?;
-        let broken = || self.error(EngineErrorKind::Unreachable, &action.describe(), "the connection broke");
+        self.enter(&call_of(action)).await?;
+        let broken = || self.error(EngineErrorKind::Unreachable, &call_of(action), "the connection broke");
         match self.cut() {
             None => self.mutate(action, contents),
             Some(Blow { kills, after_effect }) => {

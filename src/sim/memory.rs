@@ -323,8 +323,12 @@ impl FileSets for SimFiles {
             return Ok(());
         }
         let rest = if moves { "every other file is installed" } else { "the old files stay" };
-        let (command, detail) = ("nginx -t".to_owned(), format!("{}; {rest}", said.join("; ")));
-        Err(FilesError::Check { set: set.clone(), command, detail })
+        let command = match set {
+            FileSet::Nginx => "nginx -t",
+            FileSet::Flume(_) => "trueup's own check",
+        };
+        let detail = format!("{}; {rest}", said.join("; "));
+        Err(FilesError::Check { set: set.clone(), command: command.to_owned(), detail })
     }
     async fn drained(&self, _: &FileSet) -> bool {
         true
@@ -334,9 +338,13 @@ impl FileSets for SimFiles {
 /// When every simulated world begins.
 const ORIGIN: Timestamp = Timestamp(1_700_000_000_000);
 
+/// A paused clock moves by a few microseconds less than was slept, differently each time; to this it is rounded.
+const GRAIN: Duration = Duration::from_millis(10);
+
 /// The simulated time, for what began at `began`.
 pub(super) fn moment(began: tokio::time::Instant) -> Timestamp {
-    ORIGIN.plus(began.elapsed())
+    let elapsed = (began.elapsed() + GRAIN / 2).as_millis() / GRAIN.as_millis();
+    ORIGIN.plus(GRAIN.saturating_mul(u32::try_from(elapsed).unwrap_or(u32::MAX)))
 }
 
 /// tokio's time: with a paused runtime, hours pass in milliseconds.

@@ -181,11 +181,17 @@ impl SimWorld {
         self.lock().images.iter().find(|(_, known)| known.id == *image).map(|(tag, _)| tag.clone())
     }
 
-    /// What the host holds, as it is: container and network by name.
-    pub fn holds(&self, host: &HostName) -> (BTreeMap<ContainerName, Container>, BTreeSet<String>) {
+    /// The host's containers, as they are.
+    pub fn containers(&self, host: &HostName) -> BTreeMap<ContainerName, Container> {
+        self.lock().hosts.get(host).map(|state| state.containers.clone()).unwrap_or_default()
+    }
+
+    /// `network lan`, `volume data`: what else the host holds.
+    pub fn belongings(&self, host: &HostName) -> Vec<String> {
         let world = self.lock();
         let state = world.hosts.get(host).cloned().unwrap_or_default();
-        (state.containers, state.networks.into_keys().collect())
+        let networks = state.networks.keys().map(|name| format!("network {name}"));
+        networks.chain(state.volumes.keys().map(|name| format!("volume {name}"))).collect()
     }
 
     /// A hand on the host's containers, past trueup.
