@@ -78,6 +78,8 @@ pub enum ControlError {
     #[error("{0}")]
     Refused(String),
     /// A saved plan does not fit the world any more (D11).
-    #[error("the saved plan is refused, the world moved:\n{0}")]
+    #[error(
+        "the saved plan is refused, since the world moved. It does not have what is wanted now:\n{0}\nNothing was changed. Look at a new plan, then apply that."
+    )]
     PlanMoved(String),
 }

@@ -151,6 +151,7 @@ fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, Con
     }
     holds.approved = memory.approvals()?.into_values().flatten().collect();
     holds.restart_requested = memory.restart_requests()?;
+    holds.unprotected = memory.unprotected()?;
     holds.last_seen = memory.last_seen()?;
     // Without any unknown host this look itself is complete.
     holds.memory_complete = memory.is_complete()? || all_known;

@@ -44,6 +44,12 @@ pub async fn trust(world: &World, revision: &str) -> Result<String, ControlError
     let revision = taken.desired.revision;
     let now = world.clock.now();
     memory.set_last_good(&LastGood { revision: revision.clone(), since: now, refused: None })?;
+    // Hosts that it does not declare are gone for good (B2): a person says so.
+    for (instance, _) in
+        memory.last_seen()?.iter().filter(|(_, host)| !taken.desired.hosts.contains_key(*host))
+    {
+        memory.note_seen(instance, None)?;
+    }
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
     Ok(format!("{} is trusted: it and its descendants are enforced ({})\n", revision.short(), taken.summary))
 }

@@ -120,8 +120,12 @@ fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
         }
     }
     match input.holds.not_before.get(&words) {
-        Some((promise, moment)) if *promise == change.promise() && input.now < *moment => {
-            Some(Reason::Backoff(format!("tried before; the next try is at {moment} (D3)")))
+        Some(wait) if wait.promise == change.promise() && input.now < wait.until => {
+            let before = match &wait.failed {
+                Some(error) => format!("it failed: {error}"),
+                None => "it was done before, and is wanted again".to_owned(),
+            };
+            Some(Reason::Backoff(format!("{before}; the next try is at {} (D3)", wait.until)))
         }
         Some(_) | None => None,
     }

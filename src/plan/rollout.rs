@@ -90,7 +90,7 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     let mut pace = Pace::new(app);
     for Wanted { nature, mut change, takes_away, waits_for } in wanted {
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
-            let why = format!("waits for {dependency}, which is not well (D4)");
+            let why = format!("waits for {dependency}, which is not yet well as declared (D4)");
             wait(change, nature, why, "mend the dependency; this goes on by itself then", draft);
             continue;
         }
@@ -102,7 +102,7 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
             match pace.next(away, draft) {
                 Ok(earlier) => after.extend(earlier),
                 Err(why) => {
-                    wait(change, nature, why, "mend what is away; this goes on by itself then", draft);
+                    wait(change, nature, why, "mend that one; this goes on by itself then", draft);
                     continue;
                 }
             }
@@ -144,7 +144,7 @@ impl<'a> Pace<'a> {
     /// What the next one that serves has to wait for; or why it can't go in this plan.
     fn next(&self, away: &Away, draft: &Draft) -> Result<BTreeSet<usize>, String> {
         if let Some(first) = &self.halted {
-            return Err(format!("waits for {first}, which is left alone (D1)"));
+            return Err(format!("waits until {first} is changed (D1)"));
         }
         let mended = |name: &String| self.healing.iter().any(|n| draft.changes[*n].subject.name == *name);
         let away = away.get(&self.app.key).into_iter().flatten();
