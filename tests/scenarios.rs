@@ -33,8 +33,10 @@ scenarios! {
     a6_detect_only
     b1_copied_labels
     b1_name_is_taken
+    b2_burnt_host
     b2_host_leaves_the_inventory
     b2_prune
+    b3_all_apps_vanish
     b3_blast_radius
     b3_last_of_production
     b3_nibbling

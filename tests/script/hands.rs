@@ -44,7 +44,9 @@ impl Stage<'_> {
                 let copy = self.there(host, &name(one)?)?;
                 let to = name(to)?;
                 self.sim.by_hand(host, |all| {
-                    let copy = all.get(&copy).cloned().map(|c| Container { name: to.clone(), ..c });
+                    let mut copy = all.get(&copy).cloned().map(|c| Container { name: to.clone(), ..c });
+                    // Two cannot hold the same port of the host.
+                    copy.iter_mut().for_each(|copy| copy.live.ports.clear());
                     copy.map(|copy| all.insert(to.clone(), copy))
                 });
                 Ok(String::new())
@@ -79,8 +81,7 @@ impl Stage<'_> {
     }
 
     fn there(&self, host: &HostName, name: &ContainerName) -> Result<ContainerName, String> {
-        let (containers, _) = self.sim.holds(host);
-        if containers.contains_key(name) {
+        if self.sim.containers(host).contains_key(name) {
             Ok(name.clone())
         } else {
             Err(format!("no container {name} on {host}"))
@@ -99,8 +100,7 @@ impl Stage<'_> {
     pub fn docker_ps(&self) -> String {
         let mut lines = Vec::new();
         for host in self.sim.hosts() {
-            let (containers, networks) = self.sim.holds(&host);
-            for (name, container) in containers {
+            for (name, container) in self.sim.containers(&host) {
                 let addresses: Vec<String> = container
                     .live
                     .networks
@@ -114,12 +114,7 @@ impl Stage<'_> {
                     format!("{host}  {:<22} {image:<8} {:<10}", name.as_str(), state(&container.state));
                 lines.push(format!("{line} {}", addresses.join(" ")).trim_end().to_owned());
             }
-            if !networks.is_empty() {
-                lines.push(format!(
-                    "{host}  networks: {}",
-                    networks.into_iter().collect::<Vec<_>>().join(", ")
-                ));
-            }
+            lines.extend(self.sim.belongings(&host).into_iter().map(|what| format!("{host}  {what}")));
         }
         if lines.is_empty() { "nothing runs\n".to_owned() } else { lines.join("\n") + "\n" }
     }

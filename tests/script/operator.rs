@@ -137,8 +137,9 @@ impl Stage<'_> {
             Err(held) => return Said(format!("error: {held}\n"), 1),
         };
         let lines: Mutex<Vec<(String, Vec<String>)>> = Mutex::default();
+        let standing: Mutex<Vec<String>> = Mutex::default();
         let told = |round: Result<&Converged, &ControlError>| {
-            let (said, changed) = match round {
+            let (said, changed): (Vec<String>, bool) = match round {
                 Ok(done) => (
                     output::round(done.last.taken.kept_because.as_deref(), &done.outcomes, &done.last.plan)
                         .into_iter()
@@ -150,10 +151,19 @@ impl Stage<'_> {
                 ),
                 Err(error) => (vec![format!("ERROR {error}")], false),
             };
+            // What still stands, without what was changed just now and how much.
+            let stands = |line: &&String| {
+                ["WARN unknown", "WARN blocked", "WARN the head", "ERROR"]
+                    .iter()
+                    .any(|word| line.starts_with(word))
+            };
+            let now: Vec<String> = said.iter().filter(stands).cloned().collect();
+            let mut standing = standing.lock().expect("one thread");
             let mut lines = lines.lock().expect("one thread");
-            if changed || lines.last().is_none_or(|(_, before)| *before != said) {
+            if changed || *standing != now || lines.is_empty() {
                 lines.push((world.clock.now().to_string(), said));
             }
+            *standing = now;
         };
         let stop = Stop::default();
         let end = async {

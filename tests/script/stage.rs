@@ -91,7 +91,7 @@ impl<'a> Stage<'a> {
             }
             [host, rest @ ..] if host.ends_with(':') => self.on_host(host.trim_end_matches(':'), rest)?,
             ["image", image, rest @ ..] => self.image(image, rest)?,
-            ["nginx", rest @ ..] => self.nginx(rest).await?,
+            ["nginx" | "flume", rest @ ..] => self.nginx(rest).await?,
             ["another", "trueup", "runs"] => self.another(true)?,
             ["another", "trueup", "ends"] => self.another(false)?,
             ["the", "state", "file", "is", "lost"] => {
@@ -197,7 +197,11 @@ impl<'a> Stage<'a> {
             ["directory", "can", "be", "read"] => self.faults.unreadable = None,
             ["shows", file] => {
                 let sets = self.world.files.installed().await.map_err(|e| e.to_string())?;
-                let text = sets.values().flatten().find_map(|files| files.get(*file));
+                let named = |set: &str, name: &str| file == &name || *file == format!("{set}/{name}");
+                let mut all = sets.iter().flat_map(|(set, files)| {
+                    files.iter().flatten().map(move |(name, text)| (set.to_string(), name, text))
+                });
+                let text = all.find(|(set, name, _)| named(set, name)).map(|(_, _, text)| text);
                 return Ok(text.cloned().unwrap_or_else(|| format!("there is no {file}\n")));
             }
             _ => return Err(format!("there is no such nginx command: {}", words.join(" "))),
