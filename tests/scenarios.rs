@@ -31,13 +31,16 @@ scenarios! {
     a4_changed_by_hand
     a5_extras_by_hand
     a6_detect_only
+    a6_detect_only_fleet
     b1_copied_labels
     b1_name_is_taken
     b2_burnt_host
     b2_host_leaves_the_inventory
     b2_prune
     b3_all_apps_vanish
+    b3_approval_is_bound
     b3_blast_radius
+    b3_everything_replaced
     b3_last_of_production
     b3_nibbling
     b4_adopt
@@ -53,6 +56,7 @@ scenarios! {
     d4_depends_on
     d5_connection_cut
     d5_killed
+    d6_flapping_host
     d6_hung_host
     d6_slow_host
     d7_loop
@@ -60,6 +64,7 @@ scenarios! {
     e1_directory_unreadable
     e1_one_bad_file
     e1_reload_fails
+    e2_nothing_unescaped
     e3_flume
     f0_force_push
     f5_environments

@@ -249,13 +249,21 @@ impl<'a> Memory<'a> {
         Ok(in_force)
     }
 
-    pub fn approve(&self, plan: &str, promises: &BTreeSet<String>) -> Result<(), StoreError> {
-        self.write(Record::Approval, plan, promises)
+    /// Allows these very steps of this revision (B3).
+    pub fn approve(
+        &self,
+        plan: &str,
+        revision: &Revision,
+        promises: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        self.write(Record::Approval, plan, &(revision, promises))
     }
 
-    /// The promises that a person approved, by plan id (B3).
-    pub fn approvals(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
-        self.all(Record::Approval)
+    /// What a person approved for this revision (B3); an approval for another says nothing about it.
+    pub fn approved(&self, revision: &Revision) -> Result<BTreeSet<String>, StoreError> {
+        let all: BTreeMap<String, (Revision, BTreeSet<String>)> = self.all(Record::Approval)?;
+        let of_it = all.into_values().filter(|(approved, _)| approved == revision);
+        Ok(of_it.flat_map(|(_, promises)| promises).collect())
     }
 
     pub fn request_restart(&self, app: &AppKey, at: Timestamp) -> Result<(), StoreError> {

@@ -149,7 +149,7 @@ fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, Con
         let until = backoff::not_before(&attempts);
         holds.not_before.insert(subject, Wait { promise: attempts.promise, until, failed: attempts.error });
     }
-    holds.approved = memory.approvals()?.into_values().flatten().collect();
+    holds.approved = memory.approved(&desired.revision)?;
     holds.restart_requested = memory.restart_requests()?;
     holds.unprotected = memory.unprotected()?;
     holds.last_seen = memory.last_seen()?;

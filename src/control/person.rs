@@ -29,7 +29,7 @@ pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, 
         )));
     }
     let memory = Memory::new(&*world.store);
-    memory.approve(plan, &held)?;
+    memory.approve(plan, &pass.plan.revision, &held)?;
     memory.remember(world.clock.now(), Some(&pass.plan.revision), "approve", plan, reason)?;
     let steps = if held.len() == 1 { "1 step".to_owned() } else { format!("{} steps", held.len()) };
     let lines: String = held.iter().map(|promise| format!("  {promise}\n")).collect();

@@ -4,7 +4,7 @@ use crate::model::names::Revision;
 use crate::model::plan::{Change, Outcome, Plan};
 
 use super::escape::line;
-use super::wording::change_words;
+use super::wording::{change_words, subject_words};
 
 /// How loud a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +27,12 @@ pub fn lines(kept_because: Option<&str>, ended: &[(Change, Outcome)], plan: &Pla
         lines.push((tone, format!("{}: {}", line(&change_words(change)), line(&outcome_words(outcome)))));
     }
     for unknown in &plan.unknown {
-        let text = format!("unknown: {}: {}", unknown.subject, unknown.why);
+        let text = format!("unknown: {}: {}", subject_words(&unknown.subject), unknown.why);
         lines.push((Tone::Warning, line(&text)));
     }
     for blocked in &plan.blocked {
-        let text = format!("blocked: {}: {} ({})", blocked.subject, blocked.reason, blocked.hint);
+        let what = subject_words(&blocked.subject);
+        let text = format!("blocked: {what}: {}; next: {}", blocked.reason, blocked.hint);
         lines.push((Tone::Warning, line(&text)));
     }
     let done = ended.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done)).count();

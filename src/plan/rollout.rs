@@ -91,7 +91,8 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     for Wanted { nature, mut change, takes_away, waits_for } in wanted {
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
             let why = format!("waits for {dependency}, which is not yet well as declared (D4)");
-            wait(change, nature, why, "mend the dependency; this goes on by itself then", draft);
+            let hint = "mend the dependency; this goes on by itself then";
+            draft.hold_back(input, nature, change, why, hint);
             continue;
         }
         let mut after: BTreeSet<usize> = dependencies_done.clone();
@@ -102,7 +103,8 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
             match pace.next(away, draft) {
                 Ok(earlier) => after.extend(earlier),
                 Err(why) => {
-                    wait(change, nature, why, "mend that one; this goes on by itself then", draft);
+                    let hint = "mend that one; this goes on by itself then";
+                    draft.hold_back(input, nature, change, why, hint);
                     continue;
                 }
             }
@@ -118,11 +120,6 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
             (None, false) => {}
         }
     }
-}
-
-fn wait(change: Change, nature: Nature, why: String, hint: &str, draft: &mut Draft) {
-    draft.leave(change.subject.clone(), change.app.clone(), nature, why.clone());
-    draft.block(change.subject, change.app, why, hint);
 }
 
 /// How many of an app go at once, and after whom (D1).
