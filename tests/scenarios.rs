@@ -162,6 +162,17 @@ fn every_file_is_played_and_names_its_rules() {
     assert_eq!(files.len(), PLAYED.len(), "a scenario is listed whose file is gone");
 }
 
+/// The example of the page is played too.
+#[test]
+fn the_example_of_the_page_holds() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/scenarios.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let example =
+        page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let played = Script::parse(example).and_then(|script| script.play(&fleets())).expect("played");
+    assert_eq!(played, example, "docs/scenarios.md");
+}
+
 /// Golden text is only worth something if nothing but a person's wish changes it.
 #[test]
 fn without_update_a_difference_fails_and_nothing_is_written() {

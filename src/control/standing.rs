@@ -1,8 +1,8 @@
 //! How things stand, gathered from one look and from memory: what `trueup status` prints.
 
-use std::collections::BTreeMap;
-
-use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::app::{App, Placement, Replicas, Runtime};
+use crate::model::host::Host;
+use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::Seen;
 use crate::output::{Standing, Status};
 
@@ -15,7 +15,6 @@ use super::{ControlError, World};
 pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
-    let seats = memory.last_seen()?;
     let last_good = memory.last_good()?;
     let hosts = pass.observed.hosts.iter().map(|(host, seen)| {
         let why = match seen {
@@ -33,7 +32,7 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         kept_because: pass.taken.kept_because.clone(),
         now,
         hosts: hosts.collect(),
-        apps: pass.desired.apps.keys().map(|key| (key.clone(), standing(pass, &seats, key))).collect(),
+        apps: pass.desired.apps.iter().map(|(key, app)| (key.clone(), standing(pass, key, app))).collect(),
         pauses: memory
             .pauses(now)?
             .into_iter()
@@ -44,29 +43,38 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
     })
 }
 
-fn is_unknown(pass: &Pass, host: &HostName) -> bool {
-    pass.desired.hosts.contains_key(host) && pass.observed.engine(host).is_none()
-}
-
 /// An app's standing: the worst of its objects.
-fn standing(pass: &Pass, seats: &BTreeMap<InstanceName, HostName>, key: &AppKey) -> Standing {
+fn standing(pass: &Pass, key: &AppKey, app: &App) -> Standing {
     let plan = &pass.plan;
     let prefix = format!("{key}-");
     let blocked = plan.blocked.iter().find(|b| b.app.as_ref() == Some(key));
     let unknown =
         plan.unknown.iter().filter(|u| u.subject.name.starts_with(&prefix)).min_by_key(|u| &u.subject);
-    // An instance on a host that does not answer is as unknown as the host.
-    let unseen = seats.iter().find(|(instance, host)| instance.key == *key && is_unknown(pass, host));
     let drift = plan.drift.iter().find(|d| d.app.as_ref() == Some(key));
     match (blocked, unknown, drift) {
         (Some(blocked), _, _) => Standing::Held(blocked.reason.clone()),
         (None, Some(unknown), _) => Standing::Unknown(format!("{}: {}", unknown.subject, unknown.why)),
         (None, None, Some(drift)) => Standing::Drifted(drift.subject.to_string()),
-        (None, None, None) => match unseen {
-            Some((instance, host)) => {
-                Standing::Unknown(format!("{instance} was last seen on {host}, which is unknown"))
-            }
-            None => Standing::InSync,
-        },
+        (None, None, None) => unseen(pass, key, app).map_or(Standing::InSync, Standing::Unknown),
+    }
+}
+
+/// An instance that nobody saw while a host that may run it does not answer: it is as unknown as that host (A1).
+fn unseen(pass: &Pass, key: &AppKey, app: &App) -> Option<String> {
+    let serves = |host: &&Host| host.environments.contains(&key.environment);
+    let silent = |host: &&Host| pass.observed.engine(&host.name).is_none();
+    let host = pass.desired.hosts.values().filter(serves).find(silent)?;
+    let is_seen = |instance: &InstanceName| {
+        let mut engines = pass.observed.hosts.values().filter_map(Seen::known);
+        engines.any(|engine| engine.containers.contains_key(&instance.container()))
+    };
+    match &app.runtime {
+        Runtime::Host(Placement { replicas: Replicas::Count(count), .. }) => (0..*count)
+            .map(|slot| InstanceName { key: key.clone(), slot })
+            .find(|instance| !is_seen(instance))
+            .map(|instance| format!("{instance} may run on {}, which is unknown", host.name)),
+        Runtime::Host(Placement { replicas: Replicas::EveryHost, .. }) | Runtime::Swarm(_) => {
+            Some(format!("{} is unknown", host.name))
+        }
     }
 }
