@@ -127,7 +127,11 @@ fn state(state: &RunState) -> String {
         RunState::Running { health: Health::Starting, .. } => "starting".to_owned(),
         RunState::Running { health: Health::Unhealthy { .. }, .. } => "unhealthy".to_owned(),
         RunState::Exited { exit_code, .. } => format!("exited {exit_code}"),
-        other => format!("{other:?}").to_lowercase(),
+        RunState::Created => "created".to_owned(),
+        RunState::Paused => "paused".to_owned(),
+        RunState::Restarting { .. } => "restarting".to_owned(),
+        RunState::Removing => "removing".to_owned(),
+        RunState::Dead => "dead".to_owned(),
     }
 }
 
