@@ -53,6 +53,7 @@ scenarios! {
     d2_image_is_nowhere
     d2_new_one_exits
     d3_backoff
+    d3_engine_hiccup
     d4_depends_on
     d5_connection_cut
     d5_killed

@@ -120,12 +120,16 @@ impl Traffic for Edge<'_> {
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String> {
         let mut state = self.state.lock().await;
-        state.observed = observe::observe(
+        // Who did not answer this pass is not waited for once more (D6): unknown hosts keep their lines.
+        let known = |host: &&HostName| state.observed.engine(host).is_some();
+        let hosts = state.observed.hosts.keys().filter(known).cloned().collect();
+        state.observed = observe::observe_hosts(
+            &hosts,
+            &state.observed,
             self.desired,
             &*self.world.engines,
             &*self.world.files,
             &*self.world.clock,
-            self.world.key.id(),
             &self.world.limits,
             self.world.call_deadline.duration(),
         )

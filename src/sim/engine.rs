@@ -41,6 +41,11 @@ impl SimEngine {
         let (fault, latency, dice) = {
             let mut world = self.world.lock();
             let dice = world.random.u8(0..100);
+            if let Some(state) = world.hosts.get_mut(&self.host)
+                && state.back_at.is_some_and(|back| tokio::time::Instant::now() >= back)
+            {
+                (state.fault, state.back_at) = (None, None);
+            }
             let host = world.hosts.get(&self.host);
             let own = host.map(|state| state.latency).unwrap_or_default();
             (host.and_then(|state| state.fault), world.latency + own, dice)
@@ -85,6 +90,9 @@ impl SimEngine {
             fault @ (Some(Fault::Down | Fault::Hung | Fault::Flaky(_)) | None) => (None, fault),
         };
         state.fault = after;
+        if blow.is_some_and(|blow| !blow.kills) {
+            state.back_at = state.away_for.take().map(|span| tokio::time::Instant::now() + span);
+        }
         blow
     }
 

@@ -57,6 +57,9 @@ pub(super) struct State {
     pub volumes: BTreeMap<VolumeName, LiveVolume>,
     pub images: BTreeMap<Digest, Image>,
     pub fault: Option<Fault>,
+    /// How long the host stays away after a cut; for good without it.
+    pub away_for: Option<Duration>,
+    pub back_at: Option<tokio::time::Instant>,
     /// Added to every call, on top of the world's.
     pub latency: Duration,
     /// Containers whose inspect fails (A1).
@@ -143,6 +146,11 @@ impl SimWorld {
     /// Breaks a host, or mends it.
     pub fn set_fault(&self, host: &HostName, fault: Option<Fault>) {
         self.lock().hosts.entry(host.clone()).or_default().fault = fault;
+    }
+
+    /// After a [`Fault::Cut`] the host comes back by itself.
+    pub fn set_away_for(&self, host: &HostName, span: Option<Duration>) {
+        self.lock().hosts.entry(host.clone()).or_default().away_for = span;
     }
 
     /// Calls to this host take so much longer.

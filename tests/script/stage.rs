@@ -234,6 +234,10 @@ impl<'a> Stage<'a> {
             ["is", "down"] => fault(Some(Fault::Down)),
             ["hangs"] => fault(Some(Fault::Hung)),
             ["is", "back"] => fault(None),
+            ["cuts", "the", "connection", "at", "mutation", number, rest @ .., "for", span] => {
+                self.sim.set_away_for(&host, Some(parse::<TimeSpan>(span)?.duration()));
+                fault(Some(Fault::Cut { mutations: parse(number)?, after_effect: effect(rest)? }))
+            }
             ["cuts", "the", "connection", "at", "mutation", number, rest @ ..] => {
                 fault(Some(Fault::Cut { mutations: parse(number)?, after_effect: effect(rest)? }))
             }
