@@ -247,7 +247,7 @@ async fn every_field_is_detected_healed_and_then_in_sync() {
     assert!(pass.plan.held.len() > 10, "{:#?}", pass.plan.held);
     let held = pass.plan.held.iter().map(|change| change.promise()).collect();
     let memory = trueup::control::memory::Memory::new(&*stage.world.store);
-    memory.approve(&pass.plan.held_id, &held).expect("an approval");
+    memory.approve(&pass.plan.held_id, &pass.plan.revision, &held).expect("an approval");
     let healed = stage.apply_in_full().await;
     assert!(healed.outcomes.len() >= ContainerField::ALL.len(), "each field was healed");
 }

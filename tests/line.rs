@@ -166,7 +166,7 @@ async fn an_empty_repository_takes_nothing_away_unasked() {
 
     let held = done.last.plan.held.iter().map(|c| c.promise()).collect();
     trueup::control::memory::Memory::new(&*stage.world.store)
-        .approve(&done.last.plan.held_id, &held)
+        .approve(&done.last.plan.held_id, &done.last.plan.revision, &held)
         .expect("an approval");
     let _ = stage.apply_in_full().await;
     assert!(!exists("many-test-0"));

@@ -15,6 +15,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use trueup::adapter::files::DirectoryFileSets;
+use trueup::endpoints::Exceptions;
 use trueup::model;
 use trueup::model::app::App;
 use trueup::model::desired::Desired;
@@ -174,7 +175,7 @@ fn at(addresses: &[&str]) -> Observed {
 }
 
 fn rendered(desired: &Desired, observed: &Observed) -> Files {
-    let mut all = render(desired, observed, &owner(), &BTreeSet::new(), &BTreeMap::new());
+    let mut all = render(desired, observed, &owner(), &Exceptions::default(), &BTreeMap::new());
     all.sets.remove(&FileSet::Nginx).expect("the nginx set")
 }
 

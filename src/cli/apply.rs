@@ -37,7 +37,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         world.revision = Some(crate::model::settings::Reference::Commit(saved.revision.to_string()));
     }
     let promises = saved.as_ref().map(Plan::promises);
-    let _writer = world.store.become_writer(&format!("trueup apply, process {}", std::process::id()))?;
+    let _writer = world.store.become_writer("trueup apply")?;
     report_unsettled(&world)?;
     let stop = super::run::stop_on_signals();
     let (asked, declined) = (AtomicBool::new(args.yes), AtomicBool::new(false));

@@ -1,12 +1,11 @@
 //! `trueup pause` and `trueup resume`: a person's hand on the brake; drift is still reported.
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::adapter::clock::SystemClock;
-use crate::control::memory::{Memory, Pause};
+use crate::control::person;
 use crate::model::names::{AppKey, AppName};
 use crate::model::units::TimeSpan;
-use crate::ports::Clock as _;
 
 use super::Exit;
 use super::world::{GlobalArgs, SourceArgs, store};
@@ -35,34 +34,16 @@ pub struct ResumeArgs {
 
 pub fn pause(global: &GlobalArgs, args: &PauseArgs) -> Exit {
     let store = store(global, &args.source)?;
-    let memory = Memory::new(&store);
-    let now = SystemClock.now();
-    let pause = Pause {
-        since: now,
-        until: args.span.map(|span| now.plus(span.duration())),
-        reason: args.reason.clone(),
-    };
-    let until = pause.until.map_or_else(|| "until `trueup resume`".to_owned(), |t| format!("until {t}"));
     for app in targets(args.app.as_deref(), &args.source)? {
-        memory.pause(app.as_ref(), &pause)?;
-        memory.remember(now, None, "pause", &words(app.as_ref()), &format!("{until}: {}", args.reason))?;
-        println!("paused {} {until}: {}", words(app.as_ref()), args.reason);
+        print!("{}", person::pause(&store, &SystemClock, app.as_ref(), args.span, &args.reason)?);
     }
     Ok(0)
 }
 
 pub fn resume(global: &GlobalArgs, args: &ResumeArgs) -> Exit {
     let store = store(global, &args.source)?;
-    let memory = Memory::new(&store);
-    let now = SystemClock.now();
-    let paused = memory.pauses(now)?;
     for app in targets(args.app.as_deref(), &args.source)? {
-        if !paused.iter().any(|(key, _)| *key == app) {
-            bail!("{} is not paused; `trueup status` lists what is", words(app.as_ref()));
-        }
-        memory.resume(app.as_ref())?;
-        memory.remember(now, None, "resume", &words(app.as_ref()), "")?;
-        println!("resumed {}", words(app.as_ref()));
+        print!("{}", person::resume(&store, &SystemClock, app.as_ref())?);
     }
     Ok(0)
 }
@@ -82,9 +63,4 @@ pub fn targets(app: Option<&str>, source: &SourceArgs) -> anyhow::Result<Vec<Opt
         .iter()
         .map(|environment| Some(AppKey { app: app.clone(), environment: environment.clone() }))
         .collect())
-}
-
-/// What a target is called.
-pub fn words(app: Option<&AppKey>) -> String {
-    app.map_or_else(|| "the whole fleet".to_owned(), |key| format!("app {key}"))
 }

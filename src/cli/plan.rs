@@ -52,9 +52,6 @@ pub fn read_snapshot(file: &Path) -> anyhow::Result<Observed> {
 /// Says on standard error when the head is not what is enforced (A2).
 pub fn warn_kept(pass: &Pass) {
     if let Some(why) = &pass.taken.kept_because {
-        eprintln!(
-            "warning: the head was not taken; {} stays enforced.\n{why}",
-            pass.taken.desired.revision.short()
-        );
+        eprintln!("warning: {}", output::kept(&pass.taken.desired.revision, why));
     }
 }

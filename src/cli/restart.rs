@@ -39,7 +39,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let now = world.clock.now();
     let writer = match args.request {
         true => None,
-        false => Some(world.store.become_writer(&format!("trueup restart, process {}", std::process::id()))?),
+        false => Some(world.store.become_writer("trueup restart")?),
     };
     for key in &keys {
         memory.request_restart(key, now)?;

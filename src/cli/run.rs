@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use crate::apply::Stop;
 use crate::control::converge::Converged;
 use crate::control::{ControlError, run as control_run};
-use crate::model::plan::Outcome;
+use crate::output::{self, Tone};
 
 use super::world::{GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -21,7 +21,7 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(false))?;
-    let _writer = world.store.become_writer(&format!("trueup run, process {}", std::process::id()))?;
+    let _writer = world.store.become_writer("trueup run")?;
     let stop = stop_on_signals();
     let wake = Arc::new(Notify::new());
     wake_on_hangup(Arc::clone(&wake))?;
@@ -39,44 +39,14 @@ fn tell(round: Result<&Converged, &ControlError>) {
             return;
         }
     };
-    let (plan, taken) = (&done.last.plan, &done.last.taken);
-    if let Some(why) = &taken.kept_because {
-        tracing::warn!("the head was not taken, {} stays enforced: {why}", plan.revision.short());
-    }
-    for (change, outcome) in &done.outcomes {
-        match outcome {
-            Outcome::Done | Outcome::NotNeeded { .. } => {
-                tracing::info!(
-                    "{} {}: {}",
-                    change.action.name(),
-                    change.subject,
-                    terminal::in_words(outcome)
-                );
-            }
-            Outcome::Failed { .. } | Outcome::Skipped { .. } => {
-                tracing::warn!(
-                    "{} {}: {}",
-                    change.action.name(),
-                    change.subject,
-                    terminal::in_words(outcome)
-                );
-            }
+    for (tone, line) in
+        output::round(done.last.taken.kept_because.as_deref(), &done.outcomes, &done.last.plan)
+    {
+        match tone {
+            Tone::Info => tracing::info!("{line}"),
+            Tone::Warning => tracing::warn!("{line}"),
         }
     }
-    for unknown in &plan.unknown {
-        tracing::warn!("unknown: {}: {}", unknown.subject, unknown.why);
-    }
-    for blocked in &plan.blocked {
-        tracing::warn!("blocked: {}: {} ({})", blocked.subject, blocked.reason, blocked.hint);
-    }
-    tracing::info!(
-        "at {}: {} changed, {} left, {} blocked, {} unknown",
-        plan.revision.short(),
-        done.outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Done)).count(),
-        plan.changes.len(),
-        plan.blocked.len(),
-        plan.unknown.len()
-    );
 }
 
 /// SIGTERM and SIGINT: steps under way finish, no more start.

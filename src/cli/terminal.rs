@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::model::plan::Outcome;
+use crate::output::outcome_words;
 use crate::ports::{Progress, Quiet};
 
 /// Logs go to standard error; `RUST_LOG` overrides the level.
@@ -74,7 +75,7 @@ struct Lines;
 impl Progress for Lines {
     fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
         if let Some(outcome) = outcome {
-            eprintln!("{verb} {subject}: {}", in_words(outcome));
+            eprintln!("{verb} {subject}: {}", outcome_words(outcome));
         }
     }
     fn step(&self, subject: &str, step: &str) {
@@ -115,7 +116,7 @@ impl Progress for Bars {
                 if let Some(at) = running.iter().position(|(name, _)| name == subject) {
                     running.remove(at).1.finish_and_clear();
                 }
-                let _ = self.all.println(format!("{verb} {subject}: {}", in_words(outcome)));
+                let _ = self.all.println(format!("{verb} {subject}: {}", outcome_words(outcome)));
             }
         }
     }
@@ -130,16 +131,6 @@ impl Progress for Bars {
                 _ => format!("{step} {}%", done.saturating_mul(100) / total),
             });
         }
-    }
-}
-
-/// An outcome as people read it.
-pub fn in_words(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Done => "done".to_owned(),
-        Outcome::NotNeeded { why } => format!("not needed: {why}"),
-        Outcome::Failed { error, .. } => format!("FAILED: {error}"),
-        Outcome::Skipped { why } => format!("skipped: {why}"),
     }
 }
 

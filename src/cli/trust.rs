@@ -1,8 +1,6 @@
 //! `trueup trust REV`: a person names the revision to enforce, after a force-push or a lost state file (F0, H).
 
-use crate::control::memory::{LastGood, Memory};
-use crate::control::revision::Reader;
-use crate::model::settings::Reference;
+use crate::control::person;
 
 use super::world::{GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -16,14 +14,7 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let mut world = world(global, &args.source, terminal::progress(true))?;
-    world.revision = Some(Reference::Commit(args.revision.clone()));
-    let taken = Reader::default().take(&world, false).await?;
-    let memory = Memory::new(&*world.store);
-    let revision = taken.desired.revision;
-    let now = world.clock.now();
-    memory.set_last_good(&LastGood { revision: revision.clone(), since: now, refused: None })?;
-    memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
-    println!("{} is trusted: it and its descendants are enforced ({})", revision.short(), taken.summary);
+    let world = world(global, &args.source, terminal::progress(true))?;
+    print!("{}", person::trust(&world, &args.revision).await?);
     Ok(0)
 }

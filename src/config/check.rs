@@ -214,9 +214,12 @@ fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
                 && users.iter().filter(|(a, _)| a.key == app.key).count() == 1
             {
                 let message = format!(
-                    "{} instances want port {host_port} of the host and only {} hosts may run them",
+                    "{} instances want port {host_port} of the host, and only {} may run them",
                     count(app),
-                    hosts(desired, app).len()
+                    match hosts(desired, app).len() {
+                        1 => "1 host".to_owned(),
+                        n => format!("{n} hosts"),
+                    }
                 );
                 let hint =
                     "one host port serves one instance per host: leave the host's port open, or add hosts";

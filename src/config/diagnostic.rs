@@ -53,6 +53,9 @@ pub struct Diagnostic {
     spot: Spot,
 }
 
+/// A value of a type that nothing here takes.
+pub(super) const NO_FORM: &str = "this value has none of the forms that are possible here";
+
 /// All that is wrong with a commit, in the order of files and lines.
 #[derive(Debug, Clone, PartialEq, Eq, Default, thiserror::Error)]
 pub struct Errors(Vec<Diagnostic>);
@@ -70,7 +73,9 @@ impl Errors {
 
     pub(super) fn extend(&mut self, other: &Self) {
         for diagnostic in &other.0 {
-            if !self.0.contains(diagnostic) {
+            // What is no TOML has no form either; once is enough.
+            let said = |told: &Diagnostic| told.spot == diagnostic.spot && diagnostic.message == NO_FORM;
+            if !self.0.contains(diagnostic) && !self.0.iter().any(said) {
                 self.0.push(diagnostic.clone());
             }
         }

@@ -11,10 +11,11 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::diagnostic::{Errors, Spot, did_you_mean};
+use super::diagnostic::{Errors, NO_FORM, Spot, did_you_mean};
 use super::node::{Entry, Node, Value};
 
-/// Reads `T`; tells every unknown key and every value that does not fit. `None` where anything was told.
+/// Reads `T`; tells every unknown key and every value that does not fit. `None` where a value did not fit: beside
+/// unknown keys the rest is whole, and what else is wrong with it can be told at once (A3).
 pub(super) fn read<T: DeserializeOwned>(node: &Node, errors: &mut Errors) -> Option<T> {
     let mut node = node.clone();
     let mut removed: BTreeSet<String> = BTreeSet::new();
@@ -28,7 +29,7 @@ pub(super) fn read<T: DeserializeOwned>(node: &Node, errors: &mut Errors) -> Opt
                 for key in &unknown {
                     errors.add(&key.spot, key.message(), key.hint());
                 }
-                return (!failed && unknown.is_empty()).then_some(value);
+                return (!failed).then_some(value);
             }
             Err(problem) => {
                 failed = true;
@@ -110,9 +111,7 @@ impl Problem {
     fn words(&self) -> String {
         match self.missing() {
             Some(key) => format!("the key `{key}` is missing here"),
-            None if self.message.contains("did not match any variant of untagged enum") => {
-                "this value has none of the forms that are possible here".to_owned()
-            }
+            None if self.message.contains("did not match any variant of untagged enum") => NO_FORM.to_owned(),
             None => self.message.clone(),
         }
     }

@@ -99,6 +99,22 @@ fn all_errors_are_told_at_once_with_place_and_hint() {
 }
 
 #[test]
+fn beside_an_unknown_key_everything_else_is_told_too_a3() {
+    let told = told(&[
+        ("apps/a/app.toml", "app = \"a\"\nenvironments = [\"test\"]\nimage = \"A:1\"\nreplica = 2\n"),
+        (
+            "apps/b/app.toml",
+            "app = \"b\"\nenvironments = [\"test\"]\nimage = \"b:1\"\ndepends_on = [\"a\", \"c\"]\n",
+        ),
+    ]);
+    let has = |what: &str| told.iter().any(|line| line.contains(what));
+    assert!(has("unknown key `replica`") && has("\"A:1\" is not an image") && has("no app c"), "{told:#?}");
+    // What is no TOML is told once.
+    let told = self::told(&[("apps/a/app.toml", &format!("{APP}replicas = two\n"))]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+}
+
+#[test]
 fn values_that_do_not_fit_are_told_at_their_place() {
     for (line, wanted) in [
         ("image = \"Quote 1\"", "is not an image reference"),

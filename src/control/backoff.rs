@@ -34,6 +34,7 @@ pub fn after(
             promise: change.promise(),
             same: 0,
             because: change.because.clone(),
+            error: None,
         });
     }
     let promise = change.promise();
@@ -42,6 +43,10 @@ pub fn after(
         // A newer commit asks for something else: it pre-empts the waiting.
         Some(_) | None => (0, 0),
     };
+    let error = match outcome {
+        Outcome::Failed { error, .. } => Some(error.clone()),
+        Outcome::Done | Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => None,
+    };
     let (count, same) = match outcome {
         // The first success is how the object came about; only what follows is healing.
         Outcome::Done if same == 0 && count == 0 => (0, 1),
@@ -49,7 +54,7 @@ pub fn after(
         Outcome::Failed { .. } => (count + 1, 0),
         Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => return None,
     };
-    Some(Attempts { count, last: now, promise, same, because: change.because.clone() })
+    Some(Attempts { count, last: now, promise, same, because: change.because.clone(), error })
 }
 
 /// Why this object is a loop: carrying out the same change succeeded `threshold` times and it is wanted again (D7).

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
+use crate::model::drift::Kind;
 use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
-use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::plan;
 
 use super::memory::{Destroyed, Memory};
@@ -36,6 +37,7 @@ impl Converged {
         let left: BTreeSet<String> = (plan.changes.iter().chain(&plan.held).map(|c| &c.subject))
             .chain(plan.blocked.iter().map(|b| &b.subject))
             .chain(plan.unknown.iter().map(|u| &u.subject))
+            .chain(plan.drift.iter().map(|d| &d.subject))
             .map(ToString::to_string)
             .collect();
         let unseen = |change: &Change| {
@@ -87,9 +89,12 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
     for number in 0..MOST_PASSES {
         let taken = reader.take(world, true).await?;
         let pass = pass::look(world, taken, true).await?;
-        note(world, &pass)?;
+        if note(world, &pass)? {
+            continue;
+        }
         if let Some(promises) = scope.promises {
-            plan::admit(&pass.plan, promises).map_err(|moved| ControlError::PlanMoved(moved.join("\n")))?;
+            plan::admit(&pass.plan, promises)
+                .map_err(|moved| ControlError::PlanMoved(format!("  {}", moved.join("\n  "))))?;
         }
         let ends = pass.plan.is_empty() || scope.stop.is_set() || number + 1 == MOST_PASSES;
         if ends || !(scope.agree)(&pass) {
@@ -111,7 +116,8 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
 
 /// Carries out one plan and remembers how it went.
 pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result<Report, ControlError> {
-    let edge = Edge::new(world, &pass.desired, pass.observed.clone());
+    note_creations(world, &pass.plan)?;
+    let edge = Edge::new(world, &pass.desired, pass.observed.clone(), pass.staying.clone());
     let owner = world.owner(&pass.desired.fleet);
     let executor = Executor {
         desired: &pass.desired,
@@ -131,6 +137,23 @@ pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result
     Ok(report)
 }
 
+/// Where instances are about to come about: should the answer be lost, they count as being there (C8, D5). The next
+/// look that the host answers sets it right.
+fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    let known = memory.last_seen()?;
+    for change in
+        plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container)
+    {
+        if let (Ok(instance), Some(host)) = (change.subject.name.parse(), change.host())
+            && !known.contains_key(&instance)
+        {
+            memory.note_seen(&instance, Some(host))?;
+        }
+    }
+    Ok(())
+}
+
 /// Attempts, loops and the budget after a plan was carried out (B3, D3, D7).
 fn settle(world: &World, plan: &Plan, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
@@ -148,11 +171,16 @@ fn settle(world: &World, plan: &Plan, report: &Report) -> Result<(), ControlErro
     Ok(())
 }
 
-/// What a look teaches: since when things drift, what became stable, what goes round in circles.
-pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
+/// What a look teaches: since when things drift, what became stable, what goes round in circles. `true`: something was
+/// set apart just now (D7), so this plan is not to be carried out any more.
+pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
+    let mut set_apart = false;
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     memory.note_drift(&pass.plan.drift, now)?;
+    for (key, app) in &pass.desired.apps {
+        memory.note_protection(key, app.protect)?;
+    }
     note_seats(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
@@ -164,6 +192,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
                 memory.quarantine(&change.subject, &change.promise(), &why)?;
                 memory.remember(now, Some(&pass.plan.revision), "quarantine", &subject, &why)?;
                 memory.forget_attempts(&subject)?;
+                set_apart = true;
             }
         } else if !drifting.contains(&subject) && unknown.is_empty() {
             if now.since(attempts.last) >= backoff::STABLE_AFTER {
@@ -178,7 +207,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     for subject in memory.quarantined()?.keys().filter(|s| !drifting.contains(*s) && unknown.is_empty()) {
         memory.release(subject)?;
     }
-    Ok(())
+    Ok(set_apart)
 }
 
 /// Where instances are, for the time when a host cannot be asked (C8, H).

@@ -43,6 +43,9 @@ pub struct Attempts {
     /// How often in a row the same promise was carried out with success.
     pub same: u32,
     pub because: Vec<String>,
+    /// How the last one failed; `None`: it succeeded and was wanted again.
+    #[serde(default)]
+    pub error: Option<String>,
 }
 
 /// When a drift was seen first and whether it is still there.
@@ -59,6 +62,8 @@ pub struct Destroyed {
 }
 
 const EVERY_HOST_SEEN: &str = "every host was seen";
+/// Before an app that was last declared without `protect`.
+const UNPROTECTED: &str = "unprotected ";
 const WHOLE_FLEET: &str = "*";
 
 /// Typed access to a [`Store`].
@@ -204,6 +209,23 @@ impl<'a> Memory<'a> {
         self.write(Record::LastGood, EVERY_HOST_SEEN, &true)
     }
 
+    /// Notes that git declared the app without `protect`, or with it again: its containers carry the label that they
+    /// were made with, and may outlive the app (B2).
+    pub fn note_protection(&self, app: &AppKey, protect: bool) -> Result<(), StoreError> {
+        let key = format!("{UNPROTECTED}{app}");
+        match (protect, self.store.get(Record::LastGood, &key)?) {
+            (false, None) => self.write(Record::LastGood, &key, &true),
+            (true, Some(_)) => self.store.delete(Record::LastGood, &key),
+            (false, Some(_)) | (true, None) => Ok(()),
+        }
+    }
+
+    /// Apps that were last declared without `protect`.
+    pub fn unprotected(&self) -> Result<BTreeSet<AppKey>, StoreError> {
+        let all = self.store.all(Record::LastGood)?;
+        Ok(all.keys().filter_map(|key| key.strip_prefix(UNPROTECTED)?.parse().ok()).collect())
+    }
+
     pub fn pause(&self, app: Option<&AppKey>, pause: &Pause) -> Result<(), StoreError> {
         self.write(Record::Pause, &pause_key(app), pause)
     }
@@ -227,13 +249,21 @@ impl<'a> Memory<'a> {
         Ok(in_force)
     }
 
-    pub fn approve(&self, plan: &str, promises: &BTreeSet<String>) -> Result<(), StoreError> {
-        self.write(Record::Approval, plan, promises)
+    /// Allows these very steps of this revision (B3).
+    pub fn approve(
+        &self,
+        plan: &str,
+        revision: &Revision,
+        promises: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
+        self.write(Record::Approval, plan, &(revision, promises))
     }
 
-    /// The promises that a person approved, by plan id (B3).
-    pub fn approvals(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
-        self.all(Record::Approval)
+    /// What a person approved for this revision (B3); an approval for another says nothing about it.
+    pub fn approved(&self, revision: &Revision) -> Result<BTreeSet<String>, StoreError> {
+        let all: BTreeMap<String, (Revision, BTreeSet<String>)> = self.all(Record::Approval)?;
+        let of_it = all.into_values().filter(|(approved, _)| approved == revision);
+        Ok(of_it.flat_map(|(_, promises)| promises).collect())
     }
 
     pub fn request_restart(&self, app: &AppKey, at: Timestamp) -> Result<(), StoreError> {

@@ -5,8 +5,10 @@ pub mod converge;
 pub mod images;
 pub mod memory;
 pub mod pass;
+pub mod person;
 pub mod revision;
 pub mod run;
+pub mod standing;
 pub mod traffic;
 
 use std::collections::BTreeSet;
@@ -72,7 +74,12 @@ pub enum ControlError {
     Files(#[from] FilesError),
     #[error(transparent)]
     Writer(#[from] WriterHeld),
+    /// A person asked for what cannot be done now.
+    #[error("{0}")]
+    Refused(String),
     /// A saved plan does not fit the world any more (D11).
-    #[error("the saved plan is refused, the world moved:\n{0}")]
+    #[error(
+        "the saved plan is refused, since the world moved. It does not have what is wanted now:\n{0}\nNothing was changed. Look at a new plan, then apply that."
+    )]
     PlanMoved(String),
 }

@@ -2,14 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::endpoints::Exceptions;
 use crate::model::desired::{Desired, ImageLock};
+use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Files, Rendered};
 use crate::model::names::InstanceName;
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
-use crate::model::plan::Plan;
+use crate::model::plan::{Plan, Verb};
 use crate::observe;
-use crate::plan::{self, Holds, PlanInput};
+use crate::plan::{self, Holds, PlanInput, Wait};
 use crate::render;
 
 use super::memory::Memory;
@@ -26,6 +28,8 @@ pub struct Pass {
     pub observed: Observed,
     pub rendered: Rendered,
     pub plan: Plan,
+    /// Instances that are no longer declared and stay for now; so does their traffic.
+    pub staying: BTreeSet<InstanceName>,
 }
 
 impl Pass {
@@ -75,31 +79,43 @@ fn conclude(
     observed: Observed,
 ) -> Result<Pass, ControlError> {
     let owner = world.owner(&desired.fleet);
-    let rendered = files_for(&desired, &observed, &owner, &BTreeSet::new());
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
     let holds = holds(world, &desired, all_known)?;
-    let plan = plan::plan(&PlanInput {
-        desired: &desired,
-        observed: &observed,
-        images: &images,
-        key: &world.key,
-        owner: &owner,
-        limits: &world.limits,
-        now: world.clock.now(),
-        rendered: &rendered,
-        holds: &holds,
-    });
-    Ok(Pass { taken, desired, images, observed, rendered, plan })
+    let planned = |exceptions: &Exceptions| {
+        let rendered = files_for(&desired, &observed, &owner, exceptions);
+        let plan = plan::plan(&PlanInput {
+            desired: &desired,
+            observed: &observed,
+            images: &images,
+            key: &world.key,
+            owner: &owner,
+            limits: &world.limits,
+            now: world.clock.now(),
+            rendered: &rendered,
+            holds: &holds,
+        });
+        (rendered, plan)
+    };
+    let (mut rendered, mut plan) = planned(&Exceptions::default());
+    let staying = staying(&plan);
+    // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
+    if !staying.is_empty() {
+        (rendered, plan) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
+    }
+    Ok(Pass { taken, desired, images, observed, rendered, plan, staying })
 }
 
-/// The generated files that follow from what is seen, without the `drained` instances.
-pub fn files_for(
-    desired: &Desired,
-    observed: &Observed,
-    owner: &Owner,
-    drained: &BTreeSet<InstanceName>,
-) -> Rendered {
-    render::render(desired, observed, owner, drained, &installed(observed))
+/// Instances that are no longer declared and that this plan does not take away: held, protected or left alone.
+fn staying(plan: &Plan) -> BTreeSet<InstanceName> {
+    let held = plan.held.iter().filter(|change| change.action == Verb::Remove).map(|change| &change.subject);
+    let alone = plan.drift.iter().filter(|d| d.left_alone.is_some() && matches!(d.nature, Nature::Extra));
+    let subjects = held.chain(alone.map(|drift| &drift.subject));
+    subjects.filter(|s| s.kind == Kind::Container).filter_map(|s| s.name.parse().ok()).collect()
+}
+
+/// The generated files that follow from what is seen, but for the `exceptions`.
+pub fn files_for(desired: &Desired, observed: &Observed, owner: &Owner, exceptions: &Exceptions) -> Rendered {
+    render::render(desired, observed, owner, exceptions, &installed(observed))
 }
 
 fn installed(observed: &Observed) -> BTreeMap<FileSet, Option<Files>> {
@@ -131,10 +147,12 @@ fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, Con
     holds.quarantined = memory.quarantined()?;
     for (subject, attempts) in memory.attempts()? {
         // The wait belongs to this very change; a newer commit asks for another one and pre-empts it (D3).
-        holds.not_before.insert(subject, (attempts.promise.clone(), backoff::not_before(&attempts)));
+        let until = backoff::not_before(&attempts);
+        holds.not_before.insert(subject, Wait { promise: attempts.promise, until, failed: attempts.error });
     }
-    holds.approved = memory.approvals()?.into_values().flatten().collect();
+    holds.approved = memory.approved(&desired.revision)?;
     holds.restart_requested = memory.restart_requests()?;
+    holds.unprotected = memory.unprotected()?;
     holds.last_seen = memory.last_seen()?;
     // Without any unknown host this look itself is complete.
     holds.memory_complete = memory.is_complete()? || all_known;

@@ -1,10 +1,11 @@
 //! From the repository's head to the revision that is enforced (A2, A3, F0).
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use crate::config::{self, ParseCache};
 use crate::model::desired::Desired;
-use crate::model::names::Revision;
+use crate::model::names::{HostName, Revision};
 use crate::model::tree::Tree;
 use crate::ports::SourceError;
 
@@ -55,7 +56,10 @@ impl Reader {
             (Ok(taken), Some(last)) => {
                 // Only a descendant is taken: a force-push is held in every mode (F0).
                 match world.repository.descends(&head, &last.revision).await {
-                    Ok(true) => self.accept(world, taken, remember),
+                    Ok(true) => match self.leaves_hosts_behind(world, &taken)? {
+                        None => self.accept(world, taken, remember),
+                        Some(reason) => self.refuse(world, last, &head, reason, remember).await,
+                    },
                     Ok(false) => {
                         let reason = format!(
                             "{} does not descend from the enforced {} (a force-push?): it is held (F0); \
@@ -74,6 +78,28 @@ impl Reader {
             }
             (Err(error), _) => Err(error),
         }
+    }
+
+    /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
+    /// engine's address nobody could leave such a host clean.
+    fn leaves_hosts_behind(&self, world: &World, taken: &Taken) -> Result<Option<String>, ControlError> {
+        let mut behind: BTreeMap<HostName, Vec<String>> = BTreeMap::new();
+        for (instance, host) in Memory::new(&*world.store).last_seen()? {
+            if !taken.desired.hosts.contains_key(&host) {
+                behind.entry(host).or_default().push(instance.to_string());
+            }
+        }
+        let told: Vec<String> =
+            behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
+        let revision = taken.desired.revision.short();
+        Ok((!told.is_empty()).then(|| {
+            format!(
+                "{revision} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
+                 each again with drain = true, and remove it once it is empty; if it is gone for good, run `trueup \
+                 trust {revision}`",
+                told.join(", ")
+            )
+        }))
     }
 
     /// A commit as `Desired`, or all that is wrong with it (A3).

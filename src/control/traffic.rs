@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 
 use crate::apply::Traffic;
+use crate::endpoints::Exceptions;
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
 use crate::model::names::{HostName, InstanceName};
@@ -26,12 +27,19 @@ pub struct Edge<'a> {
 
 struct State {
     observed: Observed,
-    drained: BTreeSet<InstanceName>,
+    exceptions: Exceptions,
 }
 
 impl<'a> Edge<'a> {
-    pub fn new(world: &'a World, desired: &'a Desired, observed: Observed) -> Self {
-        Self { world, desired, state: Mutex::new(State { observed, drained: BTreeSet::new() }) }
+    /// `staying` are those whose removal waits: see [`Exceptions`].
+    pub fn new(
+        world: &'a World,
+        desired: &'a Desired,
+        observed: Observed,
+        staying: BTreeSet<InstanceName>,
+    ) -> Self {
+        let exceptions = Exceptions { staying, ..Exceptions::default() };
+        Self { world, desired, state: Mutex::new(State { observed, exceptions }) }
     }
 
     /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
@@ -50,7 +58,7 @@ impl<'a> Edge<'a> {
         )
         .await;
         let owner = self.world.owner(&self.desired.fleet);
-        let rendered = files_for(self.desired, &state.observed, &owner, &state.drained);
+        let rendered = files_for(self.desired, &state.observed, &owner, &state.exceptions);
         let mut changed = false;
         for (set, files) in &rendered.sets {
             let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
@@ -93,7 +101,7 @@ impl Traffic for Edge<'_> {
     async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String> {
         let changed = {
             let mut state = self.state.lock().await;
-            state.drained.insert(instance.clone());
+            state.exceptions.drained.insert(instance.clone());
             self.refresh(&mut state, instance).await?
         };
         // An instance that was in no file has no requests to finish.
@@ -105,25 +113,29 @@ impl Traffic for Edge<'_> {
 
     async fn undrain(&self, instance: &InstanceName) -> Result<(), String> {
         let mut state = self.state.lock().await;
-        state.drained.remove(instance);
+        state.exceptions.drained.remove(instance);
         self.refresh(&mut state, instance).await.map(|_| ())
     }
 
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String> {
         let mut state = self.state.lock().await;
-        state.observed = observe::observe(
+        // Who did not answer this pass is not waited for once more (D6): unknown hosts keep their lines.
+        let known = |host: &&HostName| state.observed.engine(host).is_some();
+        let hosts = state.observed.hosts.keys().filter(known).cloned().collect();
+        state.observed = observe::observe_hosts(
+            &hosts,
+            &state.observed,
             self.desired,
             &*self.world.engines,
             &*self.world.files,
             &*self.world.clock,
-            self.world.key.id(),
             &self.world.limits,
             self.world.call_deadline.duration(),
         )
         .await;
         let owner = self.world.owner(&self.desired.fleet);
-        let rendered = files_for(self.desired, &state.observed, &owner, &state.drained);
+        let rendered = files_for(self.desired, &state.observed, &owner, &state.exceptions);
         let files = rendered.sets.get(set).unwrap_or(planned);
         let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
         if installed.as_ref() == Some(files) {

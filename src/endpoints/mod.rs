@@ -71,16 +71,26 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// The endpoints of every app with an upstream. `drained` are instances that trueup itself took out (D1);
+/// Instances whose traffic follows from what trueup does with them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Exceptions {
+    /// trueup itself took them out for a change (D1).
+    pub drained: BTreeSet<InstanceName>,
+    /// No longer declared, and left standing: while their removal waits (B3), they are protected (B2) or nothing is
+    /// done (A6), their traffic stays too.
+    pub staying: BTreeSet<InstanceName>,
+}
+
+/// The endpoints of every app with an upstream.
 /// `installed` are the Nginx files that are live now, from which unknown instances keep their lines.
 pub fn project(
     desired: &Desired,
     observed: &Observed,
     owner: &Owner,
-    drained: &BTreeSet<InstanceName>,
+    exceptions: &Exceptions,
     installed: Option<&Files>,
 ) -> Endpoints {
-    let view = View { desired, observed, owner, drained };
+    let view = View { desired, observed, owner, exceptions };
     let mut endpoints = Endpoints::default();
     for (key, app) in &desired.apps {
         let Some(upstream) = &app.upstream else { continue };
@@ -108,7 +118,7 @@ struct View<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
     owner: &'a Owner,
-    drained: &'a BTreeSet<InstanceName>,
+    exceptions: &'a Exceptions,
 }
 
 /// What one place in the fleet says about an instance.
@@ -262,11 +272,12 @@ impl View<'_> {
     }
 
     fn admitted(&self, endpoint: &Endpoint, replicas: Replicas, servers: &[Endpoint]) -> Result<(), String> {
-        if self.drained.contains(&endpoint.instance) {
+        if self.exceptions.drained.contains(&endpoint.instance) {
             return Err("it is drained for a change".to_owned());
         }
         if let Replicas::Count(count) = replicas
             && endpoint.instance.slot >= count
+            && !self.exceptions.staying.contains(&endpoint.instance)
         {
             return Err(format!("it is no longer declared: replicas = {count}"));
         }

@@ -11,10 +11,24 @@ use crate::model::ownership::{ASIDE, NEXT};
 
 fn one(desired: &Desired, observed: &Observed, drained: &[&str], installed: Option<&Files>) -> AppEndpoints {
     let drained = drained.iter().map(|n| name(n)).collect();
-    project(desired, observed, &owner(), &drained, installed)
+    project(desired, observed, &owner(), &Exceptions { drained, ..Exceptions::default() }, installed)
         .apps
         .remove(&key("quote-prod"))
         .expect("the app")
+}
+
+#[test]
+fn an_instance_whose_removal_waits_keeps_its_traffic_b3() {
+    let wanted = desired(1, vec![app("quote-prod", 1)]);
+    let two = vec![container("quote-prod-0", "h1", "10.0.0.1"), container("quote-prod-1", "h1", "10.0.0.2")];
+    let seen = observed(vec![("h1", known(two))]);
+    let served = |exceptions: &Exceptions| {
+        let all = project(&wanted, &seen, &owner(), exceptions, None);
+        servers(&all.apps[&key("quote-prod")])
+    };
+    assert_eq!(served(&Exceptions::default()).len(), 1);
+    let staying = [name("quote-prod-1")].into();
+    assert_eq!(served(&Exceptions { staying, ..Exceptions::default() }).len(), 2);
 }
 
 fn servers(app: &AppEndpoints) -> Vec<String> {
@@ -254,8 +268,9 @@ proptest! {
         });
         let seen = observed(hosts.collect());
         let drained: BTreeSet<InstanceName> = drained.then(|| name("quote-prod-0")).into_iter().collect();
-        let all = project(&wanted, &seen, &owner(), &drained, Some(&installed));
-        prop_assert_eq!(&all, &project(&wanted, &seen, &owner(), &drained, Some(&installed)));
+        let exceptions = Exceptions { drained: drained.clone(), ..Exceptions::default() };
+        let all = project(&wanted, &seen, &owner(), &exceptions, Some(&installed));
+        prop_assert_eq!(&all, &project(&wanted, &seen, &owner(), &exceptions, Some(&installed)));
         let app = &all.apps[&key("quote-prod")];
         for (n, state) in states.iter().enumerate() {
             let slot = u32::try_from(n).expect("small");

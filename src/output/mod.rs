@@ -11,6 +11,7 @@ mod outcomes;
 mod paint;
 mod plan;
 mod public;
+mod round;
 mod sections;
 mod status;
 mod wording;
@@ -30,6 +31,7 @@ use crate::model::units::Timestamp;
 use paint::Paint;
 
 pub use escape::table;
+pub use round::{Tone, kept, lines as round, outcome_words};
 pub use status::{Standing, Status};
 pub use wording::many;
 

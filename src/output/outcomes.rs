@@ -8,7 +8,7 @@ use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, hang, heading};
-use super::wording::{by_host, change_words, held_because, on_its_host};
+use super::wording::{are, by_host, change_words, held_because, on_its_host};
 
 type Ended = (Change, Outcome);
 
@@ -98,7 +98,12 @@ fn summary(outcomes: &[Ended], last: &Plan) -> String {
     }
     let mut rest: Vec<String> = sections::left(last).into_iter().collect();
     rest.extend(sections::troubles(last));
-    let end = if rest.is_empty() { "everything is as declared now".to_owned() } else { rest.join(", ") };
+    let end = match (rest.is_empty(), last.drift.len()) {
+        (true, 0) => "everything is as declared now".to_owned(),
+        // Ignored, detect-only or paused (A6).
+        (true, n) => format!("{} not as declared and left alone: `trueup drift` says why", are(n)),
+        (false, _) => rest.join(", "),
+    };
     format!("{}; {end}.", parts.join(", "))
 }
 

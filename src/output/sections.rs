@@ -117,7 +117,7 @@ pub fn nature_lines(drift: &Drift) -> Vec<String> {
             .iter()
             .map(|f| {
                 let cure = match f.cure {
-                    Cure::InPlace => "changed in place",
+                    Cure::InPlace => "can be changed in place",
                     Cure::Replace => "needs a new one",
                     Cure::ByHand => "only a person may change it",
                 };

@@ -408,7 +408,7 @@ fn drift_in_text() {
 
     on edge
       ≠ container quote-prod-0 of app quote-prod  since 2025-12-29T23:04:05Z (3d 4h ago)
-          memory: declared 512MiB, live 1GiB (changed in place)
+          memory: declared 512MiB, live 1GiB (can be changed in place)
           user: declared nothing, live root (needs a new one)
 
     on rack-a-1
@@ -447,7 +447,7 @@ fn drift_in_markdown() {
     ### on edge
 
     - `container quote-prod-0`, since 2025-12-29T23:04:05Z (3d 4h ago)
-      - `memory: declared 512MiB, live 1GiB (changed in place)`
+      - `memory: declared 512MiB, live 1GiB (can be changed in place)`
       - `user: declared nothing, live root (needs a new one)`
 
     ### on rack-a-1

@@ -106,7 +106,8 @@ pub fn verbs(changes: &[Change]) -> BTreeMap<Verb, usize> {
     counts
 }
 
-fn are(n: usize) -> String {
+/// `1 object is`, `2 objects are`.
+pub fn are(n: usize) -> String {
     if n == 1 { "1 object is".to_owned() } else { format!("{n} objects are") }
 }
 

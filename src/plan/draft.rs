@@ -51,6 +51,24 @@ impl Draft {
         Some(self.changes.len() - 1)
     }
 
+    /// A change that has to wait for another; unless it is left alone anyhow, which is said instead (A6).
+    pub fn hold_back(
+        &mut self,
+        input: &PlanInput<'_>,
+        nature: Nature,
+        change: Change,
+        why: String,
+        hint: &str,
+    ) {
+        let Change { subject, app, .. } = &change;
+        if let Some(Reason::Other(reason)) = left_alone(input, &change) {
+            self.leave(subject.clone(), app.clone(), nature, reason);
+            return;
+        }
+        self.leave(subject.clone(), app.clone(), nature, why.clone());
+        self.block(subject.clone(), app.clone(), why, hint);
+    }
+
     /// Drift that nothing is done about, and why.
     pub fn leave(&mut self, subject: Subject, app: Option<AppKey>, nature: Nature, why: String) {
         self.drift.push(Drift { subject, app, nature, left_alone: Some(why) });
@@ -120,8 +138,12 @@ fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
         }
     }
     match input.holds.not_before.get(&words) {
-        Some((promise, moment)) if *promise == change.promise() && input.now < *moment => {
-            Some(Reason::Backoff(format!("tried before; the next try is at {moment} (D3)")))
+        Some(wait) if wait.promise == change.promise() && input.now < wait.until => {
+            let before = match &wait.failed {
+                Some(error) => format!("it failed: {error}"),
+                None => "it was done before, and is wanted again".to_owned(),
+            };
+            Some(Reason::Backoff(format!("{before}; the next try is at {} (D3)", wait.until)))
         }
         Some(_) | None => None,
     }

@@ -25,6 +25,16 @@ pub struct PlanInput<'a> {
     pub holds: &'a Holds,
 }
 
+/// A change that was tried before, and when it may be tried again (D3).
+#[derive(Debug, Clone)]
+pub struct Wait {
+    /// The wait is this very change's.
+    pub promise: String,
+    pub until: Timestamp,
+    /// How it failed; `None`: it succeeded and is wanted again.
+    pub failed: Option<String>,
+}
+
 /// What is held back, and why.
 #[derive(Debug, Clone, Default)]
 pub struct Holds {
@@ -33,14 +43,16 @@ pub struct Holds {
     pub paused: BTreeMap<AppKey, String>,
     /// By the subject's words (`Subject::to_string`): the change (its promise) that is left alone, and why (D7).
     pub quarantined: BTreeMap<String, (String, String)>,
-    /// By the subject's words: this very change (its promise) may not be tried before then (D3).
-    pub not_before: BTreeMap<String, (String, Timestamp)>,
+    /// By the subject's words (D3).
+    pub not_before: BTreeMap<String, Wait>,
     /// Promises (D11) of destructive changes a person approved; any subset stays approved (B3).
     pub approved: BTreeSet<String>,
     /// Containers of these apps started before the moment are restarted.
     pub restart_requested: BTreeMap<AppKey, Timestamp>,
     /// Things taken away for this revision or within the last hour: they count against the budget (B3).
     pub destroyed_recently: usize,
+    /// Apps that git last declared without `protect`: their containers may still carry its label (B2).
+    pub unprotected: BTreeSet<AppKey>,
     /// Where each instance was seen last, on hosts that may be unknown now (C8).
     pub last_seen: BTreeMap<InstanceName, HostName>,
     /// Every host was seen at least once since the memory began: an instance it does not know was never started.

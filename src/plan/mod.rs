@@ -22,7 +22,7 @@ mod tests;
 use crate::model::plan::Plan;
 
 pub use admit::admit;
-pub use input::{Holds, PlanInput};
+pub use input::{Holds, PlanInput, Wait};
 
 use draft::Draft;
 use seen::Fleet;

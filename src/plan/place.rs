@@ -235,7 +235,11 @@ fn seat_missing<'a>(
             draft.notes.push(format!("{instance} {why}"));
             continue;
         }
-        match choose(fleet, &hosts, app, placement, taken, seats) {
+        let chosen = match name_taken(fleet, &hosts, &instance) {
+            Some(host) => Ok(host),
+            None => choose(fleet, &hosts, app, placement, taken, seats),
+        };
+        match chosen {
             Ok(host) => {
                 taken.take(&host.name, app, placement);
                 let moves_from = fleet.standing(&instance).iter().map(|o| o.host.clone()).collect();
@@ -249,6 +253,16 @@ fn seat_missing<'a>(
             ),
         }
     }
+}
+
+/// The host where somebody else's container has the instance's very name. It may be the one to adopt (B4), so the
+/// instance is not started beside it on another host: what stands in its place is told.
+fn name_taken<'a>(fleet: &Fleet<'_>, hosts: &[&'a Host], instance: &InstanceName) -> Option<&'a Host> {
+    let taken = |host: &&&Host| {
+        let engine = fleet.engines.get(&host.name);
+        !host.drain && engine.is_some_and(|engine| engine.containers.contains_key(&instance.container()))
+    };
+    fleet.standing(instance).is_empty().then(|| hosts.iter().find(taken).copied()).flatten()
 }
 
 /// An instance that may stand on a host nobody can ask counts as present there: nothing is started twice (C8).

@@ -19,7 +19,8 @@ use super::seen::{Fleet, Owned, serves};
 use super::surroundings::Around;
 use super::{PlanInput, steps};
 
-const HINT_PROTECTED: &str = "take `protect` away first, or remove the container by hand";
+const HINT_PROTECTED: &str =
+    "declare the app again without `protect`, then take it away; or remove the container by hand";
 
 /// Containers first, then networks nobody is attached to.
 pub(super) fn prune(
@@ -125,7 +126,9 @@ impl View<'_> {
 
     fn extra(&self, instance: &InstanceName, one: &Owned<'_>, app: Option<&App>, draft: &mut Draft) {
         let subject = subject(Kind::Container, &one.container.name, one.host);
-        if app.map_or_else(|| one.container.labels.contains_key(PROTECT), |app| app.protect) {
+        let labelled = one.container.labels.contains_key(PROTECT);
+        let unprotected = self.input.holds.unprotected.contains(&instance.key);
+        if app.map_or(labelled && !unprotected, |app| app.protect) {
             let why = "it is no longer declared, and protected (B2)".to_owned();
             draft.leave(subject.clone(), Some(instance.key.clone()), Nature::Extra, why.clone());
             draft.block(subject, Some(instance.key.clone()), why, HINT_PROTECTED);

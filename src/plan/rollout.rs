@@ -90,8 +90,9 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     let mut pace = Pace::new(app);
     for Wanted { nature, mut change, takes_away, waits_for } in wanted {
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
-            let why = format!("waits for {dependency}, which is not well (D4)");
-            wait(change, nature, why, "mend the dependency; this goes on by itself then", draft);
+            let why = format!("waits for {dependency}, which is not yet well as declared (D4)");
+            let hint = "mend the dependency; this goes on by itself then";
+            draft.hold_back(input, nature, change, why, hint);
             continue;
         }
         let mut after: BTreeSet<usize> = dependencies_done.clone();
@@ -102,7 +103,8 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
             match pace.next(away, draft) {
                 Ok(earlier) => after.extend(earlier),
                 Err(why) => {
-                    wait(change, nature, why, "mend what is away; this goes on by itself then", draft);
+                    let hint = "mend that one; this goes on by itself then";
+                    draft.hold_back(input, nature, change, why, hint);
                     continue;
                 }
             }
@@ -118,11 +120,6 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
             (None, false) => {}
         }
     }
-}
-
-fn wait(change: Change, nature: Nature, why: String, hint: &str, draft: &mut Draft) {
-    draft.leave(change.subject.clone(), change.app.clone(), nature, why.clone());
-    draft.block(change.subject, change.app, why, hint);
 }
 
 /// How many of an app go at once, and after whom (D1).
@@ -144,7 +141,7 @@ impl<'a> Pace<'a> {
     /// What the next one that serves has to wait for; or why it can't go in this plan.
     fn next(&self, away: &Away, draft: &Draft) -> Result<BTreeSet<usize>, String> {
         if let Some(first) = &self.halted {
-            return Err(format!("waits for {first}, which is left alone (D1)"));
+            return Err(format!("waits until {first} is changed (D1)"));
         }
         let mended = |name: &String| self.healing.iter().any(|n| draft.changes[*n].subject.name == *name);
         let away = away.get(&self.app.key).into_iter().flatten();

@@ -62,9 +62,11 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &Draft) -> Reasons {
     let going = destructive.len() + recent;
     let all = fleet.instances() + recent;
     if going > input.limits.destroy_count && exceeds(going, all, input.limits.destroy_share) {
-        let why = format!(
-            "{going} of {all} instances would be taken away within the hour or by this revision (B3)"
-        );
+        let earlier = match recent {
+            0 => String::new(),
+            n => format!(", with {n} that went within the hour or for this revision"),
+        };
+        let why = format!("{going} of {all} instances would be taken away{earlier} (B3)");
         destructive.iter().for_each(|change| hold(change, &why));
     }
     for (key, changes) in last_of_production(input, fleet, &destructive) {

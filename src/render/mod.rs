@@ -7,12 +7,11 @@ pub mod flume;
 pub mod nginx;
 mod properties;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::endpoints::{self, Endpoints, Evidence};
+use crate::endpoints::{self, Endpoints, Evidence, Exceptions};
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files, Rendered};
-use crate::model::names::InstanceName;
 use crate::model::observed::Observed;
 use crate::model::ownership::Owner;
 
@@ -22,12 +21,12 @@ pub fn render(
     desired: &Desired,
     observed: &Observed,
     owner: &Owner,
-    drained: &BTreeSet<InstanceName>,
+    exceptions: &Exceptions,
     installed: &BTreeMap<FileSet, Option<Files>>,
 ) -> Rendered {
     let live = installed.get(&FileSet::Nginx).and_then(Option::as_ref);
-    let endpoints = endpoints::project(desired, observed, owner, drained, live);
-    let nginx = nginx::nginx(desired, &endpoints, live);
+    let endpoints = endpoints::project(desired, observed, owner, exceptions, live);
+    let nginx = nginx::nginx(desired, &endpoints, exceptions, live);
     let flume = flume::flume(desired, observed, owner, installed);
     let mut rendered = Rendered { notes: told(&endpoints), ..Rendered::default() };
     rendered.sets.insert(FileSet::Nginx, nginx.files);

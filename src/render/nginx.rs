@@ -2,10 +2,10 @@
 //!
 //! Meant to be included in the `http` block. Measured facts about the format: reference/formats.md, Nginx.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use crate::endpoints::{AppEndpoints, Endpoints, file_name, line};
+use crate::endpoints::{AppEndpoints, Endpoints, Exceptions, file_name, line};
 use crate::model::app::{Balance, Upstream};
 use crate::model::desired::Desired;
 use crate::model::file::Files;
@@ -24,8 +24,13 @@ const MOST_KEEPALIVE: u32 = 65_536;
 const ZONES: [(usize, u32); 4] = [(63, 64), (143, 128), (304, 256), (634, 512)];
 
 /// The files of every app in `endpoints`. An app at fault keeps the file it has in `installed` (E1), and so do apps
-/// whose instances cannot be seen.
-pub fn nginx(desired: &Desired, endpoints: &Endpoints, installed: Option<&Files>) -> Part {
+/// whose instances cannot be seen, and apps that are no longer declared while instances of them stay.
+pub fn nginx(
+    desired: &Desired,
+    endpoints: &Endpoints,
+    exceptions: &Exceptions,
+    installed: Option<&Files>,
+) -> Part {
     let mut part = Part::default();
     let mut taken: BTreeMap<(u16, String), AppKey> = BTreeMap::new();
     for (key, servers) in &endpoints.apps {
@@ -47,6 +52,12 @@ pub fn nginx(desired: &Desired, endpoints: &Endpoints, installed: Option<&Files>
     }
     for key in endpoints.unseen.keys() {
         keep(&mut part.files, key, installed);
+    }
+    let gone = exceptions.staying.iter().map(|instance| &instance.key);
+    for key in gone.filter(|key| !desired.apps.contains_key(*key)).collect::<BTreeSet<_>>() {
+        if keep(&mut part.files, key, installed) {
+            part.notes.push((key.to_string(), "keeps its upstream while instances of it stay".to_owned()));
+        }
     }
     part
 }

@@ -1,6 +1,6 @@
 //! The generated files to the byte, what is refused, and that nothing unescaped gets in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
@@ -16,7 +16,21 @@ fn rendered(
     observed: &Observed,
     installed: &BTreeMap<FileSet, Option<Files>>,
 ) -> Rendered {
-    render(desired, observed, &owner(), &BTreeSet::new(), installed)
+    render(desired, observed, &owner(), &Exceptions::default(), installed)
+}
+
+#[test]
+fn the_file_of_an_app_that_is_gone_stays_while_instances_of_it_stay_b2_b3() {
+    let text = "upstream quote-prod {\n}\n".to_owned();
+    let live = Files::from([("quote-prod.conf".to_owned(), text.clone())]);
+    let installed = BTreeMap::from([(FileSet::Nginx, Some(live.clone()))]);
+    let (wanted, seen) = (desired(1, vec![]), observed(vec![("h1", known(vec![]))]));
+    let files = |exceptions: &Exceptions| {
+        render(&wanted, &seen, &owner(), exceptions, &installed).sets[&FileSet::Nginx].clone()
+    };
+    assert_eq!(files(&Exceptions::default()), Files::new());
+    let staying = ["quote-prod-0".parse().expect("a name")].into();
+    assert_eq!(files(&Exceptions { staying, ..Exceptions::default() }), live);
 }
 
 fn fresh(desired: &Desired, observed: &Observed) -> Rendered {

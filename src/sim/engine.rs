@@ -15,7 +15,15 @@ use crate::model::secrecy::HashKey;
 use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
 
+use super::memory::moment;
 use super::{Fault, SimWorld, State, World, live};
+
+/// A cut that falls now, on which side of the effect, and whether trueup dies of it.
+#[derive(Clone, Copy)]
+struct Blow {
+    kills: bool,
+    after_effect: bool,
+}
 
 pub(super) struct SimEngine {
     pub(super) world: SimWorld,
@@ -33,8 +41,14 @@ impl SimEngine {
         let (fault, latency, dice) = {
             let mut world = self.world.lock();
             let dice = world.random.u8(0..100);
-            let fault = world.hosts.get(&self.host).and_then(|state| state.fault);
-            (fault, world.latency, dice)
+            if let Some(state) = world.hosts.get_mut(&self.host)
+                && state.back_at.is_some_and(|back| tokio::time::Instant::now() >= back)
+            {
+                (state.fault, state.back_at) = (None, None);
+            }
+            let host = world.hosts.get(&self.host);
+            let own = host.map(|state| state.latency).unwrap_or_default();
+            (host.and_then(|state| state.fault), world.latency + own, dice)
         };
         if !latency.is_zero() {
             tokio::time::sleep(latency).await;
@@ -45,7 +59,7 @@ impl SimEngine {
             Some(Fault::Flaky(percent)) if dice < percent => {
                 Err(self.error(EngineErrorKind::Engine, call, "the simulated engine failed"))
             }
-            Some(Fault::Flaky(_) | Fault::Cut { .. }) | None => Ok(()),
+            Some(Fault::Flaky(_) | Fault::Cut { .. } | Fault::Kill { .. }) | None => Ok(()),
         }
     }
 
@@ -56,32 +70,49 @@ impl SimEngine {
         look(state, &world)
     }
 
-    /// Whether the cut falls on this mutation, and on which side of its effect.
-    fn cut(&self) -> Option<bool> {
+    /// Whether the cut falls on this mutation.
+    fn cut(&self) -> Option<Blow> {
         let mut world = self.world.lock();
         let state = world.hosts.get_mut(&self.host)?;
-        match state.fault {
+        let (blow, after) = match state.fault {
             Some(Fault::Cut { mutations: 0 | 1, after_effect }) => {
-                state.fault = Some(Fault::Down);
-                Some(after_effect)
+                (Some(Blow { kills: false, after_effect }), Some(Fault::Down))
+            }
+            Some(Fault::Kill { mutations: 0 | 1, after_effect }) => {
+                (Some(Blow { kills: true, after_effect }), None)
             }
             Some(Fault::Cut { mutations, after_effect }) => {
-                state.fault = Some(Fault::Cut { mutations: mutations - 1, after_effect });
-                None
+                (None, Some(Fault::Cut { mutations: mutations - 1, after_effect }))
             }
-            Some(Fault::Down | Fault::Hung | Fault::Flaky(_)) | None => None,
+            Some(Fault::Kill { mutations, after_effect }) => {
+                (None, Some(Fault::Kill { mutations: mutations - 1, after_effect }))
+            }
+            fault @ (Some(Fault::Down | Fault::Hung | Fault::Flaky(_)) | None) => (None, fault),
+        };
+        state.fault = after;
+        if blow.is_some_and(|blow| !blow.kills) {
+            state.back_at = state.away_for.take().map(|span| tokio::time::Instant::now() + span);
         }
+        blow
+    }
+
+    /// A mutation that trueup did not ask for.
+    pub(super) fn by_hand(&self, action: &Action) -> Result<(), EngineError> {
+        self.mutate(action, &Contents::new())?;
+        if let Some(state) = self.world.lock().hosts.get_mut(&self.host) {
+            state.journal.pop();
+        }
+        Ok(())
     }
 
     fn mutate(&self, action: &Action, contents: &Contents) -> Result<(), EngineError> {
         let mut guard = self.world.lock();
         let world = &mut *guard;
-        world.now += 1;
         world.made += 1;
-        let (now, made) = (world.now, world.made);
-        let everywhere = world.images.clone();
+        let (now, made) = (moment(world.began), world.made);
+        let (everywhere, behaviour) = (world.images.clone(), world.behaviour.clone());
         let state = world.hosts.entry(self.host.clone()).or_default();
-        let call = action.describe();
+        let call = call_of(action);
         let fail = |kind, detail: String| {
             Err(EngineError { host: self.host.clone(), call: call.clone(), kind, detail })
         };
@@ -139,7 +170,7 @@ impl SimEngine {
                 if let Some(port) = clash {
                     return fail(EngineErrorKind::Engine, format!("port {port} is already allocated"));
                 }
-                if let Err(detail) = live::start(container, &taken, now) {
+                if let Err(detail) = live::start(container, &taken, now, behaviour.get(&container.image)) {
                     return fail(EngineErrorKind::Refused, detail);
                 }
                 attach(state, name);
@@ -147,14 +178,14 @@ impl SimEngine {
             Action::StopContainer { name, .. } => {
                 let Some(container) = state.containers.get_mut(name) else { return Ok(()) };
                 if container.state.is_running() {
-                    live::stop(container, now);
+                    live::stop(container, now, 0);
                 }
                 detach(state, name);
             }
             Action::RestartContainer { name, .. } => {
                 let taken = held_addresses(state, name);
                 let Some(container) = state.containers.get_mut(name) else { return missing(name) };
-                if let Err(detail) = live::start(container, &taken, now) {
+                if let Err(detail) = live::start(container, &taken, now, behaviour.get(&container.image)) {
                     return fail(EngineErrorKind::Refused, detail);
                 }
             }
@@ -206,8 +237,47 @@ impl SimEngine {
                 return fail(EngineErrorKind::Refused, "this is not an engine's to do".to_owned());
             }
         }
-        state.journal.push(call);
+        state.journal.push(action.describe());
         Ok(())
+    }
+}
+
+/// The call that a real engine would get, for errors.
+fn call_of(action: &Action) -> String {
+    match action {
+        Action::PullImage { .. } => "POST /images/create".to_owned(),
+        Action::CreateVolume { .. } => "POST /volumes/create".to_owned(),
+        Action::CreateNetwork { .. } => "POST /networks/create".to_owned(),
+        Action::RemoveNetwork { name } => format!("DELETE /networks/{name}"),
+        Action::CreateContainer { .. } => "POST /containers/create".to_owned(),
+        Action::StartContainer { name } => format!("POST /containers/{name}/start"),
+        Action::StopContainer { name, .. } => format!("POST /containers/{name}/stop"),
+        Action::RestartContainer { name, .. } => format!("POST /containers/{name}/restart"),
+        Action::RemoveContainer { name } => format!("DELETE /containers/{name}"),
+        Action::RenameContainer { name, .. } => format!("POST /containers/{name}/rename"),
+        Action::UpdateContainer { name, .. } => format!("POST /containers/{name}/update"),
+        Action::Connect { network, .. } => format!("POST /networks/{network}/connect"),
+        Action::Disconnect { network, .. } => format!("POST /networks/{network}/disconnect"),
+        Action::WaitHealthy { .. }
+        | Action::Drain { .. }
+        | Action::Undrain { .. }
+        | Action::InstallFiles { .. } => action.describe(),
+    }
+}
+
+/// What an engine says of a container that it cannot inspect.
+const UNREADABLE: &str = "the simulated engine cannot inspect it";
+
+impl SimEngine {
+    /// A container as a survey shows it (A1).
+    fn inspected(&self, state: &State, container: &Container) -> Seen<Container> {
+        if state.unreadable.contains(&container.name) {
+            return Seen::unknown(format!(
+                "{}: GET /containers/{}/json: {UNREADABLE}",
+                self.host, container.name
+            ));
+        }
+        Seen::Known(container.clone())
     }
 }
 
@@ -242,10 +312,15 @@ fn detach(state: &mut State, name: &ContainerName) {
 #[async_trait]
 impl Engine for SimEngine {
     async fn survey(&self, _: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
-        self.enter("survey").await?;
+        self.enter("GET /containers/json").await?;
+        if let Some(state) = self.world.lock().hosts.get_mut(&self.host)
+            && let Some(meddler) = state.meddler.clone()
+        {
+            meddler(&mut state.containers);
+        }
         Ok(self.read(|state, world| Snapshot {
             info: info(&self.host),
-            containers: known(&state.containers),
+            containers: state.containers.iter().map(|(n, c)| (n.clone(), self.inspected(state, c))).collect(),
             images: state
                 .images
                 .values()
@@ -258,31 +333,36 @@ impl Engine for SimEngine {
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        self.enter("inspect container").await?;
+        let call = format!("GET /containers/{name}/json");
+        self.enter(&call).await?;
+        if self.read(|state, _| state.unreadable.contains(name)) {
+            return Err(self.error(EngineErrorKind::Engine, &call, UNREADABLE));
+        }
         Ok(self.read(|state, _| state.containers.get(name).cloned()))
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
-        self.enter("inspect network").await?;
+        self.enter(&format!("GET /networks/{name}")).await?;
         Ok(self.read(|state, _| state.networks.get(name).cloned()))
     }
 
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
-        self.enter("inspect volume").await?;
+        self.enter(&format!("GET /volumes/{name}")).await?;
         Ok(self.read(|state, _| state.volumes.get(name).cloned()))
     }
 
     async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError> {
-        self.enter("inspect image").await?;
+        self.enter(&format!("GET /images/{image}/json")).await?;
         Ok(self.read(|state, world| {
             state.images.values().chain(world.images.values()).find(|i| live::matches(i, image)).cloned()
         }))
     }
 
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
-        self.enter("resolve image").await?;
+        let call = format!("GET /distribution/{image}/json");
+        self.enter(&call).await?;
         self.read(|_, world| world.images.get(image).map(|i| i.id.clone())).ok_or_else(|| {
-            self.error(EngineErrorKind::Registry, "resolve image", format!("manifest for {image} not found"))
+            self.error(EngineErrorKind::Registry, &call, format!("manifest for {image} not found"))
         })
     }
 
@@ -292,13 +372,17 @@ impl Engine for SimEngine {
         contents: &Contents,
         _: &dyn Progress,
     ) -> Result<(), EngineError> {
-        self.enter(&action.describe()).await?;
-        let broken = || self.error(EngineErrorKind::Unreachable, &action.describe(), "the connection broke");
+        self.enter(&call_of(action)).await?;
+        let broken = || self.error(EngineErrorKind::Unreachable, &call_of(action), "the connection broke");
         match self.cut() {
             None => self.mutate(action, contents),
-            Some(after_effect) => {
+            Some(Blow { kills, after_effect }) => {
                 if after_effect {
                     self.mutate(action, contents)?;
+                }
+                if kills {
+                    self.world.killed.notify_one();
+                    std::future::pending::<()>().await;
                 }
                 Err(broken())
             }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::model::container::{ContainerSpec, EnvValue, Logging, Networks};
+use crate::model::container::{ContainerSpec, EnvValue, HealthCheck, Logging, Networks};
 use crate::model::image::Digest;
 use crate::model::names::ContainerName;
-use crate::model::observed::{Container, Image, LiveAttachment, LiveFile, LiveSpec, RunState, Seen};
+use crate::model::observed::{Container, Health, Image, LiveAttachment, LiveFile, LiveSpec, RunState, Seen};
 use crate::model::secrecy::{ContentHash, HashKey};
 use crate::model::units::{ByteSize, Cpus, Timestamp};
+
+use super::Behaviour;
 
 /// A created container; `number` makes its id.
 pub(super) fn create(
@@ -107,7 +109,12 @@ fn networks(spec: &ContainerSpec) -> (String, BTreeMap<String, LiveAttachment>) 
 }
 
 /// Addresses held while it runs: what was asked for, else one that nobody has.
-pub(super) fn start(container: &mut Container, taken: &[(String, IpAddr)], now: i64) -> Result<(), String> {
+pub(super) fn start(
+    container: &mut Container,
+    taken: &[(String, IpAddr)],
+    now: Timestamp,
+    behaviour: Option<&Behaviour>,
+) -> Result<(), String> {
     for (network, attachment) in &mut container.live.networks {
         let is_taken = |address: IpAddr| taken.iter().any(|(n, a)| n == network && *a == address);
         match attachment.requested {
@@ -119,19 +126,24 @@ pub(super) fn start(container: &mut Container, taken: &[(String, IpAddr)], now: 
             }
         }
     }
-    let health = match &container.live.health {
-        Some(crate::model::container::HealthCheck::Probe { .. }) => crate::model::observed::Health::Healthy,
-        Some(crate::model::container::HealthCheck::Disabled) | None => {
-            crate::model::observed::Health::Unchecked
+    let health = match (&container.live.health, behaviour) {
+        (_, Some(Behaviour::Exits(code))) => {
+            stop(container, now, *code);
+            return Ok(());
         }
+        (Some(HealthCheck::Probe { .. }), Some(Behaviour::Unhealthy(said))) => {
+            Health::Unhealthy { last_output: said.clone() }
+        }
+        (Some(HealthCheck::Probe { .. }), None) => Health::Healthy,
+        (Some(HealthCheck::Disabled) | None, _) => Health::Unchecked,
     };
-    container.state = RunState::Running { since: Timestamp(now), health };
+    container.state = RunState::Running { since: now, health };
     Ok(())
 }
 
 /// A stopped container holds no address (formats, measured).
-pub(super) fn stop(container: &mut Container, now: i64) {
-    container.state = RunState::Exited { exit_code: 0, at: Timestamp(now), error: String::new() };
+pub(super) fn stop(container: &mut Container, now: Timestamp, exit_code: i64) {
+    container.state = RunState::Exited { exit_code, at: now, error: String::new() };
     container.live.networks.values_mut().for_each(|attachment| attachment.address = None);
 }
 

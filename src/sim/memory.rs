@@ -22,33 +22,71 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Commits in a line; the last is the head.
-#[derive(Default)]
+/// Commits; the last one made is the head.
 pub struct SimRepository {
-    commits: Mutex<Vec<Tree>>,
+    commits: Mutex<Vec<Commit>>,
     unreachable: Mutex<bool>,
+    began: tokio::time::Instant,
+}
+
+struct Commit {
+    tree: Tree,
+    /// Position of the commit it was made on.
+    parent: Option<usize>,
+    /// Its objects cannot be read.
+    lost: bool,
+}
+
+impl Default for SimRepository {
+    fn default() -> Self {
+        Self { commits: Mutex::default(), unreachable: Mutex::default(), began: tokio::time::Instant::now() }
+    }
 }
 
 impl SimRepository {
-    /// A commit of exactly these files.
+    /// A commit of exactly these files on top of the head.
     pub fn commit(&self, files: &BTreeMap<String, String>) -> Revision {
+        let summary = format!("commit {}", lock(&self.commits).len());
+        self.commit_as(files, &summary)
+    }
+
+    /// As `commit`, with the first line of its message.
+    pub fn commit_as(&self, files: &BTreeMap<String, String>, summary: &str) -> Revision {
+        let parent = lock(&self.commits).len().checked_sub(1);
+        self.push(files, summary, parent)
+    }
+
+    /// A commit in place of the head: it does not descend from it (F0).
+    pub fn force_push(&self, files: &BTreeMap<String, String>, summary: &str) -> Revision {
+        let parent = lock(&self.commits).last().and_then(|head| head.parent);
+        self.push(files, summary, parent)
+    }
+
+    fn push(&self, files: &BTreeMap<String, String>, summary: &str, parent: Option<usize>) -> Revision {
         let mut commits = lock(&self.commits);
-        let summary = format!("commit {}", commits.len());
         let revision =
             Revision::new(ContentHash::of(format!("{} {files:?}", commits.len()).as_bytes()).to_string());
         let blob = |text: &String| Blob {
             id: ContentHash::of(text.as_bytes()).to_string(),
             bytes: Arc::from(text.as_bytes()),
         };
-        commits.push(Tree {
+        let tree = Tree {
             revision: revision.clone(),
-            committed: Timestamp(0),
+            committed: moment(self.began),
             author: "simulated".to_owned(),
-            summary,
+            summary: summary.to_owned(),
             blobs: files.iter().map(|(path, text)| (path.clone(), blob(text))).collect(),
             refused: BTreeMap::new(),
-        });
+        };
+        commits.push(Commit { tree, parent, lost: false });
         revision
+    }
+
+    /// Whether the objects of a commit can be read.
+    pub fn set_lost(&self, revision: &Revision, lost: bool) {
+        for commit in lock(&self.commits).iter_mut().filter(|commit| commit.tree.revision == *revision) {
+            commit.lost = lost;
+        }
     }
 
     /// Whether the repository answers.
@@ -57,7 +95,7 @@ impl SimRepository {
     }
 
     fn position(&self, revision: &Revision) -> Option<usize> {
-        lock(&self.commits).iter().position(|tree| tree.revision == *revision)
+        lock(&self.commits).iter().position(|commit| commit.tree.revision == *revision)
     }
 
     fn no_such(wanted: impl ToString) -> SourceError {
@@ -76,26 +114,40 @@ impl Repository for SimRepository {
             let (url, detail) = ("simulated".to_owned(), "it was made unreachable".to_owned());
             return Err(SourceError::Unreachable { url, detail });
         }
-        lock(&self.commits).last().map(|tree| tree.revision.clone()).ok_or_else(|| Self::no_such("HEAD"))
+        lock(&self.commits).last().map(|head| head.tree.revision.clone()).ok_or_else(|| Self::no_such("HEAD"))
     }
 
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
         match reference {
             Reference::Head | Reference::Branch(_) => self.head().await,
             Reference::Tag(text) | Reference::Commit(text) => {
-                let revision = Revision::new(text.clone());
-                self.position(&revision).map(|_| revision).ok_or_else(|| Self::no_such(text))
+                let commits = lock(&self.commits);
+                let named = commits.iter().find(|c| c.tree.revision.as_str().starts_with(text.as_str()));
+                named.map(|commit| commit.tree.revision.clone()).ok_or_else(|| Self::no_such(text))
             }
         }
     }
 
     async fn tree(&self, revision: &Revision) -> Result<Tree, SourceError> {
         let at = self.position(revision).ok_or_else(|| Self::no_such(revision))?;
-        lock(&self.commits).get(at).cloned().ok_or_else(|| Self::no_such(revision))
+        match lock(&self.commits).get(at) {
+            Some(commit) if commit.lost => Err(SourceError::Unreadable {
+                url: "simulated".to_owned(),
+                revision: revision.short().to_owned(),
+                detail: "object not found".to_owned(),
+            }),
+            Some(commit) => Ok(commit.tree.clone()),
+            None => Err(Self::no_such(revision)),
+        }
     }
 
     async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError> {
-        Ok(self.position(ancestor).is_some_and(|old| self.position(descendant) >= Some(old)))
+        let (mut at, wanted) = (self.position(descendant), self.position(ancestor));
+        let commits = lock(&self.commits);
+        while at.is_some() && at != wanted {
+            at = at.and_then(|at| commits.get(at)).and_then(|commit| commit.parent);
+        }
+        Ok(at.is_some())
     }
 
     async fn log(&self, _: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError> {
@@ -105,7 +157,7 @@ impl Repository for SimRepository {
             when: tree.committed,
             summary: tree.summary.clone(),
         };
-        Ok(lock(&self.commits).iter().rev().take(limit).map(summary).collect())
+        Ok(lock(&self.commits).iter().rev().take(limit).map(|commit| summary(&commit.tree)).collect())
     }
 
     async fn revert_on_branch(
@@ -136,10 +188,21 @@ struct StoreState {
     records: BTreeMap<(Record, String), String>,
     intents: Vec<(Intent, Option<Outcome>)>,
     history: Vec<HistoryEntry>,
+    writer: Option<String>,
 }
 
-struct Nobody;
-impl WriterGuard for Nobody {}
+/// The one writer; dropped, somebody else may be it.
+struct Writer {
+    state: Arc<Mutex<StoreState>>,
+}
+
+impl WriterGuard for Writer {}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        lock(&self.state).writer = None;
+    }
+}
 
 impl Store for SimStore {
     fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError> {
@@ -183,8 +246,13 @@ impl Store for SimStore {
         let state = lock(&self.state);
         Ok(state.history[state.history.len().saturating_sub(limit)..].to_vec())
     }
-    fn become_writer(&self, _: &str) -> Result<Box<dyn WriterGuard>, WriterHeld> {
-        Ok(Box::new(Nobody))
+    fn become_writer(&self, who: &str) -> Result<Box<dyn WriterGuard>, WriterHeld> {
+        let mut state = lock(&self.state);
+        if let Some(holder) = &state.writer {
+            return Err(WriterHeld { holder: holder.clone() });
+        }
+        state.writer = Some(who.to_owned());
+        Ok(Box::new(Writer { state: Arc::clone(&self.state) }))
     }
 }
 
@@ -192,6 +260,42 @@ impl Store for SimStore {
 #[derive(Default)]
 pub struct SimFiles {
     sets: Mutex<BTreeMap<FileSet, Option<Files>>>,
+    faults: Mutex<FilesFaults>,
+}
+
+/// What is wrong with the readers of generated files.
+#[derive(Debug, Clone, Default)]
+pub struct FilesFaults {
+    /// Files that the real program's check refuses, by name, and what it says.
+    pub refused: BTreeMap<String, String>,
+    /// What a reload says that does not take.
+    pub reload: Option<String>,
+    /// Why the directories cannot be read.
+    pub unreadable: Option<String>,
+}
+
+impl SimFiles {
+    /// Breaks the readers, or mends them.
+    pub fn set_faults(&self, faults: FilesFaults) {
+        *lock(&self.faults) = faults;
+    }
+
+    /// What stands there without the files that the check refuses: those keep their live text, or are left out (E1).
+    fn without_refused(faults: &FilesFaults, live: Option<&Files>, files: &Files) -> (Files, Vec<String>) {
+        let (mut wanted, mut said) = (files.clone(), Vec::new());
+        for (name, why) in &faults.refused {
+            let old = live.and_then(|live| live.get(name));
+            if !files.contains_key(name) || old == files.get(name) {
+                continue;
+            }
+            said.push(why.clone());
+            match old {
+                Some(text) => wanted.insert(name.clone(), text.clone()),
+                None => wanted.remove(name),
+            };
+        }
+        (wanted, said)
+    }
 }
 
 #[async_trait]
@@ -200,15 +304,47 @@ impl FileSets for SimFiles {
         true
     }
     async fn installed(&self) -> Result<BTreeMap<FileSet, Option<Files>>, FilesError> {
-        Ok(lock(&self.sets).clone())
+        match lock(&self.faults).unreadable.clone() {
+            Some(detail) => Err(FilesError::Io { path: "simulated".to_owned(), detail }),
+            None => Ok(lock(&self.sets).clone()),
+        }
     }
     async fn install(&self, set: &FileSet, files: &Files) -> Result<(), FilesError> {
-        lock(&self.sets).insert(set.clone(), Some(files.clone()));
-        Ok(())
+        let faults = lock(&self.faults).clone();
+        let mut sets = lock(&self.sets);
+        let live = sets.get(set).cloned().flatten();
+        let (wanted, said) = Self::without_refused(&faults, live.as_ref(), files);
+        let moves = live.as_ref() != Some(&wanted);
+        if let Some(detail) = faults.reload.filter(|_| moves) {
+            return Err(FilesError::Reload { set: set.clone(), detail });
+        }
+        sets.insert(set.clone(), Some(wanted));
+        if said.is_empty() {
+            return Ok(());
+        }
+        let rest = if moves { "every other file is installed" } else { "the old files stay" };
+        let command = match set {
+            FileSet::Nginx => "nginx -t",
+            FileSet::Flume(_) => "trueup's own check",
+        };
+        let detail = format!("{}; {rest}", said.join("; "));
+        Err(FilesError::Check { set: set.clone(), command: command.to_owned(), detail })
     }
     async fn drained(&self, _: &FileSet) -> bool {
         true
     }
+}
+
+/// When every simulated world begins.
+const ORIGIN: Timestamp = Timestamp(1_700_000_000_000);
+
+/// A paused clock moves by a few microseconds less than was slept, differently each time; to this it is rounded.
+const GRAIN: Duration = Duration::from_millis(10);
+
+/// The simulated time, for what began at `began`.
+pub(super) fn moment(began: tokio::time::Instant) -> Timestamp {
+    let elapsed = (began.elapsed() + GRAIN / 2).as_millis() / GRAIN.as_millis();
+    ORIGIN.plus(GRAIN.saturating_mul(u32::try_from(elapsed).unwrap_or(u32::MAX)))
 }
 
 /// tokio's time: with a paused runtime, hours pass in milliseconds.
@@ -225,7 +361,7 @@ impl Default for SimClock {
 #[async_trait]
 impl Clock for SimClock {
     fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000).plus(self.began.elapsed())
+        moment(self.began)
     }
     async fn sleep(&self, span: Duration) {
         tokio::time::sleep(span).await;

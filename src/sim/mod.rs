@@ -8,15 +8,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::model::host::Host;
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{ContainerName, HostName, VolumeName};
 use crate::model::observed::{Container, Image, LiveNetwork, LiveVolume};
+use crate::model::plan::Action;
 use crate::model::secrecy::{ContentHash, HashKey};
 use crate::ports::{Engine, EngineError, Engines};
 
 use engine::SimEngine;
-pub use memory::{SimClock, SimFiles, SimRepository, SimStore};
+pub use memory::{FilesFaults, SimClock, SimFiles, SimRepository, SimStore};
 
 /// What is wrong with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +32,39 @@ pub enum Fault {
     Flaky(u8),
     /// The engine cuts the connection at its n-th mutation from now: before the effect, or after it.
     Cut { mutations: u32, after_effect: bool },
+    /// trueup itself dies while its n-th mutation from now is under way (D5): the call never ends, and whoever waits on
+    /// [`SimWorld::killed`] hears of it. The engine is well afterwards.
+    Kill { mutations: u32, after_effect: bool },
 }
 
+/// How containers of an image fare once they are started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Their health check fails with this output.
+    Unhealthy(String),
+    /// They end at once.
+    Exits(i64),
+}
+
+/// Somebody who changes a host's containers before each look.
+type Meddler = Arc<dyn Fn(&mut BTreeMap<ContainerName, Container>) + Send + Sync>;
+
 /// A simulated engine's possessions.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct State {
     pub containers: BTreeMap<ContainerName, Container>,
     pub networks: BTreeMap<String, LiveNetwork>,
     pub volumes: BTreeMap<VolumeName, LiveVolume>,
     pub images: BTreeMap<Digest, Image>,
     pub fault: Option<Fault>,
+    /// How long the host stays away after a cut; for good without it.
+    pub away_for: Option<Duration>,
+    pub back_at: Option<tokio::time::Instant>,
+    /// Added to every call, on top of the world's.
+    pub latency: Duration,
+    /// Containers whose inspect fails (A1).
+    pub unreadable: BTreeSet<ContainerName>,
+    pub meddler: Option<Meddler>,
     /// Mutations carried out, in words: what tests count.
     pub journal: Vec<String>,
 }
@@ -48,8 +74,9 @@ pub(super) struct World {
     /// Images that every host has, and registries know.
     pub images: BTreeMap<ImageRef, Image>,
     pub random: fastrand::Rng,
+    pub behaviour: BTreeMap<Digest, Behaviour>,
     pub latency: Duration,
-    pub now: i64,
+    pub began: tokio::time::Instant,
     pub made: u64,
 }
 
@@ -58,6 +85,7 @@ pub(super) struct World {
 pub struct SimWorld {
     world: Arc<Mutex<World>>,
     key: HashKey,
+    killed: Arc<Notify>,
 }
 
 impl SimWorld {
@@ -67,11 +95,12 @@ impl SimWorld {
             hosts: BTreeMap::new(),
             images: BTreeMap::new(),
             random: fastrand::Rng::with_seed(seed),
+            behaviour: BTreeMap::new(),
             latency: Duration::ZERO,
-            now: 1_700_000_000_000,
+            began: tokio::time::Instant::now(),
             made: 0,
         };
-        Self { world: Arc::new(Mutex::new(world)), key }
+        Self { world: Arc::new(Mutex::new(world)), key, killed: Arc::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -99,6 +128,16 @@ impl SimWorld {
         self.lock().images.insert(image.clone(), image_there);
     }
 
+    /// What happens to containers of the image when they start; `None`: they are well.
+    pub fn set_behaviour(&self, image: &ImageRef, behaviour: Option<Behaviour>) {
+        let mut world = self.lock();
+        let Some(id) = world.images.get(image).map(|image| image.id.clone()) else { return };
+        match behaviour {
+            Some(behaviour) => world.behaviour.insert(id, behaviour),
+            None => world.behaviour.remove(&id),
+        };
+    }
+
     /// Every call takes this long.
     pub fn set_latency(&self, latency: Duration) {
         self.lock().latency = latency;
@@ -107,6 +146,60 @@ impl SimWorld {
     /// Breaks a host, or mends it.
     pub fn set_fault(&self, host: &HostName, fault: Option<Fault>) {
         self.lock().hosts.entry(host.clone()).or_default().fault = fault;
+    }
+
+    /// After a [`Fault::Cut`] the host comes back by itself.
+    pub fn set_away_for(&self, host: &HostName, span: Option<Duration>) {
+        self.lock().hosts.entry(host.clone()).or_default().away_for = span;
+    }
+
+    /// Calls to this host take so much longer.
+    pub fn set_host_latency(&self, host: &HostName, latency: Duration) {
+        self.lock().hosts.entry(host.clone()).or_default().latency = latency;
+    }
+
+    /// Containers of the host that cannot be inspected (A1).
+    pub fn set_unreadable(&self, host: &HostName, containers: BTreeSet<ContainerName>) {
+        self.lock().hosts.entry(host.clone()).or_default().unreadable = containers;
+    }
+
+    /// Somebody changes the host's containers before each look (D7), until `None`.
+    pub fn set_meddler(&self, host: &HostName, meddler: Option<Meddler>) {
+        self.lock().hosts.entry(host.clone()).or_default().meddler = meddler;
+    }
+
+    /// Returns when a [`Fault::Kill`] fell.
+    pub async fn killed(&self) {
+        self.killed.notified().await;
+    }
+
+    /// An engine's primitive by a hand, past trueup: without faults, and not in the journal.
+    pub fn perform_by_hand(&self, host: &HostName, action: &Action) -> Result<(), EngineError> {
+        let engine = SimEngine { world: self.clone(), host: host.clone(), key: self.key.clone() };
+        engine.by_hand(action)
+    }
+
+    /// Every host that was ever asked or broken.
+    pub fn hosts(&self) -> BTreeSet<HostName> {
+        self.lock().hosts.keys().cloned().collect()
+    }
+
+    /// The tag that an image was added by.
+    pub fn tag_of(&self, image: &Digest) -> Option<ImageRef> {
+        self.lock().images.iter().find(|(_, known)| known.id == *image).map(|(tag, _)| tag.clone())
+    }
+
+    /// The host's containers, as they are.
+    pub fn containers(&self, host: &HostName) -> BTreeMap<ContainerName, Container> {
+        self.lock().hosts.get(host).map(|state| state.containers.clone()).unwrap_or_default()
+    }
+
+    /// `network lan`, `volume data`: what else the host holds.
+    pub fn belongings(&self, host: &HostName) -> Vec<String> {
+        let world = self.lock();
+        let state = world.hosts.get(host).cloned().unwrap_or_default();
+        let networks = state.networks.keys().map(|name| format!("network {name}"));
+        networks.chain(state.volumes.keys().map(|name| format!("volume {name}"))).collect()
     }
 
     /// A hand on the host's containers, past trueup.

@@ -270,7 +270,11 @@ fn a_stranger_in_the_way_is_told_and_adopted_only_on_request_b4() {
     let mut fleet = desired(2, vec![app("quote-prod", 1)]);
     let mut world = World::of(&fleet);
     world.foreign("h2", "quote-prod-0", None);
-    // Elsewhere there is room: the stranger is only in the way where the instance belongs.
+    // It may be the one to adopt: the instance is not started beside it, although there is room elsewhere.
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), Vec::<String>::new());
+    // On a host that the app does not go to, it is nobody's concern.
+    place_on(&mut fleet, "quote-prod", "h1");
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), ["create quote-prod-0@h1"]);
     place_on(&mut fleet, "quote-prod", "h2");
     let plan = plan_of(&fleet, &world.observed);
     assert_eq!(told(&plan), Vec::<String>::new());
@@ -453,10 +457,11 @@ fn nobody_follows_one_that_failed_d3() {
     let first = &plan.changes[0];
     let mut holds = Holds::default();
     let later = Timestamp(NOW.0 + 1);
-    holds.not_before.insert(first.subject.to_string(), (first.promise(), later));
+    let wait = crate::plan::Wait { promise: first.promise(), until: later, failed: Some("no".to_owned()) };
+    holds.not_before.insert(first.subject.to_string(), wait);
     let plan = plan_with(&fleet, &world.observed, &holds);
     assert_eq!(told(&plan), Vec::<String>::new());
-    assert!(reasons(&plan).contains("waits for quote-prod-0, which is left alone"), "{}", reasons(&plan));
+    assert!(reasons(&plan).contains("waits until quote-prod-0 is changed"), "{}", reasons(&plan));
     // A newer commit asks for something else and pre-empts the waiting.
     edit(&mut fleet, "quote-prod", |app| app.container.user = Some("app".into()));
     assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)).len(), 3);
@@ -478,7 +483,11 @@ fn dependents_wait_for_healthy_dependencies_d4() {
     }
     let plan = plan_of(&fleet, &world.observed);
     assert_eq!(told(&plan), Vec::<String>::new());
-    assert!(reasons(&plan).contains("waits for store-prod, which is not well (D4)"), "{}", reasons(&plan));
+    assert!(
+        reasons(&plan).contains("waits for store-prod, which is not yet well as declared (D4)"),
+        "{}",
+        reasons(&plan)
+    );
 }
 
 #[test]

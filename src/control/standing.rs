@@ -1,0 +1,80 @@
+//! How things stand, gathered from one look and from memory: what `trueup status` prints.
+
+use crate::model::app::{App, Placement, Replicas, Runtime};
+use crate::model::host::Host;
+use crate::model::names::{AppKey, InstanceName};
+use crate::model::observed::Seen;
+use crate::output::{Standing, Status};
+
+use super::memory::Memory;
+use super::pass::Pass;
+use super::person::whole_or;
+use super::{ControlError, World};
+
+/// Everything `status` tells of this look.
+pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
+    let memory = Memory::new(&*world.store);
+    let now = world.clock.now();
+    let last_good = memory.last_good()?;
+    let hosts = pass.observed.hosts.iter().map(|(host, seen)| {
+        let why = match seen {
+            Seen::Known(_) => None,
+            Seen::Unknown { why } => Some(why.clone()),
+        };
+        (host.clone(), why)
+    });
+    Ok(Status {
+        fleet: pass.desired.fleet.clone(),
+        revision: pass.plan.revision.clone(),
+        summary: pass.taken.summary.clone(),
+        committed: pass.taken.committed,
+        enforced_since: last_good.as_ref().map(|last| last.since),
+        kept_because: pass.taken.kept_because.clone(),
+        now,
+        hosts: hosts.collect(),
+        apps: pass.desired.apps.iter().map(|(key, app)| (key.clone(), standing(pass, key, app))).collect(),
+        pauses: memory
+            .pauses(now)?
+            .into_iter()
+            .map(|(app, pause)| (whole_or(app.as_ref()), pause.until, pause.reason))
+            .collect(),
+        quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
+        writer: world.store.become_writer("trueup status").err().map(|held| held.holder),
+    })
+}
+
+/// An app's standing: the worst of its objects.
+fn standing(pass: &Pass, key: &AppKey, app: &App) -> Standing {
+    let plan = &pass.plan;
+    let prefix = format!("{key}-");
+    let blocked = plan.blocked.iter().find(|b| b.app.as_ref() == Some(key));
+    let unknown =
+        plan.unknown.iter().filter(|u| u.subject.name.starts_with(&prefix)).min_by_key(|u| &u.subject);
+    let drift = plan.drift.iter().find(|d| d.app.as_ref() == Some(key));
+    match (blocked, unknown, drift) {
+        (Some(blocked), _, _) => Standing::Held(blocked.reason.clone()),
+        (None, Some(unknown), _) => Standing::Unknown(format!("{}: {}", unknown.subject, unknown.why)),
+        (None, None, Some(drift)) => Standing::Drifted(drift.subject.to_string()),
+        (None, None, None) => unseen(pass, key, app).map_or(Standing::InSync, Standing::Unknown),
+    }
+}
+
+/// An instance that nobody saw while a host that may run it does not answer: it is as unknown as that host (A1).
+fn unseen(pass: &Pass, key: &AppKey, app: &App) -> Option<String> {
+    let serves = |host: &&Host| host.environments.contains(&key.environment);
+    let silent = |host: &&Host| pass.observed.engine(&host.name).is_none();
+    let host = pass.desired.hosts.values().filter(serves).find(silent)?;
+    let is_seen = |instance: &InstanceName| {
+        let mut engines = pass.observed.hosts.values().filter_map(Seen::known);
+        engines.any(|engine| engine.containers.contains_key(&instance.container()))
+    };
+    match &app.runtime {
+        Runtime::Host(Placement { replicas: Replicas::Count(count), .. }) => (0..*count)
+            .map(|slot| InstanceName { key: key.clone(), slot })
+            .find(|instance| !is_seen(instance))
+            .map(|instance| format!("{instance} may run on {}, which is unknown", host.name)),
+        Runtime::Host(Placement { replicas: Replicas::EveryHost, .. }) | Runtime::Swarm(_) => {
+            Some(format!("{} is unknown", host.name))
+        }
+    }
+}
