@@ -54,7 +54,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         declined.store(!agreed, Ordering::Relaxed);
         agreed
     };
-    let scope = Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, fresh: true };
+    let scope = Scope { promises: promises.as_ref(), asks: !args.yes, ..Scope::of_a_person(&agree, &stop) };
     let done = converge(&world, &Reader::default(), &scope).await?;
     if declined.load(Ordering::Relaxed) && matches!(args.format.format(), Format::Text) {
         // It was shown when it was asked about.

@@ -138,7 +138,7 @@ async fn look(stage: &Stage<'_>) -> anyhow::Result<Pass> {
 
 async fn bring_about(stage: &Stage<'_>) -> anyhow::Result<Converged> {
     let (stop, agree) = (Stop::default(), |_: &Pass| true);
-    let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
+    let scope = Scope::of_a_person(&agree, &stop);
     let done = converge(stage.world, &Reader::default(), &scope).await?;
     for (change, outcome) in &done.outcomes {
         if let Outcome::Failed { error, .. } = outcome {

@@ -51,7 +51,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     }
     let stop = super::run::stop_on_signals();
     let agree = |_: &pass::Pass| true;
-    let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
+    let scope = Scope::of_a_person(&agree, &stop);
     let done = converge(&world, &reader, &scope).await?;
     let own: Vec<_> = done
         .outcomes

@@ -8,6 +8,7 @@ use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
+use crate::observe::Surveyor;
 use crate::plan;
 
 use super::memory::{Destroyed, Memory};
@@ -75,6 +76,18 @@ pub struct Scope<'a> {
     pub stop: &'a apply::Stop,
     /// A person asked for it now: earlier attempts do not make it wait (D3).
     pub fresh: bool,
+    /// A person is asked first, and wants the whole picture for it.
+    pub asks: bool,
+    /// Reads of slow hosts that go on meanwhile (D6). `None`: one of its own, and what they bring is waited for at the
+    /// end; else the last look may have hosts that are pending.
+    pub surveyor: Option<&'a Surveyor>,
+}
+
+impl<'a> Scope<'a> {
+    /// What a person's command does: now, in full, without asking.
+    pub fn of_a_person(agree: &'a (dyn Fn(&Pass) -> bool + Send + Sync), stop: &'a apply::Stop) -> Self {
+        Self { promises: None, agree, stop, fresh: true, asks: false, surveyor: None }
+    }
 }
 
 /// One `apply`: passes until the plan is empty, or a pass brought nothing forward. The caller is the writer (D10).
@@ -86,9 +99,14 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         }
     }
     let mut outcomes = Vec::new();
+    let own = world.surveyor();
+    let surveyor = scope.surveyor.unwrap_or(&own);
     for number in 0..MOST_PASSES {
         let taken = reader.take(world, true).await?;
-        let pass = pass::look(world, taken, true).await?;
+        let pass = match number {
+            0 if scope.asks => pass::look(world, taken, true).await?,
+            _ => pass::look_quick(world, taken, surveyor, true).await?,
+        };
         if note(world, &pass)? {
             continue;
         }
@@ -96,22 +114,39 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             plan::admit(&pass.plan, promises)
                 .map_err(|moved| ControlError::PlanMoved(format!("  {}", moved.join("\n  "))))?;
         }
-        let ends = pass.plan.is_empty() || scope.stop.is_set() || number + 1 == MOST_PASSES;
-        if ends || !(scope.agree)(&pass) {
+        let over = scope.stop.is_set() || number + 1 == MOST_PASSES;
+        let waits = scope.surveyor.is_none() && !pass.pending.is_empty();
+        if pass.plan.is_empty() && waits && !over {
+            wait_for_news(surveyor, scope.stop).await;
+            continue;
+        }
+        if over || pass.plan.is_empty() || !(scope.agree)(&pass) {
             return Ok(Converged { outcomes, last: pass });
         }
         let report = carry_out(world, &pass, scope.stop).await?;
         let forward = report.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
         outcomes.extend(report.outcomes);
-        if !forward {
-            let taken = reader.take(world, true).await?;
-            let last = pass::look(world, taken, true).await?;
-            return Ok(Converged { outcomes, last });
+        if forward {
+            continue;
         }
+        if waits {
+            wait_for_news(surveyor, scope.stop).await;
+            continue;
+        }
+        let taken = reader.take(world, true).await?;
+        let last = pass::look_quick(world, taken, surveyor, true).await?;
+        return Ok(Converged { outcomes, last });
     }
     // The loop above returns in its last round at the latest.
     let taken = reader.take(world, true).await?;
     Ok(Converged { outcomes, last: pass::look(world, taken, true).await? })
+}
+
+async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
+    tokio::select! {
+        () = surveyor.news() => {}
+        () = stop.wait() => {}
+    }
 }
 
 /// Carries out one plan and remembers how it went.
@@ -177,7 +212,9 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let mut set_apart = false;
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
-    memory.note_drift(&pass.plan.drift, now)?;
+    let unknown_host = |host: &&HostName| pass.observed.engine(host).is_none();
+    let unseen = pass.desired.hosts.keys().filter(unknown_host).cloned().collect();
+    memory.note_drift(&pass.plan.drift, &unseen, now)?;
     for (key, app) in &pass.desired.apps {
         memory.note_protection(key, app.protect)?;
     }

@@ -124,11 +124,14 @@ impl<'a> Memory<'a> {
     pub fn note_drift(
         &self,
         drift: &[Drift],
+        unseen: &BTreeSet<HostName>,
         now: Timestamp,
     ) -> Result<BTreeMap<String, Timestamp>, StoreError> {
         let known: BTreeMap<String, FirstSeen> = self.all(Record::FirstSeen)?;
         let present: BTreeSet<String> = drift.iter().map(|d| d.subject.to_string()).collect();
-        for gone in known.keys().filter(|key| !present.contains(*key)) {
+        // On a host that was not seen nothing is known to be over.
+        let seen = |key: &&String| !unseen.iter().any(|host| key.ends_with(&format!(" on {host}")));
+        for gone in known.keys().filter(|key| !present.contains(*key)).filter(seen) {
             self.store.delete(Record::FirstSeen, gone)?;
         }
         let mut since = BTreeMap::new();

@@ -50,6 +50,16 @@ impl World {
         (settings.limits.clone(), settings.engines.call_deadline, settings.engines.pull_deadline)
     }
 
+    /// What reads the hosts for passes that do not wait for slow ones.
+    pub fn surveyor(&self) -> crate::observe::Surveyor {
+        crate::observe::Surveyor::new(
+            Arc::clone(&self.engines),
+            Arc::clone(&self.clock),
+            self.limits.fan_out,
+            self.call_deadline.duration(),
+        )
+    }
+
     /// Who owns what this world makes for `fleet`.
     pub fn owner(&self, fleet: &crate::model::names::FleetName) -> Owner {
         Owner { installation: self.installation.clone(), fleet: fleet.clone() }

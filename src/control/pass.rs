@@ -6,11 +6,11 @@ use crate::endpoints::Exceptions;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Files, Rendered};
-use crate::model::names::InstanceName;
+use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
-use crate::observe;
+use crate::observe::{self, Surveyor};
 use crate::plan::{self, Holds, PlanInput, Wait};
 use crate::render;
 
@@ -30,6 +30,8 @@ pub struct Pass {
     pub plan: Plan,
     /// Instances that are no longer declared and stay for now; so does their traffic.
     pub staying: BTreeSet<InstanceName>,
+    /// Hosts that are unknown only because they are still being read (D6).
+    pub pending: BTreeSet<HostName>,
 }
 
 impl Pass {
@@ -52,16 +54,38 @@ pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, C
         world.call_deadline.duration(),
     )
     .await;
+    finish(world, taken, desired, (observed, BTreeSet::new()), remember).await
+}
+
+/// As [`look`], but without waiting for slow hosts: those are told as pending.
+pub async fn look_quick(
+    world: &World,
+    taken: Taken,
+    surveyor: &Surveyor,
+    remember: bool,
+) -> Result<Pass, ControlError> {
+    let desired = within(world, &taken.desired);
+    let seen = observe::observe_quick(&desired, surveyor, &*world.files, &*world.clock, world.key.id()).await;
+    finish(world, taken, desired, seen, remember).await
+}
+
+async fn finish(
+    world: &World,
+    taken: Taken,
+    desired: Desired,
+    (observed, pending): (Observed, BTreeSet<HostName>),
+    remember: bool,
+) -> Result<Pass, ControlError> {
     let answer = desired.hosts.keys().filter(|host| observed.engine(host).is_some()).cloned().collect();
     let images = images::lock(world, &desired, &answer, remember).await?;
-    conclude(world, taken, desired, images, observed)
+    conclude(world, taken, desired, images, (observed, pending))
 }
 
 /// Plans against a given snapshot: `plan --observed FILE`.
 pub fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
     let desired = within(world, &taken.desired);
     let images = Memory::new(&*world.store).image_lock(&desired.revision)?.unwrap_or_default();
-    conclude(world, taken, desired, images, observed)
+    conclude(world, taken, desired, images, (observed, BTreeSet::new()))
 }
 
 fn within(world: &World, desired: &Desired) -> Desired {
@@ -76,11 +100,11 @@ fn conclude(
     taken: Taken,
     desired: Desired,
     images: ImageLock,
-    observed: Observed,
+    (observed, pending): (Observed, BTreeSet<HostName>),
 ) -> Result<Pass, ControlError> {
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let holds = holds(world, &desired, all_known)?;
+    let holds = Holds { pending, ..holds(world, &desired, all_known)? };
     let planned = |exceptions: &Exceptions| {
         let rendered = files_for(&desired, &observed, &owner, exceptions);
         let plan = plan::plan(&PlanInput {
@@ -102,7 +126,7 @@ fn conclude(
     if !staying.is_empty() {
         (rendered, plan) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
     }
-    Ok(Pass { taken, desired, images, observed, rendered, plan, staying })
+    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending: holds.pending })
 }
 
 /// Instances that are no longer declared and that this plan does not take away: held, protected or left alone.

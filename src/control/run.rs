@@ -29,9 +29,10 @@ pub async fn run(
     let reader = Reader::default();
     report_unsettled(world)?;
     let mut watch = Watch::new(Arc::clone(&wake));
+    let surveyor = world.surveyor();
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
-        let scope = Scope { promises: None, agree: &agree, stop, fresh: false };
+        let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 told(Ok(&round));
@@ -46,6 +47,7 @@ pub async fn run(
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}
+            () = surveyor.news() => {}
             () = wake.notified() => world.clock.sleep(GATHER).await,
             () = stop.wait() => {}
         }

@@ -1,5 +1,6 @@
 //! Engines and file sets → `Observed`: bounded fan-out, a task and an absolute deadline per host (D6).
 
+mod surveyor;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::model::secrecy::KeyedHash;
 use crate::model::settings::Limits;
 use crate::ports::{Clock, Engines, FileSets};
 
+pub use surveyor::{Survey, Surveyor};
 pub use watch::Watch;
 
 /// A whole survey is many calls; it may take this many times the deadline of one.
@@ -37,6 +39,18 @@ pub async fn observe(
     let hosts = survey(desired, desired.hosts.values().collect(), engines, clock, limits, call_deadline);
     let (hosts, files) = tokio::join!(hosts, read_files(desired, files));
     Observed { at: clock.now(), key, hosts, files }
+}
+
+/// As [`observe`], but goes on without hosts that are slow (D6); they are told as pending.
+pub async fn observe_quick(
+    desired: &Desired,
+    surveyor: &Surveyor,
+    files: &dyn FileSets,
+    clock: &dyn Clock,
+    key: KeyedHash,
+) -> (Observed, BTreeSet<HostName>) {
+    let (survey, files) = tokio::join!(surveyor.survey(desired), read_files(desired, files));
+    (Observed { at: clock.now(), key, hosts: survey.hosts, files }, survey.pending)
 }
 
 /// Reads some hosts again and keeps the rest of `previous`; files are always read again.
@@ -67,7 +81,7 @@ async fn survey(
     limits: &Limits,
     call_deadline: Duration,
 ) -> BTreeMap<HostName, Seen<Engine>> {
-    let images: BTreeSet<ImageRef> = desired.apps.values().map(|app| app.container.image.clone()).collect();
+    let images = images_of(desired);
     let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
     // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
     let mut looks: Vec<BoxFuture<'_, (HostName, Seen<Engine>)>> = Vec::new();
@@ -78,6 +92,11 @@ async fn survey(
         }));
     }
     stream::iter(looks).buffer_unordered(limits.fan_out.max(1)).collect().await
+}
+
+/// The images whose presence matters.
+fn images_of(desired: &Desired) -> BTreeSet<ImageRef> {
+    desired.apps.values().map(|app| app.container.image.clone()).collect()
 }
 
 /// One host, known or unknown, by the deadline at the latest.

@@ -55,6 +55,8 @@ pub struct Holds {
     pub unprotected: BTreeSet<AppKey>,
     /// Where each instance was seen last, on hosts that may be unknown now (C8).
     pub last_seen: BTreeMap<InstanceName, HostName>,
+    /// Hosts that are still being read: nothing new is placed while they might be the place for it (D6).
+    pub pending: BTreeSet<HostName>,
     /// Every host was seen at least once since the memory began: an instance it does not know was never started.
     /// `false` after a loss of the state file, until every host has answered (H).
     pub memory_complete: bool,

@@ -235,9 +235,24 @@ fn seat_missing<'a>(
             draft.notes.push(format!("{instance} {why}"));
             continue;
         }
-        let chosen = match name_taken(fleet, &hosts, &instance) {
-            Some(host) => Ok(host),
-            None => choose(fleet, &hosts, app, placement, taken, seats),
+        let pending = hosts.iter().find(|host| input.holds.pending.contains(&host.name));
+        let before = input.holds.last_seen.get(&instance);
+        let chosen = match (name_taken(fleet, &hosts, &instance), pending) {
+            (Some(host), _) => Ok(host),
+            (None, None) => choose(fleet, &hosts, app, placement, taken, seats),
+            // Where it was it may come back at once; every other choice waits for the whole picture.
+            (None, Some(pending)) => {
+                let same: Vec<&Host> = hosts.iter().copied().filter(|h| Some(&h.name) == before).collect();
+                match choose(fleet, &same, app, placement, taken, seats) {
+                    Ok(host) => Ok(host),
+                    Err(_) => {
+                        draft
+                            .notes
+                            .push(format!("{instance} waits for {}: it is still being read", pending.name));
+                        continue;
+                    }
+                }
+            }
         };
         match chosen {
             Ok(host) => {

@@ -104,7 +104,7 @@ impl Stage<'_> {
         let _writer = world.store.become_writer("trueup apply")?;
         run::report_unsettled(&world)?;
         let (stop, agree) = (Stop::default(), |_: &Pass| true);
-        let scope = Scope { promises: promises.as_ref(), agree: &agree, stop: &stop, fresh: true };
+        let scope = Scope { promises: promises.as_ref(), ..Scope::of_a_person(&agree, &stop) };
         converge(&world, &Reader::default(), &scope).await
     }
 

@@ -79,7 +79,7 @@ impl Stage {
 
     pub async fn apply(&self) -> Converged {
         let (stop, agree) = (Stop::default(), |_: &Pass| true);
-        let scope = Scope { promises: None, agree: &agree, stop: &stop, fresh: true };
+        let scope = Scope::of_a_person(&agree, &stop);
         converge(&self.world, &Reader::default(), &scope).await.expect("an apply")
     }
 
