@@ -211,7 +211,6 @@ fn update(shape: &AppFile, context: &mut Context<'_>) -> Update {
         max_unavailable: r.max_unavailable.unwrap_or(1),
         min_healthy: span("min_healthy", &r.min_healthy, usual.min_healthy),
         healthy_deadline: span("healthy_deadline", &r.healthy_deadline, usual.healthy_deadline),
-        progress_deadline: span("progress_deadline", &r.progress_deadline, usual.progress_deadline),
         drain_timeout: span("drain_timeout", &r.drain_timeout, usual.drain_timeout),
     };
     if update.max_unavailable == 0 {

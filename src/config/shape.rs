@@ -330,8 +330,6 @@ shape! {
         min_healthy: Option<String>,
         /// `"5m"` by default.
         healthy_deadline: Option<String>,
-        /// `"10m"` by default.
-        progress_deadline: Option<String>,
         /// How long requests may finish after it left the upstream; `"30s"` by default.
         drain_timeout: Option<String>,
     }

@@ -211,6 +211,7 @@ pub fn engine(containers: Vec<Seen<Container>>) -> Seen<Engine> {
         images: BTreeMap::new(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        volumes_hidden: None,
     })
 }
 

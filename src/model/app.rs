@@ -143,7 +143,6 @@ pub struct Update {
     /// How long an instance must be healthy before it counts.
     pub min_healthy: TimeSpan,
     pub healthy_deadline: TimeSpan,
-    pub progress_deadline: TimeSpan,
     /// How long an instance may finish its requests after it left the upstream.
     pub drain_timeout: TimeSpan,
 }
@@ -164,7 +163,6 @@ impl Default for Update {
             max_unavailable: 1,
             min_healthy: TimeSpan::from_secs(10),
             healthy_deadline: TimeSpan::from_secs(300),
-            progress_deadline: TimeSpan::from_secs(600),
             drain_timeout: TimeSpan::from_secs(30),
         }
     }

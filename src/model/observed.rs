@@ -66,6 +66,9 @@ pub struct Engine {
     /// By name.
     pub networks: BTreeMap<String, Seen<LiveNetwork>>,
     pub volumes: BTreeMap<VolumeName, Seen<LiveVolume>>,
+    /// Why a volume that is not among them may be there all the same (A1).
+    #[serde(default)]
+    pub volumes_hidden: Option<String>,
 }
 
 /// What the daemon fills in by itself, needed to tell its defaults from drift (A4).

@@ -34,7 +34,13 @@ pub(super) fn prepare(
                 Err((format!("volume {name} is unknown: {why}"), "see the host's engine".to_owned()))
             }
             (Some(Seen::Known(live)), None) => existing(input, target, volume, live, subject, draft),
-            (None, None) => missing(input, target, name, volume, subject, draft),
+            (None, None) => match &engine.volumes_hidden {
+                Some(why) => Err((
+                    format!("volume {name} is unknown: {why}"),
+                    "see the host's volume drivers".to_owned(),
+                )),
+                None => missing(input, target, name, volume, subject, draft),
+            },
         });
     }
     made

@@ -329,6 +329,7 @@ impl Engine for SimEngine {
                 .collect(),
             networks: known(&state.networks),
             volumes: known(&state.volumes),
+            volumes_hidden: None,
         }))
     }
 

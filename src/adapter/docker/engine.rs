@@ -122,15 +122,24 @@ impl DockerEngine {
         Ok(seen.into_iter().flatten().collect())
     }
 
-    async fn volumes(&self) -> Result<BTreeMap<VolumeName, Seen<LiveVolume>>, EngineError> {
-        let list = self.call("GET /volumes", self.docker.list_volumes(None::<ListVolumesOptions>)).await?;
-        Ok(list
+    /// A volume driver that is down hides its volumes from the list, or holds the whole list up: then what is not in
+    /// it may be there all the same.
+    async fn volumes(&self) -> (BTreeMap<VolumeName, Seen<LiveVolume>>, Option<String>) {
+        let list = self.call("GET /volumes", self.docker.list_volumes(None::<ListVolumesOptions>)).await;
+        let list = match list {
+            Ok(list) => list,
+            Err(error) => return (BTreeMap::new(), Some(error.to_string())),
+        };
+        let warnings = list.warnings.unwrap_or_default();
+        let hidden = (!warnings.is_empty()).then(|| format!("GET /volumes warns: {}", warnings.join("; ")));
+        let volumes = list
             .volumes
             .unwrap_or_default()
             .into_iter()
             .filter_map(live::volume)
             .map(|volume| (volume.name.clone(), Seen::Known(volume)))
-            .collect())
+            .collect();
+        (volumes, hidden)
     }
 
     async fn images(&self, references: BTreeSet<String>) -> Result<BTreeMap<Digest, Image>, EngineError> {
@@ -172,7 +181,8 @@ impl Engine for DockerEngine {
             .chain(containers.values().filter_map(Seen::known).map(|c| c.image.to_string()))
             .collect();
         let images = self.images(references).await?;
-        Ok(Snapshot { info: info?, containers, images, networks: networks?, volumes: volumes? })
+        let (volumes, volumes_hidden) = volumes;
+        Ok(Snapshot { info: info?, containers, images, networks: networks?, volumes, volumes_hidden })
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {

@@ -406,6 +406,18 @@ fn a_volume_that_is_not_ours_is_not_written_into_b1() {
 }
 
 #[test]
+fn a_volume_that_a_dead_driver_may_hide_is_not_made_anew_a1() {
+    let mut world = standing(&desired(1, vec![app("quote-prod", 1)]));
+    let fleet = desired(1, vec![app("quote-prod", 1), with_data(app("web-prod", 1))]);
+    world.engine_mut("h1").volumes_hidden = Some("GET /volumes warns: driver down".into());
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((told(&plan), plan.changes.len()), (vec![], 0));
+    assert!(reasons(&plan).contains("volume data is unknown: GET /volumes warns"), "{}", reasons(&plan));
+    world.engine_mut("h1").volumes_hidden = None;
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), ["create web-prod-0@h1"]);
+}
+
+#[test]
 fn replacing_most_apps_at_once_waits_b3() {
     let apps = |edit: fn(&mut App)| {
         (0..12)

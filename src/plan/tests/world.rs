@@ -380,6 +380,7 @@ fn empty(host: &HostName) -> Engine {
         images: BTreeMap::new(),
         networks: BTreeMap::new(),
         volumes: BTreeMap::new(),
+        volumes_hidden: None,
     }
 }
 
