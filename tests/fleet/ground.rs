@@ -16,8 +16,7 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// Few retries' worth of patience with a host that does not answer, and no look without a reason for ten minutes:
-    /// what `run` notices sooner, it was told by an event.
+    /// Little patience with a host that does not answer; a look without a reason once a minute.
     pub fn new(fleet: &'a Fleet) -> Self {
         let ground = Self { fleet };
         std::fs::create_dir_all(ground.repo()).expect("a directory");
@@ -27,7 +26,7 @@ impl<'a> Ground<'a> {
             "installation = \"fleet-{}\"\nkey_file = \"hash.key\"\nstate_dir = \"state\"\n\
              [repository]\nurl = {:?}\n[engines]\ncall_deadline = \"4s\"\n\
              [engines.tls.default]\nca = {:?}\ncert = {:?}\nkey = {:?}\n\
-             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\nrelist = \"10m\"\n",
+             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\nrelist = \"1m\"\n",
             fleet.state.id,
             ground.repo(),
             tls.ca,
