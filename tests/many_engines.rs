@@ -8,6 +8,7 @@ mod stage;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
@@ -51,7 +52,7 @@ fn apps(ground: &Ground<'_>) -> BTreeMap<String, String> {
 }
 
 /// What the settings of [`Ground`] say.
-const RELIST: Duration = Duration::from_secs(60);
+const RELIST: Duration = Duration::from_secs(30);
 
 /// A fleet on which these apps run.
 fn converged() -> Fleet {
@@ -77,9 +78,9 @@ fn names(containers: &BTreeMap<String, String>) -> Vec<&str> {
     containers.keys().map(String::as_str).collect()
 }
 
-/// One container of an app on this host.
+/// One running container of an app on this host; `app` names the environment too.
 fn of_app(fleet: &Fleet, host: &str, app: &str) -> String {
-    let prefix = format!("{app}-test-");
+    let prefix = format!("{app}-");
     running(fleet, host).into_keys().find(|name| name.starts_with(&prefix)).expect("a container of the app")
 }
 
@@ -132,6 +133,61 @@ fn apps_are_spread_fitted_and_addressed_over_three_engines() {
     assert!(told.contains("certificate"), "{told}");
 }
 
+/// The example as it stands; only its inventory, and the place of its logs, are this fleet's.
+#[test]
+fn the_example_repository_converges_on_three_engines() {
+    let fleet = Fleet::up(HOSTS.len(), 0);
+    let ground = Ground::new(&fleet);
+    for host in HOSTS {
+        ground.make_demo_image(host);
+    }
+    let logs = fleet.dir().join("logs");
+    std::fs::create_dir_all(logs.join("quote")).expect("a directory");
+    let mut files = BTreeMap::new();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-repo");
+    read_all(&example, &example, &mut files);
+    for text in files.values_mut() {
+        *text = text.replace("/tmp/trueup-example", &logs.display().to_string());
+    }
+    assert!(files.insert("hosts/local.toml".to_owned(), ground.inventory("1GiB")).is_some());
+    ground.commit(&files);
+    ground.apply_in_full();
+
+    let all = everything(&fleet);
+    println!("{all:#?}");
+    for (host, containers) in &all {
+        let count = |app: &str| containers.keys().filter(|name| name.starts_with(app)).count();
+        // Three quotes of prod in three zones; one collector and one edge on every host.
+        let counted = (count("quote-prod-"), count("collector-prod-"), count("edge-prod-"));
+        assert_eq!(counted, (1, 1, 1), "{host}: {all:?}");
+    }
+    let total = |app: &str| all.values().flatten().filter(|(name, _)| name.starts_with(app)).count();
+    assert_eq!((total("quote-test-"), total("web-prod-"), total("order-api-prod-")), (2, 2, 2));
+    // Somebody breaks one thing on each host.
+    fleet.docker_ok("h1", &["rm", "-f", &of_app(&fleet, "h1", "collector-prod")]);
+    fleet.docker_ok(
+        "h2",
+        &["update", "--memory", "40m", "--memory-swap", "40m", &of_app(&fleet, "h2", "quote-prod")],
+    );
+    fleet.docker_ok("h3", &["stop", "-t", "0", &of_app(&fleet, "h3", "quote-prod")]);
+    let (code, plan) = ground.trueup(&["plan"]);
+    assert_eq!((code, plan["changes"].as_array().map(Vec::len)), (2, Some(3)), "{plan:#}");
+    ground.apply_in_full();
+}
+
+/// Texts below a directory, by their path in it.
+fn read_all(top: &Path, dir: &Path, into: &mut BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            read_all(top, &path, into);
+        } else {
+            let name = path.strip_prefix(top).expect("below the top").display().to_string();
+            into.insert(name, std::fs::read_to_string(&path).expect("a text"));
+        }
+    }
+}
+
 #[test]
 fn a_frozen_host_is_unknown_and_the_others_are_healed() {
     let fleet = converged();
@@ -139,7 +195,7 @@ fn a_frozen_host_is_unknown_and_the_others_are_healed() {
     let before = everything(&fleet);
     fleet.freeze("h2");
     // The stopped one keeps its address; while a host is silent no new one is granted on its network (C1).
-    let (first, third) = (of_app(&fleet, "h1", "web"), of_app(&fleet, "h3", "heavy"));
+    let (first, third) = (of_app(&fleet, "h1", "web-test"), of_app(&fleet, "h3", "heavy-test"));
     fleet.docker_ok("h1", &["stop", "-t", "0", &first]);
     fleet.docker_ok("h3", &["rm", "-f", &third]);
     let began = Instant::now();
@@ -211,11 +267,11 @@ fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
     };
     let stopped_by_hand = |host: &str| {
         let _ = at_rest();
-        let victim = of_app(&fleet, host, "web");
+        let victim = of_app(&fleet, host, "web-test");
         fleet.docker_ok(host, &["stop", "-t", "0", &victim]);
         let took = soon("healed", || running(&fleet, host).contains_key(&victim));
         // A look without a reason comes once in RELIST: what is healed sooner was told by an event.
-        assert!(took < RELIST / 2, "not told by an event: {took:?}");
+        assert!(took < RELIST * 2 / 3, "not told by an event: {took:?}");
         took
     };
     println!("a container stopped by hand runs again after {:?}", stopped_by_hand("h1"));

@@ -28,14 +28,15 @@ pub async fn run(
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
     report_unsettled(world)?;
-    let mut watch = Watch::new(Arc::clone(&wake));
+    let mut watch = Watch::new(Arc::clone(&wake), Arc::clone(&world.engines), Arc::clone(&world.clock));
+    let mut renewed = world.clock.now();
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { promises: None, agree: &agree, stop, fresh: false };
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 told(Ok(&round));
-                watch.follow(&round.last.desired, &world.engines, &world.clock);
+                watch.follow(&round.last.desired);
                 next_look(world, &round)
             }
             Err(error) => {
@@ -48,6 +49,11 @@ pub async fn run(
             () = world.repository.changed() => {}
             () = wake.notified() => world.clock.sleep(GATHER).await,
             () = stop.wait() => {}
+        }
+        let now = world.clock.now();
+        if now.since(renewed) >= world.limits.relist {
+            watch.renew();
+            renewed = now;
         }
     }
     Ok(())

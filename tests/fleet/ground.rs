@@ -16,7 +16,7 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// Little patience with a host that does not answer; a look without a reason once a minute.
+    /// Little patience with a host that does not answer; a look without a reason every half minute.
     pub fn new(fleet: &'a Fleet) -> Self {
         let ground = Self { fleet };
         std::fs::create_dir_all(ground.repo()).expect("a directory");
@@ -26,7 +26,7 @@ impl<'a> Ground<'a> {
             "installation = \"fleet-{}\"\nkey_file = \"hash.key\"\nstate_dir = \"state\"\n\
              [repository]\nurl = {:?}\n[engines]\ncall_deadline = \"4s\"\n\
              [engines.tls.default]\nca = {:?}\ncert = {:?}\nkey = {:?}\n\
-             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\nrelist = \"1m\"\n",
+             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\nrelist = \"30s\"\n",
             fleet.state.id,
             ground.repo(),
             tls.ca,
@@ -68,6 +68,15 @@ impl<'a> Ground<'a> {
             );
         }
         text
+    }
+
+    /// The image of the example's apps, made from the real binary on this host's engine.
+    pub fn make_demo_image(&self, host: &str) {
+        let socket = format!("unix://{}", self.fleet.state.hosts[host].socket.display());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        let made = command.args(["image", "--tag", "trueup-demo:1"]).env("DOCKER_HOST", socket).output();
+        let made = made.expect("the binary");
+        assert!(made.status.success(), "{}", told(&made));
     }
 
     fn command(&self, args: &[&str]) -> Command {
