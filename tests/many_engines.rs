@@ -84,6 +84,10 @@ fn of_app(fleet: &Fleet, host: &str, app: &str) -> String {
     running(fleet, host).into_keys().find(|name| name.starts_with(&prefix)).expect("a container of the app")
 }
 
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
 fn soon(what: &str, holds: impl Fn() -> bool) -> Duration {
     let began = Instant::now();
     while !holds() {
@@ -122,15 +126,17 @@ fn apps_are_spread_fitted_and_addressed_over_three_engines() {
         let address = fleet.address(number);
         soon("the address answers", || page(&address).is_ok_and(|text| text.ends_with("first")));
     }
-    // A client without a certificate is not let in, and trueup came in (G3).
-    let address = fleet.state.hosts["h1"].engine.replace("tcp://", "https://");
-    let told = std::process::Command::new("openssl")
-        .args(["s_client", "-connect", address.trim_start_matches("https://")])
-        .stdin(std::process::Stdio::null())
-        .output()
-        .expect("openssl");
-    let told = String::from_utf8_lossy(&told.stderr).into_owned();
-    assert!(told.contains("certificate"), "{told}");
+    // Nobody comes in without a certificate of the fleet's authority (G3).
+    let tls = &fleet.state.tls;
+    let ask = |words: &[&str]| {
+        let host = ["--host", &fleet.state.hosts["h1"].engine, "--tlsverify", "--tlscacert", text(&tls.ca)];
+        stage::docker(&[&host, words, &["version"]].concat())
+    };
+    let certified = ask(&["--tlscert", text(&tls.cert), "--tlskey", text(&tls.key)]);
+    assert!(certified.status.success(), "{}", String::from_utf8_lossy(&certified.stderr));
+    let stranger = ask(&[]);
+    let why = String::from_utf8_lossy(&stranger.stderr).into_owned();
+    assert!(!stranger.status.success() && why.contains("certificate"), "{why}");
 }
 
 /// The example as it stands; only its inventory, and the place of its logs, are this fleet's.
@@ -154,7 +160,6 @@ fn the_example_repository_converges_on_three_engines() {
     ground.apply_in_full();
 
     let all = everything(&fleet);
-    println!("{all:#?}");
     for (host, containers) in &all {
         let count = |app: &str| containers.keys().filter(|name| name.starts_with(app)).count();
         // Three quotes of prod in three zones; one collector and one edge on every host.
