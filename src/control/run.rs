@@ -28,7 +28,8 @@ pub async fn run(
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
     report_unsettled(world)?;
-    let mut watch = Watch::new(Arc::clone(&wake));
+    let mut watch = Watch::new(Arc::clone(&wake), Arc::clone(&world.engines), Arc::clone(&world.clock));
+    let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
@@ -36,7 +37,7 @@ pub async fn run(
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 told(Ok(&round));
-                watch.follow(&round.last.desired, &world.engines, &world.clock);
+                watch.follow(&round.last.desired);
                 next_look(world, &round)
             }
             Err(error) => {
@@ -50,6 +51,11 @@ pub async fn run(
             () = surveyor.news() => {}
             () = wake.notified() => world.clock.sleep(GATHER).await,
             () = stop.wait() => {}
+        }
+        let now = world.clock.now();
+        if now.since(renewed) >= world.limits.relist {
+            watch.renew();
+            renewed = now;
         }
     }
     Ok(())

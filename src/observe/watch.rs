@@ -1,4 +1,4 @@
-//! Event streams that survive reconnects. Events only wake; reads fill the picture.
+//! Event streams that survive reconnects and hosts that fall silent. Events only wake; reads fill the picture.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::model::desired::Desired;
-use crate::model::host::{EngineAddress, Host};
+use crate::model::host::Host;
 use crate::model::names::HostName;
 use crate::ports::{Clock, Engines};
 
@@ -19,40 +19,72 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A watching task for each host of the inventory. Dropping it ends them.
 pub struct Watch {
     wake: Arc<Notify>,
-    tasks: BTreeMap<HostName, (EngineAddress, JoinHandle<()>)>,
+    engines: Arc<dyn Engines>,
+    clock: Arc<dyn Clock>,
+    tasks: BTreeMap<HostName, Watching>,
+    /// Streams that others take over from: heard until those are surely open.
+    retiring: Vec<JoinHandle<()>>,
+}
+
+struct Watching {
+    host: Host,
+    task: JoinHandle<()>,
 }
 
 impl Watch {
-    /// `wake` is told about every change on any host, and about every stream that was opened again: what happened in
-    /// between was missed.
-    pub fn new(wake: Arc<Notify>) -> Self {
-        Self { wake, tasks: BTreeMap::new() }
+    /// `wake` is told about every change on any host, and about every stream that broke and was opened again: what
+    /// happened in between was missed.
+    pub fn new(wake: Arc<Notify>, engines: Arc<dyn Engines>, clock: Arc<dyn Clock>) -> Self {
+        Self { wake, engines, clock, tasks: BTreeMap::new(), retiring: Vec::new() }
     }
 
     /// Watches exactly the hosts of `desired`, at their present addresses.
-    pub fn follow(&mut self, desired: &Desired, engines: &Arc<dyn Engines>, clock: &Arc<dyn Clock>) {
-        self.tasks.retain(|name, (address, task)| {
-            let stays = desired.hosts.get(name).is_some_and(|host| host.engine == *address);
+    pub fn follow(&mut self, desired: &Desired) {
+        self.retire();
+        self.tasks.retain(|name, watching| {
+            let stays = desired.hosts.get(name).is_some_and(|host| host.engine == watching.host.engine);
             if !stays {
-                task.abort();
+                watching.task.abort();
             }
             stays
         });
         for host in desired.hosts.values() {
             if !self.tasks.contains_key(&host.name) {
-                let watching =
-                    watch(host.clone(), Arc::clone(engines), Arc::clone(clock), Arc::clone(&self.wake));
-                let task = tokio::spawn(watching);
-                self.tasks.insert(host.name.clone(), (host.engine.clone(), task));
+                let task = self.open(host);
+                self.tasks.insert(host.name.clone(), Watching { host: host.clone(), task });
             }
+        }
+    }
+
+    /// Opens every stream anew. A host whose power failed closes nothing, and its stream stays silent for ever: so this
+    /// is done now and then, before a look that sees what such a stream did not tell.
+    pub fn renew(&mut self) {
+        self.retire();
+        let mut tasks = std::mem::take(&mut self.tasks);
+        for watching in tasks.values_mut() {
+            let fresh = self.open(&watching.host);
+            self.retiring.push(std::mem::replace(&mut watching.task, fresh));
+        }
+        self.tasks = tasks;
+    }
+
+    fn open(&self, host: &Host) -> JoinHandle<()> {
+        let (engines, clock) = (Arc::clone(&self.engines), Arc::clone(&self.clock));
+        tokio::spawn(watch(host.clone(), engines, clock, Arc::clone(&self.wake)))
+    }
+
+    fn retire(&mut self) {
+        for task in self.retiring.drain(..) {
+            task.abort();
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        for (_, task) in self.tasks.values() {
-            task.abort();
+        self.retire();
+        for watching in self.tasks.values() {
+            watching.task.abort();
         }
     }
 }

@@ -155,20 +155,7 @@ pub fn make_image(dir: &Path, tag: &str) {
 
 /// As [`make_image`]; another `mark` is another image id.
 pub fn make_image_with(dir: &Path, tag: &str, mark: &str) {
-    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-    let busybox = busybox.expect("busybox (Debian package busybox-static)");
-    let root = dir.join("image");
-    for part in ["bin", "tmp", "etc"] {
-        std::fs::create_dir_all(root.join(part)).expect("a directory");
-    }
-    std::fs::copy(busybox, root.join("bin/busybox")).expect("a copy of busybox");
-    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nops:x:1000:1000::/:/bin/sh\n")
-        .expect("a file");
-    std::fs::write(root.join("etc/mark"), mark).expect("a file");
-    let tar = dir.join("image.tar");
-    let (tar, root) = (tar.display().to_string(), root.display().to_string());
-    let packed = Command::new("tar").args(["-C", &root, "-cf", &tar, "."]).status().expect("tar");
-    assert!(packed.success(), "tar failed");
+    let tar = pack_busybox(dir, mark).display().to_string();
     docker_ok(&[
         "import",
         "-c",
@@ -180,6 +167,24 @@ pub fn make_image_with(dir: &Path, tag: &str, mark: &str) {
         &tar,
         tag,
     ]);
+}
+
+/// A tar of a root file system that holds one static busybox and `mark`.
+pub fn pack_busybox(dir: &Path, mark: &str) -> PathBuf {
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
+    let busybox = busybox.expect("busybox (Debian package busybox-static)");
+    let root = dir.join("image");
+    for part in ["bin", "tmp", "etc"] {
+        std::fs::create_dir_all(root.join(part)).expect("a directory");
+    }
+    std::fs::copy(busybox, root.join("bin/busybox")).expect("a copy of busybox");
+    std::fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\nops:x:1000:1000::/:/bin/sh\n")
+        .expect("a file");
+    std::fs::write(root.join("etc/mark"), mark).expect("a file");
+    let tar = dir.join("image.tar");
+    let packed = Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&tar).arg(".").status();
+    assert!(packed.expect("tar").success(), "tar failed");
+    tar
 }
 
 pub fn settings(dir: &Path, installation: &str) -> Settings {
