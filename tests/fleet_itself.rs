@@ -98,8 +98,14 @@ fn a_test_that_panics_leaves_nothing() {
 
 #[test]
 fn two_fleets_are_up_at_once_and_say_how_their_hosts_are() {
-    let (one, other) = (Fleet::up(2, 0), Fleet::up(1, 0));
+    let (one, other) = (Fleet::up(2, 0), Fleet::up(2, 1));
     assert_ne!(one.state.subnet, other.state.subnet);
+    let nodes = ["node", "ls", "--format", "{{.Hostname}} {{.Status}} {{.ManagerStatus}}"];
+    let mut joined: Vec<String> =
+        other.docker_ok("h1", &nodes).lines().map(|l| l.trim().to_owned()).collect();
+    joined.sort();
+    assert_eq!(joined, ["h1 Ready Leader", "h2 Ready"]);
+    assert!(!one.docker("h1", &nodes).status.success(), "the other fleet is no Swarm");
     // Row by row: HOST ADDRESS MACHINE CABLE.
     let is = |host: &str, machine: &str, cable: &str| {
         let status = one.status();
