@@ -13,7 +13,7 @@ use crate::model::names::{ContainerName, HostName, Revision, VolumeName};
 use crate::model::observed::{Container, Engine as EngineSnapshot, Image, LiveNetwork, LiveVolume};
 use crate::model::plan::{Action, Outcome};
 use crate::model::secrecy::ContentHash;
-use crate::model::settings::Reference;
+use crate::model::settings::{Reference, ReportSettings};
 use crate::model::tree::Tree;
 use crate::model::units::Timestamp;
 
@@ -201,6 +201,24 @@ pub struct Intent {
     pub step: String,
 }
 
+/// A report in its forms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Documents {
+    /// By file name.
+    pub files: BTreeMap<String, String>,
+    pub json: String,
+    pub markdown: String,
+}
+
+/// Where finished reports go. Each call ends by itself and tries once.
+#[async_trait]
+pub trait Reports: Send + Sync {
+    /// Writes the files and removes older reports than are kept; the paths written.
+    async fn write(&self, settings: &ReportSettings, documents: &Documents) -> Result<Vec<String>, String>;
+    /// Posts to the webhook.
+    async fn post(&self, settings: &ReportSettings, documents: &Documents) -> Result<(), String>;
+}
+
 /// Documents that outlive a restart, by kind and key, as JSON. Losing them may lose history, never safety (H).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Record {
@@ -214,6 +232,7 @@ pub enum Record {
     Budget,
     RestartRequest,
     Lease,
+    Report,
 }
 
 /// What is kept on disk.

@@ -178,11 +178,16 @@ fn the_operations_page_works_as_it_is_written() {
         usual,
     );
     // The fuller example is read, too: every key in it is one.
-    let (_, fuller) = blocks(&operations)
-        .into_iter()
-        .find(|(language, text)| language == "toml" && text.contains("[limits]"))
-        .expect("the fuller example");
-    let fuller = format!("installation = \"x\"\nkey_file = \"hash.key\"\n{}", machine.path(&fuller));
+    let shown = |mark: &str| {
+        let mut all = blocks(&operations).into_iter();
+        let found = all.find(|(language, text)| language == "toml" && text.contains(mark));
+        machine.path(&found.unwrap_or_else(|| panic!("an example with {mark}")).1)
+    };
+    let fuller = format!(
+        "installation = \"x\"\nkey_file = \"hash.key\"\n{}{}",
+        shown("[limits]"),
+        shown("[[report]]")
+    );
     std::fs::write(&file, fuller).expect("the settings");
     let doctor = machine.run(&format!("trueup doctor {config}"));
     let said = String::from_utf8_lossy(&doctor.stdout).into_owned();

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod docker;
 pub mod files;
 pub mod git;
+pub mod reports;
 pub mod store;

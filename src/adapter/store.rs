@@ -87,6 +87,7 @@ const fn kind(record: Record) -> &'static str {
         Record::Budget => "budget",
         Record::RestartRequest => "restart_request",
         Record::Lease => "lease",
+        Record::Report => "report",
     }
 }
 

@@ -1,28 +1,50 @@
-//! `trueup drift`: what differs from git, since when, field by field.
+//! `trueup drift`: what differs from git, since when, field by field, and what was done about it.
 
-use crate::control::memory::Memory;
 use crate::control::pass;
+use crate::control::report;
 use crate::control::revision::Reader;
-use crate::output;
+use crate::model::units::TimeSpan;
+use crate::output::{self, Format};
 
-use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::world::{GlobalArgs, SourceArgs, world};
 use super::{Exit, plan, terminal};
 
 #[derive(clap::Args)]
 pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
-    #[command(flatten)]
-    format: FormatArgs,
+    /// How the report is printed; `html` is one web page.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Text)]
+    format: ReportFormat,
+    /// Tell what was done within this time.
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    within: TimeSpan,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ReportFormat {
+    Text,
+    Json,
+    Markdown,
+    Html,
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
-    let since = Memory::new(&*world.store).first_seen()?;
     plan::warn_kept(&pass);
-    print!("{}", output::drift(&pass.plan, &since, args.format.format(), terminal::colour()));
+    let report = report::report(&world, &pass, world.clock.now().minus(args.within.duration()))?;
+    let print = |format| output::report(&report, format, terminal::colour());
+    print!(
+        "{}",
+        match args.format {
+            ReportFormat::Text => print(Format::Text),
+            ReportFormat::Json => print(Format::Json),
+            ReportFormat::Markdown => print(Format::Markdown),
+            ReportFormat::Html => output::report_page(&report),
+        }
+    );
     Ok(match (pass.plan.unknown.is_empty(), pass.plan.drift.is_empty()) {
         (false, _) => 3,
         (true, false) => 2,

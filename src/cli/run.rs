@@ -5,12 +5,14 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::adapter::reports::ReportsOut;
 use crate::apply::Stop;
 use crate::control::converge::Converged;
+use crate::control::report::Reporting;
 use crate::control::{ControlError, run as control_run};
 use crate::output::{self, Tone};
 
-use super::world::{GlobalArgs, SourceArgs, world};
+use super::world::{GlobalArgs, SourceArgs, settings, world};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -21,12 +23,14 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(false))?;
+    let reports = settings(global, &args.source)?.reports;
+    let reporting = Reporting::new(reports, Arc::new(ReportsOut));
     let _writer = world.store.become_writer("trueup run")?;
     let stop = stop_on_signals();
     let wake = Arc::new(Notify::new());
     wake_on_hangup(Arc::clone(&wake))?;
     eprintln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
-    control_run::run(&world, &stop, wake, &tell).await?;
+    control_run::run(&world, &stop, wake, &reporting, &tell).await?;
     Ok(0)
 }
 

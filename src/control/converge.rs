@@ -214,7 +214,9 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let now = world.clock.now();
     let unknown_host = |host: &&HostName| pass.observed.engine(host).is_none();
     let unseen = pass.desired.hosts.keys().filter(unknown_host).cloned().collect();
-    memory.note_drift(&pass.plan.drift, &unseen, now)?;
+    let drifting = pass.plan.drift.iter().map(|d| d.subject.to_string());
+    let unknown = pass.plan.unknown.iter().map(|u| u.subject.to_string());
+    memory.note_drift(drifting.chain(unknown), &unseen, now)?;
     for (key, app) in &pass.desired.apps {
         memory.note_protection(key, app.protect)?;
     }

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::desired::ImageLock;
-use crate::model::drift::{Drift, Subject};
+use crate::model::drift::Subject;
 use crate::model::names::{AppKey, HostName, InstanceName, Revision};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
@@ -123,12 +123,12 @@ impl<'a> Memory<'a> {
     /// Notes new drift, forgets what is gone, and says since when each is there.
     pub fn note_drift(
         &self,
-        drift: &[Drift],
+        subjects: impl Iterator<Item = String>,
         unseen: &BTreeSet<HostName>,
         now: Timestamp,
     ) -> Result<BTreeMap<String, Timestamp>, StoreError> {
         let known: BTreeMap<String, FirstSeen> = self.all(Record::FirstSeen)?;
-        let present: BTreeSet<String> = drift.iter().map(|d| d.subject.to_string()).collect();
+        let present: BTreeSet<String> = subjects.collect();
         // On a host that was not seen nothing is known to be over.
         let seen = |key: &&String| !unseen.iter().any(|host| key.ends_with(&format!(" on {host}")));
         for gone in known.keys().filter(|key| !present.contains(*key)).filter(seen) {
@@ -146,6 +146,15 @@ impl<'a> Memory<'a> {
             since.insert(subject, at);
         }
         Ok(since)
+    }
+
+    /// When the report of this schedule was written last.
+    pub fn last_report(&self, schedule: &str) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.read::<FirstSeen>(Record::Report, schedule)?.map(|last| last.at))
+    }
+
+    pub fn note_report(&self, schedule: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.write(Record::Report, schedule, &FirstSeen { at })
     }
 
     /// First-seen times without noting anything: for commands that only look.

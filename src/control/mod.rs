@@ -6,6 +6,7 @@ pub mod images;
 pub mod memory;
 pub mod pass;
 pub mod person;
+pub mod report;
 pub mod revision;
 pub mod run;
 pub mod standing;

@@ -11,6 +11,7 @@ use crate::observe::Watch;
 
 use super::converge::{Converged, Scope, converge};
 use super::memory::Memory;
+use super::report::Reporting;
 use super::revision::Reader;
 use super::{ControlError, World};
 
@@ -24,6 +25,7 @@ pub async fn run(
     world: &World,
     stop: &apply::Stop,
     wake: Arc<Notify>,
+    reporting: &Reporting,
     told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
@@ -38,7 +40,8 @@ pub async fn run(
             Ok(round) => {
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
-                next_look(world, &round)
+                reporting.send_due(world, &round.last).await?;
+                next_look(world, &round, reporting)?
             }
             Err(error) => {
                 told(Err(&error));
@@ -61,8 +64,8 @@ pub async fn run(
     Ok(())
 }
 
-/// The relist interval, or sooner where something waits for its backoff or a pause ends.
-fn next_look(world: &World, round: &Converged) -> Duration {
+/// The relist interval, or sooner where something waits for its backoff, a pause ends or a report is due.
+fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<Duration, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     let mut wait = world.limits.relist.duration();
@@ -71,10 +74,11 @@ fn next_look(world: &World, round: &Converged) -> Duration {
     let pauses = memory.pauses(now).unwrap_or_default();
     let backoffs =
         attempts.iter().filter(|(s, _)| drifting.contains(s)).map(|(_, a)| super::backoff::not_before(a));
-    for moment in backoffs.chain(pauses.into_iter().filter_map(|(_, pause)| pause.until)) {
+    let report = reporting.next(world)?;
+    for moment in backoffs.chain(report).chain(pauses.into_iter().filter_map(|(_, pause)| pause.until)) {
         wait = wait.min(moment.since(now).duration().max(Duration::from_secs(1)));
     }
-    wait
+    Ok(wait)
 }
 
 /// Says what a process that ended early had begun: the next look finds how far it came (D5).

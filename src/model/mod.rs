@@ -31,6 +31,8 @@ pub mod network;
 pub mod observed;
 pub mod ownership;
 pub mod plan;
+pub mod report;
+pub mod schedule;
 pub mod secrecy;
 pub mod settings;
 pub mod tree;

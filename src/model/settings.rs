@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::names::{EnvironmentName, HostName};
+use super::schedule::Schedule;
 use super::secrecy::HashKey;
 use super::units::TimeSpan;
 
@@ -27,6 +28,7 @@ pub struct Settings {
     pub nginx: Option<FileSetSettings>,
     pub flume: Option<FileSetSettings>,
     pub limits: Limits,
+    pub reports: Vec<ReportSettings>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,35 @@ pub struct RepositorySettings {
     /// How often a remote is asked; jittered by a tenth.
     pub poll: TimeSpan,
     pub credentials: Credentials,
+}
+
+/// A drift report that is written again and again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportSettings {
+    pub schedule: Schedule,
+    /// Only these; `None`: all.
+    pub environments: Option<BTreeSet<EnvironmentName>>,
+    pub directory: Option<PathBuf>,
+    /// Reports that are kept there; older ones are removed.
+    pub keep: usize,
+    pub webhook: Option<Webhook>,
+}
+
+/// Where a report is posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Webhook {
+    pub url: String,
+    /// A file with a bearer token on its first line.
+    pub token_file: Option<PathBuf>,
+    pub body: WebhookBody,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WebhookBody {
+    /// The report's own JSON.
+    Json,
+    /// `{"text": "…"}` with the report in Markdown, as chats take it.
+    Text,
 }
 
 /// Which commit is wanted.
@@ -164,6 +195,7 @@ impl Settings {
             nginx: None,
             flume: None,
             limits: Limits::default(),
+            reports: Vec::new(),
         }
     }
 }

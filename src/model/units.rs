@@ -149,6 +149,9 @@ impl Timestamp {
     pub fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
     }
+    pub fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)))
+    }
     /// Time passed since `earlier`; zero where the clock went backwards.
     pub fn since(self, earlier: Self) -> TimeSpan {
         TimeSpan::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -23,14 +23,20 @@ fn first_seen(drift: &Drift, since: &Since) -> Option<Timestamp> {
 pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
     let mut out =
         format!("Drift from revision {}, as seen at {}\n", line(plan.revision.short()), plan.observed_at);
+    out += &body(plan, since, paint);
+    out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(plan)))
+}
+
+/// By host, and then what is blocked, unknown and unmanaged.
+pub fn body(plan: &Plan, since: &Since, paint: Paint) -> String {
+    let mut out = String::new();
     for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
         out += &heading(paint, &host);
         for drift in drifts {
             out += &one_text(drift, plan, since, paint);
         }
     }
-    out += &sections::text(plan, paint);
-    out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(plan)))
+    out + &sections::text(plan, paint)
 }
 
 fn one_text(drift: &Drift, plan: &Plan, since: &Since, paint: Paint) -> String {
@@ -50,7 +56,7 @@ fn one_text(drift: &Drift, plan: &Plan, since: &Since, paint: Paint) -> String {
     out
 }
 
-fn summary(plan: &Plan) -> String {
+pub fn summary(plan: &Plan) -> String {
     let alone = plan.drift.iter().filter(|d| d.left_alone.is_some()).count();
     let mut parts = Vec::new();
     if plan.drift.is_empty() {

@@ -7,10 +7,12 @@ mod contents;
 mod drift;
 mod escape;
 mod history;
+mod html;
 mod outcomes;
 mod paint;
 mod plan;
 mod public;
+mod report;
 mod round;
 mod sections;
 mod status;
@@ -26,6 +28,7 @@ use std::collections::BTreeMap;
 use crate::model::file::{FileSet, Files};
 use crate::model::history::HistoryEntry;
 use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::report::Report;
 use crate::model::units::Timestamp;
 
 use paint::Paint;
@@ -68,6 +71,20 @@ pub fn drift(plan: &Plan, since: &BTreeMap<String, Timestamp>, format: Format, c
         Format::Json => pretty(&drift::json(plan, since)),
         Format::Markdown => drift::markdown(plan, since),
     }
+}
+
+/// A drift report. A web page of it is made by [`report_page`].
+pub fn report(report: &Report, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => report::text(report, Paint::new(colour)),
+        Format::Json => pretty(&report::json(report)),
+        Format::Markdown => report::markdown(report),
+    }
+}
+
+/// A drift report as one self-contained HTML page.
+pub fn report_page(report: &Report) -> String {
+    html::page(report)
 }
 
 /// How changes ended, and what `last`, the plan made afterwards, still says.

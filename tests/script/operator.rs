@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
+use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
 use trueup::control::converge::{Converged, Scope, converge};
-use trueup::control::memory::Memory;
 use trueup::control::pass::{self, Pass};
+use trueup::control::report::{self, Reporting};
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, person, run, standing};
 use trueup::model::plan::Plan;
@@ -110,13 +111,14 @@ impl Stage<'_> {
 
     async fn drift(&mut self) -> Result<Said, ControlError> {
         let pass = self.look().await?;
-        let since = Memory::new(&*self.world.store).first_seen()?;
+        let from = self.world.clock.now().minus(std::time::Duration::from_secs(86_400));
+        let report = report::report(&self.world, &pass, from)?;
         let code = match (pass.plan.unknown.is_empty(), pass.plan.drift.is_empty()) {
             (false, _) => 3,
             (true, false) => 2,
             (true, true) => 0,
         };
-        Ok(Said(kept(&pass) + &output::drift(&pass.plan, &since, Format::Text, false), code))
+        Ok(Said(kept(&pass) + &output::report(&report, Format::Text, false), code))
     }
 
     async fn status(&mut self) -> Result<Said, ControlError> {
@@ -166,13 +168,14 @@ impl Stage<'_> {
             *standing = now;
         };
         let stop = Stop::default();
+        let reporting = Reporting::new(Vec::new(), Arc::new(ReportsOut));
         let end = async {
             world.clock.sleep(span.duration()).await;
             stop.set();
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            _ = run::run(&world, &stop, Arc::new(Notify::new()), &told) => {}
+            _ = run::run(&world, &stop, Arc::new(Notify::new()), &reporting, &told) => {}
             () = end => {}
             () = self.sim.killed() => lines.lock().expect("one thread").push(("killed".to_owned(), Vec::new())),
         }

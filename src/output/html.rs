@@ -1,0 +1,137 @@
+//! A drift report as one page of its own: no script, nothing fetched, readable on a phone and on paper.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::model::drift::{Drift, Nature};
+use crate::model::plan::Plan;
+use crate::model::report::Report;
+
+use super::report::{head, silent};
+use super::sections::nature_lines;
+use super::wording::{blocked_otherwise, by_host, moment, on_its_host, subject_words};
+use super::{drift, escape};
+
+const STYLE: &str = "
+:root { color-scheme: light dark; --line: #8884; --quiet: #777; --good: #1a7f37; --bad: #cf222e; --change: #9a6700; }
+@media (prefers-color-scheme: dark) { :root { --good: #3fb950; --bad: #f85149; --change: #d29922; --quiet: #999; } }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+.verdict { font-size: 1.1rem; font-weight: 600; border-left: .4rem solid var(--good); padding: .4rem .8rem; }
+.verdict.drift { border-color: var(--change); } .verdict.bad { border-color: var(--bad); }
+table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
+border-bottom: 1px solid var(--line); overflow-wrap: anywhere; } th { font-weight: 600; }
+dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dt { color: var(--quiet); } dd { margin: 0; }
+code { font: .9em ui-monospace, monospace; } .quiet { color: var(--quiet); } .live { color: var(--bad); } .declared { color: var(--good); }
+@media print { body { max-width: none; } }
+";
+
+/// The whole page.
+pub fn page(report: &Report) -> String {
+    let plan = &report.plan;
+    let title = format!("Drift of {} at {}", report.fleet, plan.observed_at);
+    let silent = silent(report);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (safe(&title)) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                h1 { "Drift of " (safe(report.fleet.as_str())) }
+                p .verdict .(verdict(plan)) { (safe(&drift::summary(plan))) }
+                dl { @for (name, fact) in head(report) { dt { (name) } dd { (safe(&fact)) } } }
+                @for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+                    h2 { "Drift " (safe(&host)) }
+                    table {
+                        tr { th { "what" } th { "how it differs" } th { "since" } }
+                        @for drift in drifts { (drift_row(report, drift)) }
+                    }
+                }
+                (list("Silent hosts: nothing there was checked", silent.iter().map(|host| html! { (safe(host)) })))
+                (list("Blocked: should happen and may not", blocked_otherwise(plan).into_iter().map(|b| html! {
+                    (what(&subject_words(&b.subject))) ": " (safe(&b.reason)) " " span .quiet { "Next: " (safe(&b.hint)) }
+                })))
+                (list("Held: waits for a person", plan.held.iter().map(|change| html! {
+                    (what(&super::wording::change_words(change)))
+                })))
+                (list("Unknown: could not be read, and is not touched", plan.unknown.iter().map(|u| html! {
+                    (what(&subject_words(&u.subject))) ": " (safe(&u.why))
+                })))
+                (list("Unmanaged: not trueup's, and never changed", plan.unmanaged.iter().map(|u| html! {
+                    (what(&subject_words(&u.subject))) ": " (safe(&u.why))
+                    @if u.collides { " " strong { "in the way" } }
+                })))
+                (list("Notes", plan.notes.iter().map(|note| html! { (safe(note)) })))
+                h2 { "Done since " (report.from) }
+                @if report.done.is_empty() { p { "Nothing." } } @else {
+                    table {
+                        tr { th { "when" } th { "what" } th { "why, and how it ended" } }
+                        @for entry in &report.done {
+                            tr {
+                                td .quiet { (entry.at) }
+                                td { (safe(&entry.what)) " " (what(&entry.subject)) }
+                                td { (safe(&entry.detail)) }
+                            }
+                        }
+                    }
+                }
+                (list("Not checked by this release", report.unchecked.iter().map(|what| html! { (safe(what)) })))
+                p .quiet { "Written by trueup " (env!("CARGO_PKG_VERSION")) "." }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn verdict(plan: &Plan) -> &'static str {
+    match (plan.unknown.is_empty() && plan.blocked.is_empty(), plan.drift.is_empty()) {
+        (false, _) => "bad",
+        (true, false) => "drift",
+        (true, true) => "well",
+    }
+}
+
+/// Control characters of names and errors are shown, never obeyed; markup is escaped by maud.
+fn safe(text: &str) -> String {
+    text.lines().map(escape::line).collect::<Vec<_>>().join(" ")
+}
+
+fn what(text: &str) -> Markup {
+    html! { code { (safe(text)) } }
+}
+
+fn drift_row(report: &Report, drift: &Drift) -> Markup {
+    let since = report.since.get(&drift.subject.to_string());
+    html! {
+        tr {
+            td { (what(&on_its_host(&drift.subject))) }
+            td {
+                @match &drift.nature {
+                    Nature::Changed(fields) => @for field in fields {
+                        div {
+                            (safe(&field.field)) ": declared " code .declared { (safe(&field.desired)) }
+                            ", live " code .live { (safe(&field.live)) }
+                        }
+                    },
+                    Nature::Missing | Nature::Extra | Nature::NotRunning(_) | Nature::Unhealthy(_) =>
+                        @for fact in nature_lines(drift) { div { (safe(&fact)) } },
+                }
+                @if let Some(why) = &drift.left_alone { div .quiet { "left alone: " (safe(why)) } }
+            }
+            td .quiet { @if let Some(at) = since { (moment(*at, report.plan.observed_at)) } }
+        }
+    }
+}
+
+fn list(title: &str, items: impl Iterator<Item = Markup>) -> Markup {
+    let items: Vec<Markup> = items.collect();
+    html! {
+        @if !items.is_empty() {
+            h2 { (title) }
+            ul { @for item in &items { li { (item) } } }
+        }
+    }
+}
