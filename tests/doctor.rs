@@ -116,6 +116,11 @@ fn settings_and_secrets() {
         "did you mean `state_dir`",
         "mend the settings",
     );
+    let report = "[[report]]\ndirectory = \"reports\"\n[[report]]\nschedule = \"0 7 * *\"\n\
+                  webhook = { url = \"http://example.org/x\" }\n";
+    doctor.finds(report, "broken", "settings", "trueup.toml:4:1: the key `schedule` is missing", "mend");
+    doctor.finds(report, "broken", "settings", "trueup.toml:7:12: \"0 7 * *\" has 4 fields", "mend");
+    doctor.finds(report, "broken", "settings", "trueup.toml:8:19", "mend");
     doctor.file("token", "x", 0o644);
     let url = stage.repo().display().to_string();
     let repository = |more: &str| format!("[repository]\nurl = {url:?}\n{more}\n");

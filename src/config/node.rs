@@ -117,15 +117,29 @@ impl Node {
         }
     }
 
-    /// The place of a value by its path, `limits.memory`; the nearest place above where it is not written.
+    /// The place of a value by its path, `limits.memory` or `report[0].schedule`; the nearest place above where it is
+    /// not written.
     pub fn place(&self, path: &str) -> Spot {
         let mut node = self;
         for part in path.split('.') {
-            match node.table().and_then(|table| table.get(part)) {
-                Some(entry) => node = &entry.node,
+            match node.inside(part) {
+                Some(inner) => node = inner,
                 None => return node.spot.clone(),
             }
         }
         node.spot.clone()
+    }
+
+    /// One step of a path: `limits`, or `report[0]`.
+    fn inside(&self, part: &str) -> Option<&Self> {
+        let Some((key, index)) = part.strip_suffix(']').and_then(|part| part.split_once('[')) else {
+            return self.table()?.get(part).map(|entry| &entry.node);
+        };
+        match &self.table()?.get(key)?.node.value {
+            Value::Array(list) => list.get(index.parse::<usize>().ok()?),
+            Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Table(_) => {
+                None
+            }
+        }
     }
 }

@@ -230,7 +230,7 @@ fn report(
     };
     let schedule = Schedule::new(expression, shape.time_zone.as_deref().unwrap_or("UTC"));
     if let Err(error) = &schedule {
-        context.fail(&at, error.to_string());
+        context.fail(&format!("{at}.schedule"), error.to_string());
     }
     if shape.directory.is_none() && shape.webhook.is_none() {
         context.fail(&at, "this report goes nowhere: set `directory`, `webhook` or both");
@@ -242,7 +242,7 @@ fn report(
             return None;
         };
         if let Err(why) = is_safe(&url) {
-            context.fail(&at, why);
+            context.fail(&format!("{at}.webhook.url"), why);
         }
         let body = match webhook.body.as_deref() {
             None | Some("json") => WebhookBody::Json,
