@@ -68,15 +68,16 @@ impl Doctor<'_> {
     }
 }
 
-fn start() -> Stage {
-    let stage = Stage::new("doctor");
+/// Each test with an image of its own: one name for all would leave nameless ones behind.
+fn start(name: &str) -> Stage {
+    let stage = Stage::new(&format!("doctor-{name}"));
     stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST)]);
     stage
 }
 
 #[test]
 fn all_is_well() {
-    let stage = start();
+    let stage = start("well");
     let doctor = Doctor { stage: &stage };
     let nginx = stage.dir.path().join("nginx");
     let main = doctor.file(
@@ -106,7 +107,7 @@ fn all_is_well() {
 
 #[test]
 fn settings_and_secrets() {
-    let stage = start();
+    let stage = start("settings");
     let doctor = Doctor { stage: &stage };
     doctor.finds("colour = 3\n", "broken", "settings", "trueup.toml:4:1", "mend the settings");
     doctor.finds(
@@ -132,7 +133,7 @@ fn settings_and_secrets() {
 
 #[test]
 fn what_cannot_be_reached() {
-    let stage = start();
+    let stage = start("reach");
     let doctor = Doctor { stage: &stage };
     let nowhere = "[repository]\nurl = \"/nowhere/at/all\"\n";
     doctor.finds(nowhere, "broken", "adapters", "/nowhere/at/all", "mend what it names");
@@ -156,7 +157,7 @@ fn what_cannot_be_reached() {
 
 #[test]
 fn generated_files() {
-    let stage = start();
+    let stage = start("files");
     let doctor = Doctor { stage: &stage };
     doctor.finds("", "doubtful", "nginx files", "not configured", "name a directory");
     doctor.file("in-the-way", "x", 0o644);

@@ -4,5 +4,6 @@ pub mod clock;
 pub mod docker;
 pub mod files;
 pub mod git;
+mod openssh;
 pub mod reports;
 pub mod store;

@@ -5,7 +5,9 @@ mod tls;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -81,8 +83,17 @@ impl Dial {
     }
 }
 
+/// An event stream is silent for hours: only a keepalive tells that its host lost power or its cable. It is dead 15 s
+/// after the last sign of life.
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    TcpStream::connect((host, port)).await.map_err(|e| refused(&format!("tcp://{host}:{port}"), &e))
+    let stream =
+        TcpStream::connect((host, port)).await.map_err(|e| refused(&format!("tcp://{host}:{port}"), &e))?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(6))
+        .with_interval(Duration::from_secs(3))
+        .with_retries(3);
+    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    Ok(stream)
 }
 
 fn refused(address: &str, error: &io::Error) -> io::Error {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
+use crate::adapter::openssh::quoted;
 use crate::ports::EngineErrorKind;
 
 use super::super::error::Below;
@@ -44,15 +45,16 @@ impl Ssh {
     fn command(&self) -> Command {
         let mut command = Command::new("ssh");
         command.args(["-T", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"]);
-        command.args(["-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15"]);
+        command.args(["-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5"]);
         // No sharing with other clients: what others opened was checked by their rules, and outlives ours.
         command.args(["-o", "ControlMaster=no", "-o", "ControlPath=none", "-o", "ClearAllForwardings=yes"]);
         if let Some(known) = &self.known_hosts {
-            command.arg("-o").arg(format!("UserKnownHostsFile={}", known.display()));
+            command.arg("-o").arg(format!("UserKnownHostsFile={}", quoted(known)));
             command.args(["-o", "GlobalKnownHostsFile=/dev/null"]);
         }
         if let Some(key) = &self.key {
-            command.arg("-i").arg(key).args(["-o", "IdentitiesOnly=yes"]);
+            // `-i` would look for the path before ssh reads its `%`.
+            command.arg("-o").arg(format!("IdentityFile={}", quoted(key))).args(["-o", "IdentitiesOnly=yes"]);
         }
         if let Some(user) = &self.user {
             command.args(["-l", user]);
