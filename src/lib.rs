@@ -25,4 +25,6 @@ pub mod control;
 pub mod adapter;
 pub mod sim;
 
+pub mod http;
+
 pub mod cli;

@@ -74,8 +74,9 @@ impl Sim {
     async fn runs(&self, span: Duration, settings: &[ReportSettings]) {
         let stop = Stop::default();
         let reporting = Reporting::new(settings.to_vec(), Arc::new(ReportsOut));
+        let metrics = Mutex::default();
         tokio::select! {
-            done = run::run(&self.world, &stop, Arc::new(Notify::new()), &reporting, &|_| {}) => done.expect("a run"),
+            done = run::run(&self.world, &stop, Arc::new(Notify::new()), &reporting, &metrics, &|_| {}) => done.expect("a run"),
             () = self.world.clock.sleep(span) => {}
         }
     }

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod docker;
 pub mod files;
 pub mod git;
+pub mod graphite;
 mod openssh;
 pub mod reports;
 pub mod store;

@@ -1,15 +1,23 @@
 //! `trueup run`: the loop, until it is asked to end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
+use crate::adapter::graphite::Graphite;
 use crate::adapter::reports::ReportsOut;
 use crate::apply::Stop;
+use crate::control::World;
 use crate::control::converge::Converged;
+use crate::control::metrics::Metrics;
 use crate::control::report::Reporting;
 use crate::control::{ControlError, run as control_run};
+use crate::http::{self, Pages};
+use crate::model::settings::MetricsSettings;
 use crate::output::{self, Tone};
 
 use super::world::{GlobalArgs, SourceArgs, settings, world};
@@ -23,15 +31,46 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(false))?;
-    let reports = settings(global, &args.source)?.reports;
-    let reporting = Reporting::new(reports, Arc::new(ReportsOut));
+    let settings = settings(global, &args.source)?;
+    let reporting = Reporting::new(settings.reports, Arc::new(ReportsOut));
     let _writer = world.store.become_writer("trueup run")?;
     let stop = stop_on_signals();
     let wake = Arc::new(Notify::new());
     wake_on_hangup(Arc::clone(&wake))?;
     eprintln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
-    control_run::run(&world, &stop, wake, &reporting, &tell).await?;
+    let metrics = Arc::new(Mutex::new(Metrics::default()));
+    publish(&settings.metrics, &world, &metrics).await?;
+    control_run::run(&world, &stop, wake, &reporting, &metrics, &tell).await?;
     Ok(0)
+}
+
+/// Serves and sends the numbers, where the settings say so.
+async fn publish(
+    settings: &MetricsSettings,
+    world: &World,
+    metrics: &Arc<Mutex<Metrics>>,
+) -> anyhow::Result<()> {
+    if let Some(address) = settings.listen {
+        // Three looks that did not come about, and the longest round of a fleet that is well.
+        let patience = world.limits.relist.duration() * 3 + Duration::from_secs(600);
+        let pages = Pages { metrics: Arc::clone(metrics), clock: Arc::clone(&world.clock), patience };
+        http::serve(address, pages).await.with_context(|| format!("serving metrics at {address}"))?;
+    }
+    if let Some(graphite) = settings.graphite.clone() {
+        let (metrics, clock) = (Arc::clone(metrics), Arc::clone(&world.clock));
+        tokio::spawn(async move {
+            let mut carbon = Graphite::new(graphite.address.clone());
+            loop {
+                clock.sleep(graphite.every.duration()).await;
+                let all = metrics.lock().unwrap_or_else(PoisonError::into_inner).all();
+                let lines = output::graphite(&all, &graphite.prefix, clock.now());
+                if let Err(error) = carbon.send(&lines).await {
+                    tracing::warn!("{error}");
+                }
+            }
+        });
+    }
+    Ok(())
 }
 
 /// One line a round where there is something to say.

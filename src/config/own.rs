@@ -10,8 +10,8 @@ use serde::Deserialize;
 use crate::model::schedule::Schedule;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{
-    Credentials, EngineSettings, FileSetSettings, Limits, Reference, Reload, ReportSettings,
-    RepositorySettings, Settings, TlsIdentity, Webhook, WebhookBody,
+    Credentials, EngineSettings, FileSetSettings, GraphiteSettings, Limits, MetricsSettings, Reference,
+    Reload, ReportSettings, RepositorySettings, Settings, TlsIdentity, Webhook, WebhookBody,
 };
 use crate::model::units::TimeSpan;
 
@@ -53,6 +53,19 @@ shape! {
         limits: LimitsShape,
         /// Drift reports, each with a schedule of its own.
         report: Vec<ReportShape>,
+        /// Numbers for Prometheus and Graphite.
+        metrics: MetricsShape,
+    }
+    struct MetricsShape {
+        /// `address:port` where `trueup run` serves `/metrics`, `/healthz` and `/readyz`, such as `"127.0.0.1:9464"`; none by
+        /// default. Whoever reaches it can read the names of hosts and apps (G2).
+        listen: Option<String>,
+        /// `host:port` of carbon's plaintext protocol; none by default.
+        graphite: Option<String>,
+        /// The nodes before every path sent to carbon; `"trueup"` by default.
+        graphite_prefix: Option<String>,
+        /// How often carbon gets a batch; `"60s"` by default.
+        graphite_every: Option<String>,
     }
     /// A drift report that `trueup run` writes again and again.
     struct ReportShape {
@@ -200,6 +213,7 @@ fn settings(
     let nginx = shape.nginx.and_then(|files| file_set("nginx", files, base, context));
     let flume = shape.flume.and_then(|files| file_set("flume", files, base, context));
     let limits = limits(&shape.limits, context);
+    let metrics = metrics(shape.metrics, context);
     let reports =
         shape.report.into_iter().enumerate().filter_map(|(n, r)| report(n, r, base, context)).collect();
     Some(Settings {
@@ -214,7 +228,16 @@ fn settings(
         flume,
         limits,
         reports,
+        metrics,
     })
+}
+
+fn metrics(shape: MetricsShape, context: &mut Context<'_>) -> MetricsSettings {
+    let every =
+        span(context, "metrics.graphite_every", shape.graphite_every.as_ref(), TimeSpan::from_secs(60));
+    let prefix = shape.graphite_prefix.unwrap_or_else(|| "trueup".to_owned());
+    let graphite = shape.graphite.map(|address| GraphiteSettings { address, prefix, every });
+    MetricsSettings { listen: context.option("metrics.listen", shape.listen.as_ref()), graphite }
 }
 
 fn report(

@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod converge;
 pub mod images;
 pub mod memory;
+pub mod metrics;
 pub mod pass;
 pub mod person;
 pub mod report;

@@ -1,6 +1,6 @@
 //! The loop: wakes when git or an engine changed, when a wait is over, or when it is time to look again.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -11,6 +11,7 @@ use crate::observe::Watch;
 
 use super::converge::{Converged, Scope, converge};
 use super::memory::Memory;
+use super::metrics::Metrics;
 use super::report::Reporting;
 use super::revision::Reader;
 use super::{ControlError, World};
@@ -26,6 +27,7 @@ pub async fn run(
     stop: &apply::Stop,
     wake: Arc<Notify>,
     reporting: &Reporting,
+    metrics: &Mutex<Metrics>,
     told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
@@ -36,14 +38,18 @@ pub async fn run(
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
+        let began = world.clock.now();
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
+                let took = world.clock.now().since(began).duration();
+                metrics.lock().unwrap_or_else(PoisonError::into_inner).round(world, &round, took);
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
                 reporting.send_due(world, &round.last).await?;
                 next_look(world, &round, reporting)?
             }
             Err(error) => {
+                metrics.lock().unwrap_or_else(PoisonError::into_inner).failed();
                 told(Err(&error));
                 AFTER_ERROR
             }

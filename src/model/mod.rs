@@ -26,6 +26,7 @@ pub mod file;
 pub mod history;
 pub mod host;
 pub mod image;
+pub mod metrics;
 pub mod names;
 pub mod network;
 pub mod observed;

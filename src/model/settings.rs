@@ -3,6 +3,7 @@
 //! They are read from trueup's own file (never from the config repository) by `config::own`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::names::{EnvironmentName, HostName};
@@ -29,6 +30,7 @@ pub struct Settings {
     pub flume: Option<FileSetSettings>,
     pub limits: Limits,
     pub reports: Vec<ReportSettings>,
+    pub metrics: MetricsSettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,6 +55,23 @@ pub struct ReportSettings {
     /// Reports that are kept there; older ones are removed.
     pub keep: usize,
     pub webhook: Option<Webhook>,
+}
+
+/// How numbers get out; by default they do not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetricsSettings {
+    /// `/metrics`, `/healthz` and `/readyz` are served there.
+    pub listen: Option<SocketAddr>,
+    pub graphite: Option<GraphiteSettings>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GraphiteSettings {
+    /// `host:port` of carbon's plaintext protocol.
+    pub address: String,
+    /// Nodes before every path.
+    pub prefix: String,
+    pub every: TimeSpan,
 }
 
 /// Where a report is posted.
@@ -196,6 +215,7 @@ impl Settings {
             flume: None,
             limits: Limits::default(),
             reports: Vec::new(),
+            metrics: MetricsSettings::default(),
         }
     }
 }

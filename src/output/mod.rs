@@ -8,6 +8,7 @@ mod drift;
 mod escape;
 mod history;
 mod html;
+mod metrics;
 mod outcomes;
 mod paint;
 mod plan;
@@ -34,6 +35,7 @@ use crate::model::units::Timestamp;
 use paint::Paint;
 
 pub use escape::table;
+pub use metrics::{OPEN_METRICS, graphite, open_metrics};
 pub use round::{Tone, kept, lines as round, outcome_words};
 pub use status::{Standing, Status};
 pub use wording::many;

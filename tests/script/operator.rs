@@ -169,13 +169,14 @@ impl Stage<'_> {
         };
         let stop = Stop::default();
         let reporting = Reporting::new(Vec::new(), Arc::new(ReportsOut));
+        let metrics = Mutex::default();
         let end = async {
             world.clock.sleep(span.duration()).await;
             stop.set();
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            _ = run::run(&world, &stop, Arc::new(Notify::new()), &reporting, &told) => {}
+            _ = run::run(&world, &stop, Arc::new(Notify::new()), &reporting, &metrics, &told) => {}
             () = end => {}
             () = self.sim.killed() => lines.lock().expect("one thread").push(("killed".to_owned(), Vec::new())),
         }
