@@ -23,6 +23,7 @@ pub mod container;
 pub mod desired;
 pub mod drift;
 pub mod file;
+pub mod finding;
 pub mod history;
 pub mod host;
 pub mod image;
