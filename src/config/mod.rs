@@ -9,6 +9,7 @@ mod fleet;
 mod load;
 mod node;
 pub mod own;
+mod own_policy;
 mod read;
 mod schema;
 mod shape;

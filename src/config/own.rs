@@ -17,6 +17,7 @@ use crate::model::units::TimeSpan;
 use super::context::Context;
 use super::diagnostic::{Errors, Source};
 use super::node;
+use super::own_policy::{self, PolicyShape};
 use super::read::read;
 
 macro_rules! shape {
@@ -50,6 +51,8 @@ shape! {
         flume: Option<FilesShape>,
         /// The thresholds of the safety rules.
         limits: LimitsShape,
+        /// Which policies are on, and what they are given (docs/policies.md).
+        policy: PolicyShape,
     }
     struct RepositoryShape {
         /// Required. A path, `file://`, `ssh://`, `user@host:path` or `https://`.
@@ -135,6 +138,8 @@ shape! {
     }
 }
 
+pub(super) use shape;
+
 /// Reads the settings' text. Relative paths start at `base`; `read_file` fetches the key.
 pub fn parse(
     text: &str,
@@ -176,6 +181,7 @@ fn settings(
     let nginx = shape.nginx.and_then(|files| file_set("nginx", files, base, context));
     let flume = shape.flume.and_then(|files| file_set("flume", files, base, context));
     let limits = limits(&shape.limits, context);
+    let policy = own_policy::policy(&shape.policy, context);
     Some(Settings {
         installation: installation?,
         hash_key: hash_key?,
@@ -187,6 +193,7 @@ fn settings(
         nginx,
         flume,
         limits,
+        policy,
     })
 }
 

@@ -32,6 +32,7 @@ pub mod network;
 pub mod observed;
 pub mod ownership;
 pub mod plan;
+pub mod policy;
 pub mod secrecy;
 pub mod settings;
 pub mod tree;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::names::{EnvironmentName, HostName};
+use super::policy::PolicySettings;
 use super::secrecy::HashKey;
 use super::units::TimeSpan;
 
@@ -27,6 +28,7 @@ pub struct Settings {
     pub nginx: Option<FileSetSettings>,
     pub flume: Option<FileSetSettings>,
     pub limits: Limits,
+    pub policy: PolicySettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,6 +166,7 @@ impl Settings {
             nginx: None,
             flume: None,
             limits: Limits::default(),
+            policy: PolicySettings::default(),
         }
     }
 }

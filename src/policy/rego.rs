@@ -1,10 +1,12 @@
 //! Rego in process: modules compiled together, one package evaluated at a time, every error with its place.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use regorus::{Engine, Value};
 use serde::Serialize;
 
+use super::circles::{Module, circles};
 use super::steps;
 
 /// A Rego file: its path, for people, and its text.
@@ -43,14 +45,17 @@ impl RuleError {
 #[derive(Clone)]
 pub struct Modules {
     engine: Engine,
+    /// File, package, rule's name, line.
+    places: Vec<(String, String, String, u32)>,
 }
 
 impl Modules {
-    /// Compiles all files, or tells what is wrong with each. `data` is the document below `data`.
+    /// Compiles all files, or tells what is wrong with each; with the packages, and the first file of each. `data` is
+    /// the document below `data`.
     pub fn compile<'a>(
         sources: impl IntoIterator<Item = &'a Source>,
         data: serde_json::Value,
-    ) -> Result<Self, Vec<RuleError>> {
+    ) -> Result<(Self, BTreeMap<String, String>), Vec<RuleError>> {
         let mut engine = Engine::new();
         // A wrong operand is an error that holds the change, not an `undefined` that lets it pass.
         engine.set_strict_builtin_errors(true);
@@ -71,10 +76,34 @@ impl Modules {
         engine.add_data(Value::from(data)).map_err(|error| vec![located(&error, file)])?;
         // What only the rules together show (unknown names, unsafe variables) is found before the first question.
         engine.set_input(Value::new_object());
-        match engine.eval_query("true".to_owned(), false) {
-            Ok(_) => Ok(Self { engine }),
-            Err(error) => Err(vec![located(&error, file)]),
+        let modules = outlines(&mut engine);
+        let errors = circles(&modules);
+        if !errors.is_empty() {
+            return Err(errors);
         }
+        engine.eval_query("true".to_owned(), false).map_err(|error| vec![located(&error, file)])?;
+        let mut packages = BTreeMap::new();
+        let places = modules.iter().flat_map(Module::places).collect();
+        for module in modules {
+            packages.entry(module.package).or_insert(module.path);
+        }
+        Ok((Self { engine, places }, packages))
+    }
+
+    /// The rules of one file, each once: package, name, line.
+    pub fn rules_in(&self, file: &str) -> Vec<(&str, &str, u32)> {
+        let mut rules: Vec<(&str, &str, u32)> = Vec::new();
+        for (_, package, name, line) in self.places.iter().filter(|place| place.0 == file) {
+            if !rules.iter().any(|rule| rule.1 == name) {
+                rules.push((package, name, *line));
+            }
+        }
+        rules
+    }
+
+    /// A value that needs no input, such as `trueup.freeze.about`; null where there is none.
+    pub fn constant(&self, path: &str, file: &str) -> Result<serde_json::Value, RuleError> {
+        self.document(path, &Value::new_object(), file)
     }
 
     /// The document of one package for this input. `file` is named where the error itself names no place.
@@ -91,6 +120,30 @@ impl Modules {
         let value = results.result.first().and_then(|result| result.expressions.first());
         Ok(value.and_then(|e| serde_json::to_value(&e.value).ok()).unwrap_or(serde_json::Value::Null))
     }
+}
+
+/// What `circles` needs to know of the modules.
+fn outlines(engine: &mut Engine) -> Vec<Module> {
+    let dotted = |text: &str| text.split_whitespace().collect::<String>();
+    let outline = |module: &regorus::unstable::Module| Module {
+        path: module.package.span.source.file().clone(),
+        package: dotted(module.package.refr.span().text()),
+        imports: module
+            .imports
+            .iter()
+            .map(|import| {
+                let path = dotted(import.refr.span().text());
+                let last = path.rsplit('.').next().unwrap_or(&path).to_owned();
+                (import.r#as.as_ref().map_or(last, |name| name.text().to_owned()), path)
+            })
+            .collect(),
+        rules: module
+            .policy
+            .iter()
+            .map(|rule| (rule.span().line, rule.span().text().to_owned()))
+            .collect(),
+    };
+    engine.get_modules().iter().map(|module| outline(module)).collect()
 }
 
 /// `numbers.range` takes its memory at once and by the caller's number, before any step is counted.
