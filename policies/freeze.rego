@@ -62,7 +62,7 @@ covers(window, environment) if {
 	input.environments[environment].production
 }
 
-frozen(window) := sprintf("the freeze %q is on (%s)", [window.name, window.says])
+frozen(window) := sprintf("the freeze '%s' is on (%s)", [window.name, window.says])
 
 outside(environment) := sprintf("%s changes only within its windows: %s", [environment, concat(" or ", says)]) if {
 	says := sort({window.says | some window in input.freeze; window.effect == "allow"; covers(window, environment)})

@@ -11,6 +11,7 @@ about := {
 deny contains {"app": app.key, "msg": msg} if {
 	some app in input.apps
 	app.change in {"create", "update"}
+	is_number(app.after.replicas)
 	app.after.replicas > data.parameters.most_replicas
 	msg := sprintf("%d replicas are more than the %d allowed", [app.after.replicas, data.parameters.most_replicas])
 }
@@ -19,6 +20,7 @@ deny contains {"app": app.key, "msg": msg} if {
 	some app in input.apps
 	app.change in {"create", "update"}
 	app.production
+	is_number(app.after.replicas)
 	app.after.replicas < data.parameters.least_replicas_in_production
 	msg := sprintf("%d replicas are fewer than the %d that production needs", [
 		app.after.replicas,

@@ -19,5 +19,5 @@ test_too_few_are_denied_in_production_alone if {
 }
 
 test_one_on_every_host_has_no_number if {
-	count(rule.deny) == 0 with input.apps as apps(false, "every_host") with data.parameters.own as {}
+	count(rule.deny) == 0 with input.apps as apps(true, null) with data.parameters.least_replicas_in_production as 2
 }

@@ -54,6 +54,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             .map(|(app, pause)| (super::pause::words(app.as_ref()), pause.until, pause.reason))
             .collect(),
         quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
+        findings: pass.plan.findings.clone(),
         writer,
     };
     print!("{}", output::status(&status, args.format.format(), terminal::colour()));

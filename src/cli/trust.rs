@@ -1,5 +1,6 @@
 //! `trueup trust REV`: a person names the revision to enforce, after a force-push or a lost state file (F0, H).
 
+use crate::control::baseline::Applied;
 use crate::control::memory::{LastGood, Memory};
 use crate::control::revision::Reader;
 use crate::model::settings::Reference;
@@ -23,6 +24,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let revision = taken.desired.revision;
     let now = world.clock.now();
     memory.set_last_good(&LastGood { revision: revision.clone(), since: now, refused: None })?;
+    // A person names the state to go on from: it is what the next revision is compared with.
+    memory.set_applied(&Applied::all(&revision))?;
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
     println!("{} is trusted: it and its descendants are enforced ({})", revision.short(), taken.summary);
     Ok(0)

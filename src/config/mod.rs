@@ -19,6 +19,7 @@ mod starter;
 #[cfg(test)]
 mod tests;
 
+pub use check::is_sound;
 pub use diagnostic::{Diagnostic, Errors};
 pub use load::{ParseCache, load};
 pub use schema::{

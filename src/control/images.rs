@@ -5,13 +5,20 @@ use std::collections::BTreeSet;
 use crate::model::app::{PullPolicy, Runtime};
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::ImageRef;
+use crate::model::names::Revision;
 
 use super::memory::Memory;
 use super::{ControlError, World};
 
 /// The lock of `desired`'s revision: what is remembered, completed with what is asked now. Only what could be
-/// resolved is remembered; the rest is asked again next time and its apps wait (A1).
-pub async fn lock(world: &World, desired: &Desired, remember: bool) -> Result<ImageLock, ControlError> {
+/// resolved is remembered; the rest is asked again next time and its apps wait (A1). What revisions in `kept` resolved
+/// is not forgotten: something is still at them.
+pub async fn lock(
+    world: &World,
+    desired: &Desired,
+    kept: &BTreeSet<Revision>,
+    remember: bool,
+) -> Result<ImageLock, ControlError> {
     let memory = Memory::new(&*world.store);
     let mut lock = memory.image_lock(&desired.revision)?.unwrap_or_default();
     let before = lock.digests.len();
@@ -29,7 +36,7 @@ pub async fn lock(world: &World, desired: &Desired, remember: bool) -> Result<Im
         }
     }
     if remember && lock.digests.len() > before {
-        memory.set_image_lock(&desired.revision, &lock)?;
+        memory.set_image_lock(&desired.revision, &lock, kept)?;
     }
     Ok(lock)
 }

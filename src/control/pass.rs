@@ -12,6 +12,7 @@ use crate::observe;
 use crate::plan::{self, Holds, PlanInput};
 use crate::render;
 
+use super::judge::{self, Judged};
 use super::memory::Memory;
 use super::revision::Taken;
 use super::{ControlError, World, backoff, images};
@@ -26,6 +27,8 @@ pub struct Pass {
     pub observed: Observed,
     pub rendered: Rendered,
     pub plan: Plan,
+    /// What the policies left of the revision.
+    pub judged: Judged,
 }
 
 impl Pass {
@@ -37,8 +40,22 @@ impl Pass {
 
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
-    let desired = within(world, &taken.desired);
-    let images = images::lock(world, &desired, remember).await?;
+    let scoped = within(world, &taken.desired);
+    let kept = taken.baseline.applied.revisions();
+    let images = images::lock(world, &scoped, &kept, remember).await?;
+    // What a policy holds is not even looked at: nothing that it alone names is dialled.
+    let judged = judge::judge(world, &taken, &images, None).await?;
+    let draft = see(world, taken.clone(), images.clone(), judged).await?;
+    if !draft.judged.wants_plan {
+        return Ok(draft);
+    }
+    let judged = judge::judge(world, &taken, &images, Some(&draft.plan)).await?;
+    see(world, taken, images, judged).await
+}
+
+/// Looks at what is enforced, and plans.
+async fn see(world: &World, taken: Taken, images: ImageLock, judged: Judged) -> Result<Pass, ControlError> {
+    let desired = within(world, &judged.enforced.desired);
     let observed = observe::observe(
         &desired,
         &*world.engines,
@@ -49,14 +66,16 @@ pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, C
         world.call_deadline.duration(),
     )
     .await;
-    conclude(world, taken, desired, images, observed)
+    conclude(world, taken, desired, images, observed, judged)
 }
 
 /// Plans against a given snapshot: `plan --observed FILE`.
-pub fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
-    let desired = within(world, &taken.desired);
-    let images = Memory::new(&*world.store).image_lock(&desired.revision)?.unwrap_or_default();
-    conclude(world, taken, desired, images, observed)
+pub async fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
+    let revision = &taken.desired.revision;
+    let images = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
+    let judged = judge::judge(world, &taken, &images, None).await?;
+    let desired = within(world, &judged.enforced.desired);
+    conclude(world, taken, desired, images, observed, judged)
 }
 
 fn within(world: &World, desired: &Desired) -> Desired {
@@ -72,12 +91,15 @@ fn conclude(
     desired: Desired,
     images: ImageLock,
     observed: Observed,
+    judged: Judged,
 ) -> Result<Pass, ControlError> {
     let owner = world.owner(&desired.fleet);
     let rendered = files_for(&desired, &observed, &owner, &BTreeSet::new());
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let holds = holds(world, &desired, all_known)?;
-    let plan = plan::plan(&PlanInput {
+    let mut holds = holds(world, &desired, all_known)?;
+    holds.paused.extend(judged.enforced.paused.clone());
+    holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
+    let mut plan = plan::plan(&PlanInput {
         desired: &desired,
         observed: &observed,
         images: &images,
@@ -88,7 +110,9 @@ fn conclude(
         rendered: &rendered,
         holds: &holds,
     });
-    Ok(Pass { taken, desired, images, observed, rendered, plan })
+    plan.findings = judged.findings.clone();
+    plan.blocked.extend(judged.blocked.clone());
+    Ok(Pass { taken, desired, images, observed, rendered, plan, judged })
 }
 
 /// The generated files that follow from what is seen, without the `drained` instances.

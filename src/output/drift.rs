@@ -8,6 +8,7 @@ use crate::model::drift::Drift;
 use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
 
+use super::findings;
 use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
@@ -29,6 +30,7 @@ pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
             out += &one_text(drift, plan, since, paint);
         }
     }
+    out += &findings::text(plan, paint);
     out += &sections::text(plan, paint);
     out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(plan)))
 }
@@ -83,6 +85,7 @@ pub fn json(plan: &Plan, since: &Since) -> Value {
         "unknown": public::list(&plan.unknown, public::unknown),
         "unmanaged": public::list(&plan.unmanaged, public::unmanaged),
         "notes": plan.notes,
+        "findings": public::list(&plan.findings.findings, public::finding),
     })
 }
 
@@ -103,5 +106,6 @@ pub fn markdown(plan: &Plan, since: &Since) -> String {
             }
         }
     }
+    out += &findings::markdown(plan);
     out + &sections::markdown(plan)
 }

@@ -42,6 +42,7 @@ pub struct Rules {
     own: Option<Modules>,
     rules: Vec<Rule>,
     notes: Vec<String>,
+    looks_at_the_plan: bool,
 }
 
 /// The repository's own rule files, tests included, or what is wrong with their number and size.
@@ -65,6 +66,28 @@ pub fn sources(tree: &Tree) -> Result<Vec<Source>, Vec<RuleError>> {
     if errors.is_empty() { Ok(sources) } else { Err(errors) }
 }
 
+/// Everything that is wrong with a tree's own rules, their tests included: number, size, Rego, and what fails on an
+/// example of a change. For `trueup config check`.
+pub fn check(tree: &Tree) -> Vec<RuleError> {
+    let settings = PolicySettings::default();
+    let all = match sources(tree) {
+        Ok(all) => all,
+        Err(errors) => return errors,
+    };
+    let rules = match Rules::compile(&settings, &all) {
+        Ok(rules) => rules,
+        Err(errors) => return errors,
+    };
+    let with_tests = if all.is_empty() { Ok(()) } else { Modules::compile(&all, parameters(&settings)).map(|_| ()) };
+    let mut errors = with_tests.err().unwrap_or_default();
+    let example = Value::from(super::example::document());
+    for rule in rules.rules.iter().filter(|rule| rule.own) {
+        let document = rules.own.as_ref().map(|own| own.document(&rule.package, &example, &rule.file));
+        errors.extend(document.and_then(Result::err));
+    }
+    errors
+}
+
 impl Rules {
     /// Compiles the library and the repository's `own` files, or tells everything that is wrong with them.
     pub fn compile(settings: &PolicySettings, own: &[Source]) -> Result<Self, Vec<RuleError>> {
@@ -75,7 +98,7 @@ impl Rules {
         let mut rules = rules_of(&library, packages, settings, false)?;
         let mut modules = None;
         if !own.is_empty() {
-            let (compiled, packages) = Modules::compile(own, parameters(settings))?;
+            let (compiled, packages) = Modules::compile(own.iter().copied(), parameters(settings))?;
             let taken = packages.iter().filter(|(package, _)| reserved(package));
             let errors: Vec<RuleError> = taken.map(|(package, file)| not_yours(package, file)).collect();
             if !errors.is_empty() {
@@ -91,12 +114,20 @@ impl Rules {
             .filter(|name| !known.contains(name.as_str()))
             .map(|name| format!("the settings switch the rule {name:?}, which neither the library nor the repository has"))
             .collect();
-        Ok(Self { library, own: modules, rules, notes })
+        // Anything else than `input.NAME` may be the plan.
+        let looks = |source: &&&Source| source.text.contains("input.plan") || source.text.contains("input[") || source.text.contains("input\n") || source.text.contains("input)");
+        let looks_at_the_plan = own.iter().any(|source| looks(&source));
+        Ok(Self { library, own: modules, rules, notes, looks_at_the_plan })
     }
 
     /// Every rule, switched off ones included.
     pub fn list(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// Whether a rule may look at `input.plan`: only the repository's own do.
+    pub fn look_at_the_plan(&self) -> bool {
+        self.looks_at_the_plan
     }
 
     /// Asks every rule that is on about `input`. What cannot be evaluated holds the change: it never passes silently.

@@ -1,5 +1,7 @@
 //! What trueup has to reach: the repository, the engines, the registries.
 
+use std::collections::BTreeSet;
+
 use crate::adapter::clock::SystemClock;
 use crate::config::{self, ParseCache};
 use crate::control::World;
@@ -108,7 +110,7 @@ fn skew(what: &str, info: &EngineInfo) -> Option<Check> {
 
 /// Registries are asked for one tag each: what cannot be resolved cannot be deployed.
 pub(super) async fn registries(world: &World, desired: &Desired, checks: &mut Vec<Check>) {
-    match crate::control::images::lock(world, desired, false).await {
+    match crate::control::images::lock(world, desired, &BTreeSet::new(), false).await {
         Err(error) => checks.push(broken("registry", error.to_string(), "mend the state file")),
         Ok(lock) => {
             for (image, why) in &lock.unresolved {
