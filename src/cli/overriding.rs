@@ -28,7 +28,11 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let revision = taken.desired.revision.clone();
     let pass = pass::look(&world, taken, false).await?;
     let Some(finding) = pass.plan.findings.findings.iter().find(|f| f.id(&revision) == args.finding) else {
-        bail!("no policy says {} of {}: `trueup plan` prints what is held now", args.finding, revision.short());
+        bail!(
+            "no policy says {} of {}: `trueup plan` prints what is held now",
+            args.finding,
+            revision.short()
+        );
     };
     if finding.level == Level::Final {
         bail!("the rule {} is final: mend the change in a commit", finding.rule);

@@ -111,20 +111,30 @@ fn window(shape: &FreezeShape, context: &mut Context<'_>) -> Option<Window> {
         return None;
     };
     let Ok(zone) = zone.parse::<chrono_tz::Tz>() else {
-        wrong(context, &format!("there is no time zone {zone:?}"), "an IANA name is meant, as in /usr/share/zoneinfo");
+        wrong(
+            context,
+            &format!("there is no time zone {zone:?}"),
+            "an IANA name is meant, as in /usr/share/zoneinfo",
+        );
         return None;
     };
     let mut days = Vec::new();
     for day in &shape.days {
         match day.parse::<Weekday>() {
             Ok(day) => days.push(day),
-            Err(_) => wrong(context, &format!("{day:?} is no day"), "write Mon, Tue, Wed, Thu, Fri, Sat or Sun"),
+            Err(_) => {
+                wrong(context, &format!("{day:?} is no day"), "write Mon, Tue, Wed, Thu, Fri, Sat or Sun")
+            }
         }
     }
     let mut clock = |text: &Option<String>| {
         let time = text.as_ref().map(|text| NaiveTime::parse_from_str(text, "%H:%M"));
         if let Some(Err(_)) = time {
-            wrong(context, &format!("{text:?} is no time of day", text = text.as_deref().unwrap_or_default()), "write \"18:00\"");
+            wrong(
+                context,
+                &format!("{text:?} is no time of day", text = text.as_deref().unwrap_or_default()),
+                "write \"18:00\"",
+            );
         }
         time.and_then(Result::ok)
     };
@@ -135,7 +145,11 @@ fn window(shape: &FreezeShape, context: &mut Context<'_>) -> Option<Window> {
     let mut moment = |text: &Option<String>| {
         let moment = text.as_deref().map(moment);
         if let Some(None) = moment {
-            wrong(context, &format!("{text:?} is no date", text = text.as_deref().unwrap_or_default()), "write \"2026-12-20\" or \"2026-12-20 18:00\"");
+            wrong(
+                context,
+                &format!("{text:?} is no date", text = text.as_deref().unwrap_or_default()),
+                "write \"2026-12-20\" or \"2026-12-20 18:00\"",
+            );
         }
         moment.flatten()
     };

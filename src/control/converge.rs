@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
-use crate::model::names::HostName;
 use crate::model::finding::Effect;
+use crate::model::names::HostName;
 use crate::model::observed::{Health, RunState, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan};
@@ -119,7 +119,13 @@ fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
                     Effect::Told => continue,
                 };
                 let detail = format!("{}: {}", finding.rule, finding.message);
-                memory.remember(world.clock.now(), Some(&pass.taken.desired.revision), what, &subject, &detail)?;
+                memory.remember(
+                    world.clock.now(),
+                    Some(&pass.taken.desired.revision),
+                    what,
+                    &subject,
+                    &detail,
+                )?;
             }
             Ok(())
         }
@@ -152,7 +158,9 @@ fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
             };
             if proven && !pass.desired.is_production(&owned.instance.key.environment) {
                 let image = engine.images.get(&container.image);
-                digests.extend(image.into_iter().flat_map(|image| &image.digests).filter_map(|i| i.digest.clone()));
+                digests.extend(
+                    image.into_iter().flat_map(|image| &image.digests).filter_map(|i| i.digest.clone()),
+                );
             }
         }
     }

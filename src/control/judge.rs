@@ -63,7 +63,10 @@ pub async fn judge(
     }
     let (mut findings, wants_plan) = ask(world, taken, &situation).await;
     if base.applied.rules.is_none() {
-        findings.notes.push("nothing was applied before: the repository's own policies judge from the next revision on".to_owned());
+        findings.notes.push(
+            "nothing was applied before: the repository's own policies judge from the next revision on"
+                .to_owned(),
+        );
     }
     let revision = &taken.desired.revision;
     let verdict = policy::weigh(findings, &situation, &memory.overrides(revision)?);
@@ -92,7 +95,8 @@ async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> (Findin
     let wants_plan = rules.look_at_the_plan();
     let document = situation.document();
     let asked = tokio::task::spawn_blocking(move || rules.evaluate(&document));
-    let failed = |why: String| Findings { findings: vec![unanswered(why, "policies".to_owned())], notes: Vec::new() };
+    let failed =
+        |why: String| Findings { findings: vec![unanswered(why, "policies".to_owned())], notes: Vec::new() };
     let findings = match tokio::time::timeout(DEADLINE, asked).await {
         Ok(Ok(findings)) => findings,
         Ok(Err(error)) => failed(format!("the rules could not be evaluated: {error}")),
@@ -116,8 +120,7 @@ fn becomes(
     clean: bool,
 ) -> Applied {
     let (old, revision) = (&taken.baseline.applied, &taken.desired.revision);
-    let elsewhere =
-        |e: &EnvironmentName| world.environments.as_ref().is_some_and(|some| !some.contains(e));
+    let elsewhere = |e: &EnvironmentName| world.environments.as_ref().is_some_and(|some| !some.contains(e));
     let behind = changes
         .iter()
         .filter(|(_, becomes)| **becomes != Becomes::Same)

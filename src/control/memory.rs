@@ -141,7 +141,8 @@ impl<'a> Memory<'a> {
         for digest in digests {
             seen.entry(digest.clone()).or_insert(now);
         }
-        let mut by_age: Vec<(Timestamp, Digest)> = seen.into_iter().map(|(digest, at)| (at, digest)).collect();
+        let mut by_age: Vec<(Timestamp, Digest)> =
+            seen.into_iter().map(|(digest, at)| (at, digest)).collect();
         by_age.sort();
         let forgotten = by_age.len().saturating_sub(MOST_DIGESTS);
         let kept: BTreeMap<Digest, Timestamp> =
@@ -162,7 +163,9 @@ impl<'a> Memory<'a> {
     pub fn overrides(&self, revision: &Revision) -> Result<BTreeMap<String, String>, StoreError> {
         let all = self.all::<Override>(Record::Approval)?;
         let here = all.into_iter().filter(|(_, entry)| entry.revision == *revision);
-        Ok(here.filter_map(|(key, entry)| Some((key.strip_prefix(OVERRIDE)?.to_owned(), entry.reason))).collect())
+        Ok(here
+            .filter_map(|(key, entry)| Some((key.strip_prefix(OVERRIDE)?.to_owned(), entry.reason)))
+            .collect())
     }
 
     pub fn image_lock(&self, revision: &Revision) -> Result<Option<ImageLock>, StoreError> {

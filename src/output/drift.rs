@@ -8,8 +8,8 @@ use crate::model::drift::Drift;
 use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
 
-use super::findings;
 use super::escape::{code, line, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, hang, heading, nature_lines};

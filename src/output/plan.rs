@@ -8,8 +8,8 @@ use crate::model::file::{FileSet, Files};
 use crate::model::plan::{Change, Plan};
 
 use super::contents::{self, FileDiff, shorten};
-use super::findings;
 use super::escape::{block, code, line, lines, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, blocked_markdown, hang, heading};
@@ -113,8 +113,20 @@ fn approve(plan: &Plan) -> String {
 }
 
 pub fn json(plan: &Plan, installed: &Installed) -> Value {
-    let Plan { id, revision, observed_at, changes, held, held_id, blocked, unknown, unmanaged, drift, notes, findings } =
-        plan;
+    let Plan {
+        id,
+        revision,
+        observed_at,
+        changes,
+        held,
+        held_id,
+        blocked,
+        unknown,
+        unmanaged,
+        drift,
+        notes,
+        findings,
+    } = plan;
     json!({
         "id": id,
         "revision": revision,

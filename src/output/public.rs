@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use crate::model::finding::{Effect, Finding};
 use crate::model::drift::{Cure, Drift, FieldChange, Nature, Subject};
+use crate::model::finding::{Effect, Finding};
 use crate::model::plan::{Blocked, Change, Outcome, Unknown, Unmanaged};
 
 /// `kind`, `name`, `host` and what `more` adds, in one object.

@@ -9,10 +9,10 @@ use crate::model::finding::Findings;
 use crate::model::names::{AppKey, FleetName, HostName, Revision};
 use crate::model::units::Timestamp;
 
-use super::findings;
-use super::public;
 use super::escape::{cell, code, line, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
+use super::public;
 use super::sections::{hang, heading};
 use super::wording::{age, many, moment};
 

@@ -19,7 +19,9 @@ impl Module {
     /// File, package, name and line of every rule.
     pub fn places(&self) -> impl Iterator<Item = (String, String, String, u32)> {
         let name = |text: &str| head(text).trim_start_matches("default").trim().to_owned();
-        self.rules.iter().map(move |(line, text)| (self.path.clone(), self.package.clone(), name(text), *line))
+        self.rules
+            .iter()
+            .map(move |(line, text)| (self.path.clone(), self.package.clone(), name(text), *line))
     }
 }
 
@@ -47,7 +49,9 @@ pub(super) fn circles(modules: &[Module]) -> Vec<RuleError> {
         .map(|name| {
             let (file, line) = places[name];
             let short = name.rsplit('.').next().unwrap_or(name);
-            let message = format!("the rule {short} needs itself; rename a variable of the same name, if that is all it is");
+            let message = format!(
+                "the rule {short} needs itself; rename a variable of the same name, if that is all it is"
+            );
             RuleError { file: file.to_owned(), line, column: 1, message }
         })
         .collect()

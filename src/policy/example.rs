@@ -14,13 +14,17 @@ use crate::model::units::Timestamp;
 
 use super::situation::Situation;
 
-const FLEET: &str = "fleet = \"example\"\nenvironments = [\"test\", \"prod\"]\n[environment.prod]\nproduction = true\n";
+const FLEET: &str =
+    "fleet = \"example\"\nenvironments = [\"test\", \"prod\"]\n[environment.prod]\nproduction = true\n";
 const HOST: &str = "[host.rack]\naddress = \"192.0.2.1\"\nengine = \"unix:///var/run/docker.sock\"\nenvironments = [\"test\", \"prod\"]\n";
 
 /// The fleet before (`1.4`) and after (`1.5`, on one more host directory) a commit; `None` where the example itself no
 /// longer reads.
 pub fn fleets() -> Option<(Desired, Desired)> {
-    Some((fleet("1.4", "")?, fleet("1.5", "[[mount]]\nat = \"/logs\"\nhost = \"/var/log/quote\"\ndata = \"disposable\"\n")?))
+    Some((
+        fleet("1.4", "")?,
+        fleet("1.5", "[[mount]]\nat = \"/logs\"\nhost = \"/var/log/quote\"\ndata = \"disposable\"\n")?,
+    ))
 }
 
 /// The document that rules are given about it.
@@ -69,7 +73,10 @@ fn fleet(version: &str, more: &str) -> Option<Desired> {
         committed: Timestamp(1_794_999_000_000),
         author: "Ada <ada@example.org>".to_owned(),
         summary: format!("quote {version}"),
-        blobs: files.into_iter().map(|(path, text)| (path.to_owned(), blob(text))).collect::<BTreeMap<_, _>>(),
+        blobs: files
+            .into_iter()
+            .map(|(path, text)| (path.to_owned(), blob(text)))
+            .collect::<BTreeMap<_, _>>(),
         refused: BTreeMap::new(),
     };
     load(&tree, &mut ParseCache::default()).ok()

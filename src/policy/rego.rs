@@ -107,16 +107,10 @@ impl Modules {
     }
 
     /// The document of one package for this input. `file` is named where the error itself names no place.
-    pub fn document(
-        &self,
-        package: &str,
-        input: &Value,
-        file: &str,
-    ) -> Result<serde_json::Value, RuleError> {
+    pub fn document(&self, package: &str, input: &Value, file: &str) -> Result<serde_json::Value, RuleError> {
         let mut engine = self.engine.clone();
         engine.set_input(input.clone());
-        let results =
-            engine.eval_query(format!("data.{package}"), false).map_err(|e| located(&e, file))?;
+        let results = engine.eval_query(format!("data.{package}"), false).map_err(|e| located(&e, file))?;
         let value = results.result.first().and_then(|result| result.expressions.first());
         Ok(value.and_then(|e| serde_json::to_value(&e.value).ok()).unwrap_or(serde_json::Value::Null))
     }
@@ -137,11 +131,7 @@ fn outlines(engine: &mut Engine) -> Vec<Module> {
                 (import.r#as.as_ref().map_or(last, |name| name.text().to_owned()), path)
             })
             .collect(),
-        rules: module
-            .policy
-            .iter()
-            .map(|rule| (rule.span().line, rule.span().text().to_owned()))
-            .collect(),
+        rules: module.policy.iter().map(|rule| (rule.span().line, rule.span().text().to_owned())).collect(),
     };
     engine.get_modules().iter().map(|module| outline(module)).collect()
 }
@@ -166,10 +156,8 @@ fn unbounded(source: &Source) -> Option<RuleError> {
 fn located(error: &anyhow::Error, file: &str) -> RuleError {
     let text = format!("{error:#}");
     if text.contains("exceeded time limit") {
-        let message = format!(
-            "it was stopped after {} steps: a rule may not loop over so much",
-            steps::MOST_STEPS
-        );
+        let message =
+            format!("it was stopped after {} steps: a rule may not loop over so much", steps::MOST_STEPS);
         return RuleError { file: file.to_owned(), line: 0, column: 0, message };
     }
     let place = text.lines().find_map(|line| line.trim().strip_prefix("--> "));

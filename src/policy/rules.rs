@@ -47,12 +47,16 @@ pub struct Rules {
 
 /// The repository's own rule files, tests included, or what is wrong with their number and size.
 pub fn sources(tree: &Tree) -> Result<Vec<Source>, Vec<RuleError>> {
-    let error = |file: &str, message: String| RuleError { file: file.to_owned(), line: 0, column: 0, message };
+    let error =
+        |file: &str, message: String| RuleError { file: file.to_owned(), line: 0, column: 0, message };
     let (mut sources, mut errors) = (Vec::new(), Vec::new());
     let inside = |path: &str| path.starts_with("policies/") && path.ends_with(".rego");
     for (path, blob) in tree.blobs.iter().filter(|(path, _)| inside(path)) {
         if blob.bytes.len() > LARGEST_FILE {
-            errors.push(error(path, format!("{} bytes are too many; the limit is {LARGEST_FILE}", blob.bytes.len())));
+            errors.push(error(
+                path,
+                format!("{} bytes are too many; the limit is {LARGEST_FILE}", blob.bytes.len()),
+            ));
             continue;
         }
         match std::str::from_utf8(&blob.bytes) {
@@ -61,7 +65,10 @@ pub fn sources(tree: &Tree) -> Result<Vec<Source>, Vec<RuleError>> {
         }
     }
     if sources.len() > MOST_FILES {
-        errors.push(error("policies", format!("{} files are too many; the limit is {MOST_FILES}", sources.len())));
+        errors.push(error(
+            "policies",
+            format!("{} files are too many; the limit is {MOST_FILES}", sources.len()),
+        ));
     }
     if errors.is_empty() { Ok(sources) } else { Err(errors) }
 }
@@ -78,7 +85,8 @@ pub fn check(tree: &Tree) -> Vec<RuleError> {
         Ok(rules) => rules,
         Err(errors) => return errors,
     };
-    let with_tests = if all.is_empty() { Ok(()) } else { Modules::compile(&all, parameters(&settings)).map(|_| ()) };
+    let with_tests =
+        if all.is_empty() { Ok(()) } else { Modules::compile(&all, parameters(&settings)).map(|_| ()) };
     let mut errors = with_tests.err().unwrap_or_default();
     let example = Value::from(super::example::document());
     for rule in rules.rules.iter().filter(|rule| rule.own) {
@@ -112,10 +120,19 @@ impl Rules {
             .rules
             .keys()
             .filter(|name| !known.contains(name.as_str()))
-            .map(|name| format!("the settings switch the rule {name:?}, which neither the library nor the repository has"))
+            .map(|name| {
+                format!(
+                    "the settings switch the rule {name:?}, which neither the library nor the repository has"
+                )
+            })
             .collect();
         // Anything else than `input.NAME` may be the plan.
-        let looks = |source: &&&Source| source.text.contains("input.plan") || source.text.contains("input[") || source.text.contains("input\n") || source.text.contains("input)");
+        let looks = |source: &&&Source| {
+            source.text.contains("input.plan")
+                || source.text.contains("input[")
+                || source.text.contains("input\n")
+                || source.text.contains("input)")
+        };
         let looks_at_the_plan = own.iter().any(|source| looks(&source));
         Ok(Self { library, own: modules, rules, notes, looks_at_the_plan })
     }
@@ -219,7 +236,8 @@ fn origins(input: &serde_json::Value) -> BTreeMap<String, String> {
 fn said(rule: &Rule, document: &serde_json::Value, origins: &BTreeMap<String, String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, value) in document.as_object().into_iter().flatten() {
-        let is = |word: &str| name == word || name.strip_prefix(word).is_some_and(|rest| rest.starts_with('_'));
+        let is =
+            |word: &str| name == word || name.strip_prefix(word).is_some_and(|rest| rest.starts_with('_'));
         let usual = match (is("deny"), is("warn")) {
             (true, _) => Level::Overridable,
             (_, true) => Level::Advice,

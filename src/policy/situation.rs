@@ -142,7 +142,10 @@ impl Situation<'_> {
     fn environments(&self) -> BTreeMap<&str, Value> {
         let before = self.before.into_iter().flat_map(|before| before.environments.keys());
         let names: BTreeSet<_> = before.chain(self.after.environments.keys()).collect();
-        names.into_iter().map(|name| (name.as_str(), json!({ "production": self.is_production(name) }))).collect()
+        names
+            .into_iter()
+            .map(|name| (name.as_str(), json!({ "production": self.is_production(name) })))
+            .collect()
     }
 
     fn app(&self, key: &AppKey, becomes: Becomes) -> Value {
@@ -167,7 +170,8 @@ impl Situation<'_> {
             before.into_iter().flat_map(BTreeMap::keys).chain(self.after.hosts.keys()).collect();
         let host = |name| {
             let (old, new) = (before.and_then(|hosts| hosts.get(name)), self.after.hosts.get(name));
-            let serves: BTreeSet<_> = old.into_iter().chain(new).flat_map(|host| &host.environments).collect();
+            let serves: BTreeSet<_> =
+                old.into_iter().chain(new).flat_map(|host| &host.environments).collect();
             json!({
                 "name": name,
                 "change": Becomes::of(old, new, same_host).name(),

@@ -33,7 +33,9 @@ pub fn test(sources: &[Source]) -> Result<Vec<Tested>, Vec<RuleError>> {
             let path = format!("{package}.{name}");
             let failed = match modules.constant(&path, &source.path) {
                 Ok(serde_json::Value::Bool(true)) => None,
-                Ok(serde_json::Value::Null) => Some("it is undefined: a condition of it does not hold".to_owned()),
+                Ok(serde_json::Value::Null) => {
+                    Some("it is undefined: a condition of it does not hold".to_owned())
+                }
                 Ok(other) => Some(format!("it is {other} and not true")),
                 Err(error) => Some(error.to_string()),
             };
