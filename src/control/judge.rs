@@ -54,8 +54,10 @@ pub async fn judge(
         freeze: &world.policy.freeze,
         policies_changed: base.desired.is_some() && taken.rules != base.rules,
     };
-    let changes = situation.apps();
-    if !situation.is_change() {
+    // Where this very revision is applied in full, nothing is compared.
+    let applied = base.applied == Applied::all(&taken.desired.revision);
+    let changes = if applied { BTreeMap::new() } else { situation.apps() };
+    if applied || !situation.is_change() {
         let enforced = policy::enforce(&nothing_held(), &situation, &|_| true);
         let becomes = Some(becomes(world, taken, &changes, &BTreeSet::new(), true));
         let findings = Findings::default();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::file::{FileSet, Files, Rendered};
-use crate::model::names::InstanceName;
+use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::Plan;
@@ -111,7 +111,9 @@ fn conclude(
         holds: &holds,
     });
     plan.findings = judged.findings.clone();
-    plan.blocked.extend(judged.blocked.clone());
+    let ours = |app: &AppKey| desired.judges(&app.environment);
+    let blocked = judged.blocked.iter().filter(|blocked| blocked.app.as_ref().is_none_or(ours));
+    plan.blocked.extend(blocked.cloned());
     Ok(Pass { taken, desired, images, observed, rendered, plan, judged })
 }
 

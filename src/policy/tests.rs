@@ -175,7 +175,7 @@ fn a_rule_that_loops_is_bounded_and_told() {
     let all = (0..9).map(|n| format!("some v{n} in n")).collect::<Vec<_>>().join("\n ");
     let sum = (0..9).map(|n| format!("v{n}")).collect::<Vec<_>>().join(" + ");
     let own = format!(
-        "package team\nimport rego.v1\nn := [1, 2, 3, 4, 5, 6, 7, 8, 9]\ndeny contains \"no\" if {{\n{all}\n{sum} < 0\n}}\n"
+        "package team\nimport rego.v1\nn := [1, 2, 3, 4, 5, 6, 7, 8, 9]\ndeny contains \"no\" if {{\n{all}\n{sum} == 0\n}}\n"
     );
     let findings = says(&PolicySettings::default(), &own, "team");
     assert!(findings[0].message.contains("steps") && findings[0].effect == Effect::Holds, "{findings:?}");
@@ -317,4 +317,54 @@ fn without_an_applied_state_what_is_held_is_left_as_it_is() {
     assert!(one.paused.len() == 1 && one.paused_fleet.is_none() && !one.whole, "{:?}", one.paused);
     let all = judge("package team\nimport rego.v1\ndeny contains \"nothing today\" if input.now\n");
     assert!(all.whole && all.paused_fleet.is_some_and(|why| why.contains("nothing today")));
+}
+
+const PAGE: &str = include_str!("../../docs/policies.md");
+
+/// The block of the page that begins with this fence.
+fn block(fence: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("```{fence}\n")).expect("the block");
+    rest.split_once("```").expect("its end").0
+}
+
+/// Every value of `part` is in `whole`, by its path.
+fn within(part: &serde_json::Value, whole: &serde_json::Value, path: &str) {
+    match (part, whole) {
+        (serde_json::Value::Object(part), serde_json::Value::Object(whole)) => {
+            for (key, value) in part {
+                let found = whole.get(key).unwrap_or_else(|| panic!("no {path}.{key}"));
+                within(value, found, &format!("{path}.{key}"));
+            }
+        }
+        (serde_json::Value::Array(part), serde_json::Value::Array(whole)) => {
+            assert_eq!(part.len(), whole.len(), "{path}");
+            part.iter().zip(whole).for_each(|(part, whole)| within(part, whole, &format!("{path}[]")));
+        }
+        (part, whole) => assert_eq!(part, whole, "{path}"),
+    }
+}
+
+#[test]
+fn the_page_shows_what_rules_are_really_given() {
+    let shown: serde_json::Value = serde_json::from_str(block("json")).expect("JSON");
+    within(&shown, &example::document(), "input");
+}
+
+#[test]
+fn the_pages_rule_passes_its_test_and_judges_the_example() {
+    let sources = [source("quotes.rego", block("rego")), source("quotes_test.rego", block("rego-test"))];
+    let results = test(&sources).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(results.iter().map(|result| result.failed.clone()).collect::<Vec<_>>(), [None, None]);
+    // The example mounts /logs; without it the rule denies, finally.
+    assert_eq!(says(&PolicySettings::default(), block("rego"), "team.quotes"), []);
+    let stripped = with(|app| app.container.mounts.clear());
+    let (before, _) = fleets();
+    let nothing = BTreeSet::new();
+    let rules = compiled(&PolicySettings::default(), block("rego"));
+    let findings = evaluate(&rules, &example::situation(&before, &stripped, &nothing));
+    assert!(
+        findings.findings.iter().any(|f| f.rule == "team.quotes" && f.level == Level::Final),
+        "{findings:?}"
+    );
+    assert!(PAGE.lines().count() <= 100, "the page has {} lines", PAGE.lines().count());
 }
