@@ -9,18 +9,19 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use trueup::apply::Stop;
 use trueup::control::World;
+use trueup::control::baseline::Applied;
 use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::memory::{Memory, Override};
 use trueup::control::pass::{self, Pass};
 use trueup::control::revision::Reader;
 use trueup::model::finding::{Effect, Finding};
 use trueup::model::image::Digest;
-use trueup::model::names::HostName;
+use trueup::model::names::{HostName, Revision};
 use trueup::model::policy::{PolicySettings, Switch, Window, WindowEffect};
 use trueup::model::secrecy::{ContentHash, HashKey};
-use trueup::model::settings::Limits;
+use trueup::model::settings::{Limits, Reference};
 use trueup::model::units::TimeSpan;
-use trueup::ports::{Quiet, Store as _};
+use trueup::ports::{Quiet, Record, Store as _};
 use trueup::sim::{SimClock, SimFiles, SimRepository, SimStore, SimWorld};
 
 struct Sim {
@@ -359,4 +360,54 @@ proptest! {
             }
         });
     }
+}
+
+#[test]
+fn a_lost_applied_revision_judges_nothing_until_a_person_names_another() {
+    rt().block_on(async {
+        let sim = Sim::new(PolicySettings::default());
+        sim.commit(&[("a", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        let memory = Memory::new(&sim.store);
+        memory.set_applied(&Applied::all(&Revision::new("gone".to_owned()))).expect("kept");
+        let error = Reader::default().take(&sim.world, true).await.expect_err("nothing to compare with");
+        assert!(error.to_string().contains("trueup trust"), "{error}");
+        // What `trueup trust` does.
+        let taken = sim.reader.named(&sim.world, &Reference::Head).await.expect("the head itself is good");
+        memory.set_applied(&Applied::all(&taken.desired.revision)).expect("kept");
+        assert_eq!(sim.apply().await.exit_code(), 0);
+    });
+}
+
+#[test]
+fn a_state_file_of_a_release_without_policies_goes_on_from_what_it_enforced() {
+    rt().block_on(async {
+        let mut sim = Sim::new(PolicySettings::default());
+        sim.commit(&[("a", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        sim.store.delete(Record::LastGood, "applied").expect("as it was before");
+        sim.world.policy = registries();
+        sim.kill_all();
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        sim.commit(&[("a", "test", "stranger:1")], &[]);
+        assert_eq!(sim.apply().await.exit_code(), 3);
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+    });
+}
+
+#[test]
+fn a_rule_may_look_at_the_draft_of_the_plan() {
+    rt().block_on(async {
+        let sim = Sim::new(PolicySettings::default());
+        let rule = "package team\nimport rego.v1\ndeny contains {\"app\": c.app, \"msg\": c.because[0]} if {\n\
+                    some c in input.plan.changes\n c.action == \"replace\"\n}\n";
+        let rules = [("policies/replace.rego", rule)];
+        sim.commit(&[("a", "test", "app:1"), ("b", "test", "app:1")], &rules);
+        let _ = sim.apply().await;
+        sim.commit(&[("a", "test", "app:2"), ("b", "test", "app:1"), ("c", "test", "app:1")], &rules);
+        let done = sim.apply().await;
+        assert!(holding(&done.last)[0].message.contains("image"), "{:?}", done.last.plan.findings);
+        let expected = [("a-test-0", "app:1"), ("b-test-0", "app:1"), ("c-test-0", "app:1")];
+        assert_eq!(sim.running(), running(&expected));
+    });
 }

@@ -17,9 +17,8 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let mut world = world(global, &args.source, terminal::progress(true))?;
-    world.revision = Some(Reference::Commit(args.revision.clone()));
-    let taken = Reader::default().take(&world, false).await?;
+    let world = world(global, &args.source, terminal::progress(true))?;
+    let taken = Reader::default().named(&world, &Reference::Commit(args.revision.clone())).await?;
     let memory = Memory::new(&*world.store);
     let revision = taken.desired.revision;
     let now = world.clock.now();

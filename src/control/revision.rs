@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use crate::config::{self, ParseCache};
 use crate::model::desired::Desired;
 use crate::model::names::Revision;
+use crate::model::settings::Reference;
 use crate::model::tree::Tree;
 use crate::policy::{self, RuleError, Rules, Source};
 use crate::ports::SourceError;
@@ -37,6 +38,8 @@ pub struct Reader {
     /// Revisions that something is at, as parsed; kept while they are asked for.
     applied: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
     baseline: Mutex<Option<Arc<Baseline>>>,
+    /// The rules that were found good last.
+    good_rules: Mutex<Vec<Source>>,
 }
 
 /// A commit, read and found good.
@@ -52,14 +55,6 @@ pub struct Parsed {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// A commit is taken whole or not at all, its rules included (A3).
-fn check_rules(world: &World, revision: &Revision, rules: &[Source]) -> Result<(), ControlError> {
-    match Rules::compile(&world.policy, rules) {
-        Ok(_) => Ok(()),
-        Err(errors) => Err(bad_rules(revision, &errors)),
-    }
 }
 
 fn bad_rules(revision: &Revision, errors: &[RuleError]) -> ControlError {
@@ -149,9 +144,24 @@ impl Reader {
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        check_rules(world, &tree.revision, &rules)?;
+        self.check_rules(world, &tree.revision, &rules)?;
         let baseline = Arc::default();
         Ok(Taken { desired, committed, author, summary, rules, baseline, kept_because: None })
+    }
+
+    /// A commit is taken whole or not at all, its rules included (A3). The same rules are not compiled again.
+    fn check_rules(&self, world: &World, revision: &Revision, rules: &[Source]) -> Result<(), ControlError> {
+        if *lock(&self.good_rules) == rules {
+            return Ok(());
+        }
+        Rules::compile(&world.policy, rules).map_err(|errors| bad_rules(revision, &errors))?;
+        *lock(&self.good_rules) = rules.to_vec();
+        Ok(())
+    }
+
+    /// The revision a person names, on its own: not compared with what was applied, which may be lost.
+    pub async fn named(&self, world: &World, reference: &Reference) -> Result<Taken, ControlError> {
+        self.read(world, &world.repository.resolve(reference).await?).await
     }
 
     /// The applied state, read again only where it moved.

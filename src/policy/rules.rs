@@ -247,7 +247,11 @@ fn said(rule: &Rule, document: &serde_json::Value, origins: &BTreeMap<String, St
             serde_json::Value::Array(items) => {
                 findings.extend(items.iter().map(|item| finding(rule, usual, item, origins)));
             }
-            _ => findings.push(Finding {
+            serde_json::Value::Null
+            | serde_json::Value::Bool(_)
+            | serde_json::Value::Number(_)
+            | serde_json::Value::String(_)
+            | serde_json::Value::Object(_) => findings.push(Finding {
                 rule: rule.name.clone(),
                 level: Level::Overridable,
                 app: None,

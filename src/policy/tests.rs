@@ -172,12 +172,10 @@ fn what_cannot_be_evaluated_holds_and_says_where() {
 
 #[test]
 fn a_rule_that_loops_is_bounded_and_told() {
-    let all = (0..9).map(|n| format!("some v{n} in n")).collect::<Vec<_>>().join("\n ");
-    let sum = (0..9).map(|n| format!("v{n}")).collect::<Vec<_>>().join(" + ");
-    let own = format!(
-        "package team\nimport rego.v1\nn := [1, 2, 3, 4, 5, 6, 7, 8, 9]\ndeny contains \"no\" if {{\n{all}\n{sum} == 0\n}}\n"
-    );
-    let findings = says(&PolicySettings::default(), &own, "team");
+    let own = "package team\nimport rego.v1\nn := [1, 2, 3, 4, 5, 6, 7, 8, 9]\ndeny contains \"no\" if {\n\
+        some a in n; some b in n; some c in n; some d in n; some e in n; some f in n; some g in n; some h in n\n\
+        a + b + c + d + e + f + g + h == 0\n}\n";
+    let findings = says(&PolicySettings::default(), own, "team");
     assert!(findings[0].message.contains("steps") && findings[0].effect == Effect::Holds, "{findings:?}");
 }
 
