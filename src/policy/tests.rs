@@ -366,3 +366,29 @@ fn the_pages_rule_passes_its_test_and_judges_the_example() {
     );
     assert!(PAGE.lines().count() <= 100, "the page has {} lines", PAGE.lines().count());
 }
+
+/// A fleet far larger than most stays far below what one rule may take.
+#[test]
+fn the_library_judges_a_thousand_apps_within_its_steps() {
+    let (mut before, mut after) = fleets();
+    let (_, template) = before.apps.pop_first().expect("an app");
+    after.apps.clear();
+    for n in 0..1000 {
+        let mut app = App::clone(&template);
+        app.key.app = format!("app{n}").parse().expect("a name");
+        before.apps.insert(app.key.clone(), Arc::new(app.clone()));
+        app.container.image = "quote:latest".parse().expect("an image");
+        after.apps.insert(app.key.clone(), Arc::new(app));
+    }
+    let nothing = BTreeSet::new();
+    let settings = PolicySettings {
+        registries: vec!["registry.example".into(), "other.example".into()],
+        rules: ["no_host_mounts", "limits_required"].map(|rule| (rule.to_owned(), Switch::Final)).into(),
+        most_replicas: Some(1),
+        ..PolicySettings::default()
+    };
+    let findings = evaluate(&compiled(&settings, ""), &example::situation(&before, &after, &nothing));
+    let failed = findings.findings.iter().find(|f| f.message.contains("could not be evaluated"));
+    assert_eq!(failed, None);
+    assert_eq!(findings.findings.iter().filter(|f| f.rule == "pinned_images").count(), 1000);
+}
