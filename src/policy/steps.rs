@@ -11,9 +11,10 @@ use regorus::utils::limits::{ExecutionTimerConfig, TimeSource, set_time_source};
 /// Steps of the interpreter between two looks at the clock.
 const STRIDE: NonZeroU32 = NonZeroU32::new(500).unwrap();
 
-/// The interpreter's steps one rule may take. The whole library over a thousand apps takes a hundredth of it.
+/// The interpreter's steps one rule may take: far more than any rule of the library needs for a thousand apps (a test).
 pub const MOST_STEPS: u32 = 4_000_000;
 
+// Nobody else's evaluation counts: one runs on one thread from its beginning to its end.
 thread_local! {
     /// Looks at the clock on this thread so far: it only grows, which is all the interpreter asks of a time.
     static LOOKS: Cell<u64> = const { Cell::new(0) };
