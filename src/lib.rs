@@ -16,6 +16,7 @@ pub mod output;
 pub mod render;
 
 pub mod plan;
+pub mod policy;
 
 pub mod apply;
 pub mod observe;

@@ -4,7 +4,9 @@ use crate::config;
 use crate::config::ParseCache;
 use crate::model::names::{AppName, EnvironmentName};
 use crate::model::settings::Reference;
+use crate::model::tree::Tree;
 use crate::output;
+use crate::policy::{self, RuleError};
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -57,6 +59,12 @@ async fn tree(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<crate:
 async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> Exit {
     let tree = tree(global, source).await?;
     let json = matches!(format.format, FormatArg::Json);
+    let rules = policy::check(&tree);
+    if !rules.is_empty() {
+        // The files are looked at all the same: all errors at once (A3).
+        let files = config::load(&tree, &mut ParseCache::default()).err().unwrap_or_default();
+        return Ok(tell_rules(&tree, &rules, &files, json));
+    }
     match config::load(&tree, &mut ParseCache::default()) {
         Ok(desired) if json => {
             println!("{}", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
@@ -84,6 +92,21 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
             Ok(1)
         }
     }
+}
+
+/// Errors of rules, and with them those of the other files.
+fn tell_rules(tree: &Tree, rules: &[RuleError], files: &config::Errors, json: bool) -> u8 {
+    if json {
+        let errors = files.diagnostics().iter().map(|error| serde_json::json!(error));
+        let all: Vec<_> = errors.chain(rules.iter().map(|error| serde_json::json!(error))).collect();
+        println!("{}", serde_json::json!({ "revision": tree.revision, "ok": false, "errors": all }));
+        return 1;
+    }
+    if !files.is_empty() {
+        eprintln!("{}", files.render(terminal::colour()));
+    }
+    rules.iter().for_each(|error| eprintln!("error: {error}"));
+    1
 }
 
 async fn show(

@@ -15,8 +15,10 @@ mod history;
 mod image;
 mod init;
 mod logs;
+mod overriding;
 mod pause;
 mod plan;
+mod policy;
 mod render;
 mod restart;
 mod rollback;
@@ -78,6 +80,10 @@ enum Command {
     Snapshot(snapshot::Args),
     /// Allow a held plan, by its id.
     Approve(approve::Args),
+    /// Let one finding of a policy pass, by its id, with a reason.
+    Override(overriding::Args),
+    /// Test and list the policies.
+    Policy(policy::Args),
     /// Take a revision that is held (a force-push) as the one to enforce.
     Trust(trust::Args),
     /// Say what works, what does not and what to do.
@@ -146,6 +152,8 @@ async fn dispatch(cli: Cli) -> Exit {
         Command::Rollback(args) => rollback::run(&global, &args).await,
         Command::Snapshot(args) => snapshot::run(&global, &args).await,
         Command::Approve(args) => approve::run(&global, &args).await,
+        Command::Override(args) => overriding::run(&global, &args).await,
+        Command::Policy(args) => policy::run(&global, &args).await,
         Command::Trust(args) => trust::run(&global, &args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
         Command::Demo(args) => demo::run(&args).await,

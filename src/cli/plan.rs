@@ -30,7 +30,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = match &args.observed {
-        Some(file) => pass::replay(&world, taken, read_snapshot(file)?)?,
+        Some(file) => pass::replay(&world, taken, read_snapshot(file)?).await?,
         None => pass::look(&world, taken, false).await?,
     };
     if let Some(file) = &args.out {

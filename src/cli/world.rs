@@ -168,6 +168,7 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
         installation: settings.installation.clone(),
         key: settings.hash_key.clone(),
         limits,
+        policy: settings.policy.clone(),
         call_deadline,
         pull_deadline,
         environments: settings.environments.clone(),

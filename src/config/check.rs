@@ -11,7 +11,16 @@ use crate::model::names::{AppKey, AppName, NetworkName};
 
 use super::diagnostic::{Errors, Spot, did_you_mean};
 use super::load::{Spots, place_of};
-use super::node::Node;
+use super::node::{Node, Table, Value};
+
+/// Whether a fleet that was put together from two commits holds together: what [`whole`] asks of one commit.
+pub fn is_sound(desired: &Desired) -> bool {
+    let nothing = Spot::whole("fleet.toml");
+    let fleet = Node { spot: nothing, value: Value::Table(Table::new()) };
+    let mut errors = Errors::default();
+    whole(desired, &fleet, &Spots::new(), &mut errors);
+    errors.is_empty()
+}
 
 pub(super) fn whole(desired: &Desired, fleet: &Node, spots: &Spots, errors: &mut Errors) {
     for (name, managers) in &desired.swarms {

@@ -9,6 +9,7 @@ mod fleet;
 mod load;
 mod node;
 pub mod own;
+mod own_policy;
 mod read;
 mod schema;
 mod shape;
@@ -18,6 +19,7 @@ mod starter;
 #[cfg(test)]
 mod tests;
 
+pub use check::is_sound;
 pub use diagnostic::{Diagnostic, Errors};
 pub use load::{ParseCache, load};
 pub use schema::{

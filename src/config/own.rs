@@ -18,6 +18,7 @@ use crate::model::units::TimeSpan;
 use super::context::Context;
 use super::diagnostic::{Errors, Source};
 use super::node;
+use super::own_policy::{self, PolicyShape};
 use super::read::read;
 
 macro_rules! shape {
@@ -51,6 +52,8 @@ shape! {
         flume: Option<FilesShape>,
         /// The thresholds of the safety rules.
         limits: LimitsShape,
+        /// Which policies are on, and what they are given (docs/policies.md).
+        policy: PolicyShape,
         /// Drift reports, each with a schedule of its own.
         report: Vec<ReportShape>,
         /// Numbers for Prometheus and Graphite.
@@ -174,6 +177,8 @@ shape! {
     }
 }
 
+pub(super) use shape;
+
 /// Reads the settings' text. Relative paths start at `base`; `read_file` fetches the key.
 pub fn parse(
     text: &str,
@@ -216,6 +221,7 @@ fn settings(
     let metrics = metrics(shape.metrics, context);
     let reports =
         shape.report.into_iter().enumerate().filter_map(|(n, r)| report(n, r, base, context)).collect();
+    let policy = own_policy::policy(&shape.policy, context);
     Some(Settings {
         installation: installation?,
         hash_key: hash_key?,
@@ -229,6 +235,7 @@ fn settings(
         limits,
         reports,
         metrics,
+        policy,
     })
 }
 

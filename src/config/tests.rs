@@ -245,3 +245,40 @@ fn the_reference_pages_are_current() {
         "run: trueup schema settings --reference > docs/settings-reference.md"
     );
 }
+
+/// The settings with this `[policy]`, or what is wrong with them.
+fn policy(section: &str) -> Result<crate::model::policy::PolicySettings, String> {
+    let text = format!("installation = \"i\"\nkey_file = \"k\"\n[repository]\nurl = \"/r\"\n{section}");
+    let key = |_: &std::path::Path| Ok(vec![b'a'; 64]);
+    let settings = super::own::parse(&text, "trueup.toml", std::path::Path::new("/"), &key);
+    settings.map(|settings| settings.policy).map_err(|errors| errors.to_string())
+}
+
+#[test]
+fn policies_are_switched_and_given_windows_in_the_settings() {
+    let page = include_str!("../../docs/policies.md");
+    let shown = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let settings = policy(shown).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(settings.rules.len(), 2);
+    assert_eq!(settings.freeze[0].says(), "Sat, Sun Europe/Berlin");
+    let freeze = |more: &str| policy(&format!("[[policy.freeze]]\nname = \"f\"\n{more}"));
+    let whole = freeze(
+        "zone = \"UTC\"\nfrom = \"18:00\"\nto = \"08:00\"\nbegin = \"2026-12-20\"\nend = \"2027-01-02 12:00\"\n",
+    );
+    let says = whole.map(|settings| settings.freeze[0].says());
+    assert_eq!(says.as_deref(), Ok("18:00 to 08:00 from 2026-12-20 00:00 until 2027-01-02 12:00 UTC"));
+    for (bad, words) in [
+        ("", "no `zone`"),
+        ("zone = \"Berlin\"\n", "no time zone"),
+        ("zone = \"UTC\"\ndays = [\"Someday\"]\n", "no day"),
+        ("zone = \"UTC\"\nfrom = \"18:00\"\n", "belong together"),
+        ("zone = \"UTC\"\nfrom = \"25:00\"\nto = \"26:00\"\n", "no time of day"),
+        ("zone = \"UTC\"\nbegin = \"soon\"\n", "no date"),
+    ] {
+        let told = freeze(bad).expect_err(bad);
+        assert!(told.contains(words) && told.contains("trueup.toml:"), "{bad}: {told}");
+    }
+    assert!(
+        policy("[policy.rules]\nfreeze = \"never\"\n").expect_err("a wrong word").contains("trueup.toml:6")
+    );
+}

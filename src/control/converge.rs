@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
 use crate::model::drift::Kind;
+use crate::model::finding::Effect;
 use crate::model::names::HostName;
-use crate::model::observed::Seen;
+use crate::model::observed::{Health, RunState, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::observe::Surveyor;
@@ -120,7 +121,12 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             wait_for_news(surveyor, scope.stop).await;
             continue;
         }
-        if over || pass.plan.is_empty() || !(scope.agree)(&pass) {
+        let ends = over || pass.plan.is_empty();
+        let agreed = ends || (scope.agree)(&pass);
+        if agreed && !scope.stop.is_set() {
+            note_applied(world, &pass)?;
+        }
+        if ends || !agreed {
             return Ok(Converged { outcomes, last: pass });
         }
         let report = carry_out(world, &pass, scope.stop).await?;
@@ -147,6 +153,69 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
         () = surveyor.news() => {}
         () = stop.wait() => {}
     }
+}
+
+/// From here on the revision is what was applied, as far as the policies let it (F2): what is left of it is no new
+/// change. Told in the history where findings went with it.
+fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    match &pass.judged.becomes {
+        Some(becomes) if *becomes != pass.taken.baseline.applied => {
+            memory.set_applied(becomes)?;
+            for finding in &pass.plan.findings.findings {
+                let subject = finding.app.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
+                let what = match &finding.effect {
+                    Effect::Holds => "held",
+                    Effect::Overridden(_) => "overridden",
+                    Effect::Told => continue,
+                };
+                let detail = format!("{}: {}", finding.rule, finding.message);
+                memory.remember(
+                    world.clock.now(),
+                    Some(&pass.taken.desired.revision),
+                    what,
+                    &subject,
+                    &detail,
+                )?;
+            }
+            Ok(())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Digests that run healthy where it is not production (F5): what production may get.
+fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    let (owner, mut digests) = (world.owner(&pass.desired.fleet), BTreeSet::new());
+    for (host, engine) in &pass.observed.hosts {
+        let Some(engine) = engine.known() else { continue };
+        for container in engine.containers.values().filter_map(Seen::known) {
+            let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) else {
+                continue;
+            };
+            let Some(app) = pass.desired.apps.get(&owned.instance.key) else { continue };
+            let proven = match &container.state {
+                RunState::Running { health: Health::Healthy, .. } => true,
+                RunState::Running { health: Health::Unchecked, since } => {
+                    pass.observed.at.since(*since) >= app.update.min_healthy
+                }
+                RunState::Running { .. }
+                | RunState::Created
+                | RunState::Paused
+                | RunState::Restarting { .. }
+                | RunState::Removing
+                | RunState::Exited { .. }
+                | RunState::Dead => false,
+            };
+            if proven && !pass.desired.is_production(&owned.instance.key.environment) {
+                let image = engine.images.get(&container.image);
+                digests.extend(
+                    image.into_iter().flat_map(|image| &image.digests).filter_map(|i| i.digest.clone()),
+                );
+            }
+        }
+    }
+    Ok(Memory::new(&*world.store).note_healthy_in_test(&digests, world.clock.now())?)
 }
 
 /// Carries out one plan and remembers how it went.
@@ -221,6 +290,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
         memory.note_protection(key, app.protect)?;
     }
     note_seats(world, pass)?;
+    note_healthy(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
     let wanted: BTreeMap<String, &Change> =

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::model::app::{PullPolicy, Runtime};
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::{Digest, ImageRef};
-use crate::model::names::HostName;
+use crate::model::names::{HostName, Revision};
 use crate::ports::EngineErrorKind;
 
 use super::memory::Memory;
@@ -16,11 +16,12 @@ use super::{ControlError, World};
 
 /// The lock of `desired`'s revision: what is remembered, completed with what is asked now through the hosts that
 /// `answer` (one that hangs delays nobody, D6). Only what could be resolved is remembered; the rest is asked again next
-/// time and its apps wait (A1).
+/// time and its apps wait (A1). What revisions in `kept` resolved is not forgotten: something is still at them.
 pub async fn lock(
     world: &World,
     desired: &Desired,
     answer: &BTreeSet<HostName>,
+    kept: &BTreeSet<Revision>,
     remember: bool,
 ) -> Result<ImageLock, ControlError> {
     let memory = Memory::new(&*world.store);
@@ -47,7 +48,7 @@ pub async fn lock(
         }
     }
     if remember && lock.digests.len() > before {
-        memory.set_image_lock(&desired.revision, &lock)?;
+        memory.set_image_lock(&desired.revision, &lock, kept)?;
     }
     Ok(lock)
 }

@@ -10,9 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::desired::ImageLock;
 use crate::model::drift::Subject;
+use crate::model::image::Digest;
 use crate::model::names::{AppKey, HostName, InstanceName, Revision};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
+
+use super::baseline::Applied;
 
 /// The revision that is enforced until a better one is taken (A2).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +64,20 @@ pub struct Destroyed {
     pub revision: Revision,
 }
 
+/// A finding that a person let pass, at one revision (F2).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    pub revision: Revision,
+    pub rule: String,
+    pub reason: String,
+    pub at: Timestamp,
+}
+
+/// Digests that ran healthy, kept; the oldest are forgotten first.
+const MOST_DIGESTS: usize = 10_000;
+const HEALTHY_IN_TEST: &str = "digests that ran healthy in test";
+const APPLIED: &str = "applied";
+const OVERRIDE: &str = "override ";
 const EVERY_HOST_SEEN: &str = "every host was seen";
 /// Before an app that was last declared without `protect`.
 const UNPROTECTED: &str = "unprotected ";
@@ -103,6 +120,59 @@ impl<'a> Memory<'a> {
         self.write(Record::LastGood, "fleet", last)
     }
 
+    /// What is applied; `None` in the state file of a release without policies, and before the first revision.
+    pub fn applied(&self) -> Result<Option<Applied>, StoreError> {
+        self.read(Record::LastGood, APPLIED)
+    }
+
+    pub fn set_applied(&self, applied: &Applied) -> Result<(), StoreError> {
+        self.write(Record::LastGood, APPLIED, applied)
+    }
+
+    /// Digests that ran healthy outside of production (F5).
+    pub fn healthy_in_test(&self) -> Result<BTreeSet<Digest>, StoreError> {
+        let seen: BTreeMap<Digest, Timestamp> =
+            self.read(Record::LastGood, HEALTHY_IN_TEST)?.unwrap_or_default();
+        Ok(seen.into_keys().collect())
+    }
+
+    /// Adds digests seen healthy; nothing is written where all are known.
+    pub fn note_healthy_in_test(&self, digests: &BTreeSet<Digest>, now: Timestamp) -> Result<(), StoreError> {
+        let mut seen: BTreeMap<Digest, Timestamp> =
+            self.read(Record::LastGood, HEALTHY_IN_TEST)?.unwrap_or_default();
+        if digests.iter().all(|digest| seen.contains_key(digest)) {
+            return Ok(());
+        }
+        for digest in digests {
+            seen.entry(digest.clone()).or_insert(now);
+        }
+        let mut by_age: Vec<(Timestamp, Digest)> =
+            seen.into_iter().map(|(digest, at)| (at, digest)).collect();
+        by_age.sort();
+        let forgotten = by_age.len().saturating_sub(MOST_DIGESTS);
+        let kept: BTreeMap<Digest, Timestamp> =
+            by_age.into_iter().skip(forgotten).map(|(at, digest)| (digest, at)).collect();
+        self.write(Record::LastGood, HEALTHY_IN_TEST, &kept)
+    }
+
+    /// Lets one finding pass; what was let pass at other revisions is forgotten, since it no longer counts.
+    pub fn override_finding(&self, finding: &str, entry: &Override) -> Result<(), StoreError> {
+        let all = self.all::<Override>(Record::Approval)?;
+        for (key, _) in all.iter().filter(|(_, other)| other.revision != entry.revision) {
+            self.store.delete(Record::Approval, key)?;
+        }
+        self.write(Record::Approval, &format!("{OVERRIDE}{finding}"), entry)
+    }
+
+    /// Reasons by the finding's id, at this revision.
+    pub fn overrides(&self, revision: &Revision) -> Result<BTreeMap<String, String>, StoreError> {
+        let all = self.all::<Override>(Record::Approval)?;
+        let here = all.into_iter().filter(|(_, entry)| entry.revision == *revision);
+        Ok(here
+            .filter_map(|(key, entry)| Some((key.strip_prefix(OVERRIDE)?.to_owned(), entry.reason)))
+            .collect())
+    }
+
     pub fn image_lock(&self, revision: &Revision) -> Result<Option<ImageLock>, StoreError> {
         Ok(self.read::<Vec<(String, String)>>(Record::ImageLock, revision.as_str())?.map(|pairs| ImageLock {
             digests: pairs.iter().filter_map(|(i, d)| Some((i.parse().ok()?, d.parse().ok()?))).collect(),
@@ -110,11 +180,19 @@ impl<'a> Memory<'a> {
         }))
     }
 
-    /// Keeps the resolved tags of `revision` and forgets those of older ones.
-    pub fn set_image_lock(&self, revision: &Revision, lock: &ImageLock) -> Result<(), StoreError> {
+    /// Keeps the resolved tags of `revision` and forgets those of others, but for the `kept`.
+    pub fn set_image_lock(
+        &self,
+        revision: &Revision,
+        lock: &ImageLock,
+        kept: &BTreeSet<Revision>,
+    ) -> Result<(), StoreError> {
         let pairs: Vec<(String, String)> =
             lock.digests.iter().map(|(i, d)| (i.to_string(), d.to_string())).collect();
         for older in self.store.all(Record::ImageLock)?.keys().filter(|key| *key != revision.as_str()) {
+            if kept.iter().any(|other| other.as_str() == older) {
+                continue;
+            }
             self.store.delete(Record::ImageLock, older)?;
         }
         self.write(Record::ImageLock, revision.as_str(), &pairs)

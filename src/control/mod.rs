@@ -1,8 +1,10 @@
 //! The line run as a whole: take a revision, look, plan, carry out, remember; once (`converge`) or for ever (`run`).
 
 pub mod backoff;
+pub mod baseline;
 pub mod converge;
 pub mod images;
+pub mod judge;
 pub mod memory;
 pub mod metrics;
 pub mod pass;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 
 use crate::model::names::EnvironmentName;
 use crate::model::ownership::Owner;
+use crate::model::policy::PolicySettings;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{Limits, Settings};
 use crate::model::units::TimeSpan;
@@ -38,6 +41,8 @@ pub struct World {
     pub installation: String,
     pub key: HashKey,
     pub limits: Limits,
+    /// Which rules are on, and what they are given (F2).
+    pub policy: PolicySettings,
     pub call_deadline: TimeSpan,
     pub pull_deadline: TimeSpan,
     /// Only these; `None`: all.

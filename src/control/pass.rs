@@ -6,7 +6,7 @@ use crate::endpoints::Exceptions;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Files, Rendered};
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
@@ -14,6 +14,7 @@ use crate::observe::{self, Surveyor};
 use crate::plan::{self, Holds, PlanInput, Wait};
 use crate::render;
 
+use super::judge::{self, Judged};
 use super::memory::Memory;
 use super::revision::Taken;
 use super::{ControlError, World, backoff, images};
@@ -32,6 +33,8 @@ pub struct Pass {
     pub staying: BTreeSet<InstanceName>,
     /// Hosts that are unknown only because they are still being read (D6).
     pub pending: BTreeSet<HostName>,
+    /// What the policies left of the revision.
+    pub judged: Judged,
 }
 
 impl Pass {
@@ -43,18 +46,7 @@ impl Pass {
 
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
-    let desired = within(world, &taken.desired);
-    let observed = observe::observe(
-        &desired,
-        &*world.engines,
-        &*world.files,
-        &*world.clock,
-        world.key.id(),
-        &world.limits,
-        world.call_deadline.duration(),
-    )
-    .await;
-    finish(world, taken, desired, (observed, BTreeSet::new()), remember).await
+    look_by(world, taken, None, remember).await
 }
 
 /// As [`look`], but without waiting for slow hosts: those are told as pending.
@@ -64,28 +56,73 @@ pub async fn look_quick(
     surveyor: &Surveyor,
     remember: bool,
 ) -> Result<Pass, ControlError> {
-    let desired = within(world, &taken.desired);
-    let seen = observe::observe_quick(&desired, surveyor, &*world.files, &*world.clock, world.key.id()).await;
-    finish(world, taken, desired, seen, remember).await
+    look_by(world, taken, Some(surveyor), remember).await
 }
 
-async fn finish(
+async fn look_by(
     world: &World,
     taken: Taken,
-    desired: Desired,
-    (observed, pending): (Observed, BTreeSet<HostName>),
+    surveyor: Option<&Surveyor>,
     remember: bool,
 ) -> Result<Pass, ControlError> {
-    let answer = desired.hosts.keys().filter(|host| observed.engine(host).is_some()).cloned().collect();
-    let images = images::lock(world, &desired, &answer, remember).await?;
-    conclude(world, taken, desired, images, (observed, pending))
+    let revision = &taken.desired.revision;
+    let known = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
+    // What a policy holds is not even looked at: nothing that it alone names is dialled.
+    let mut judged = judge::judge(world, &taken, &known, None).await?;
+    let mut seen = see(world, &judged, surveyor).await;
+    let answer = seen.observed.hosts.iter().filter(|(_, engine)| engine.known().is_some());
+    let answer = answer.map(|(host, _)| host.clone()).collect();
+    let kept = taken.baseline.applied.revisions();
+    let scoped = within(world, &taken.desired);
+    let images = images::lock(world, &scoped, &answer, &kept, remember).await?;
+    if images != known {
+        judged = judge::judge(world, &taken, &images, None).await?;
+        // What was resolved may have let a host in.
+        let desired = within(world, &judged.enforced.desired);
+        if desired.hosts.keys().any(|host| !seen.observed.hosts.contains_key(host)) {
+            seen = see(world, &judged, surveyor).await;
+        }
+    }
+    let draft = conclude(world, taken, images, seen, judged)?;
+    if !draft.judged.wants_plan {
+        return Ok(draft);
+    }
+    let Pass { taken, images, observed, plan, pending, .. } = draft;
+    let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
+    conclude(world, taken, images, Seeing { observed, pending }, judged)
+}
+
+/// What was seen, and the hosts that are still being read.
+struct Seeing {
+    observed: Observed,
+    pending: BTreeSet<HostName>,
+}
+
+/// Looks at what is enforced.
+async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> Seeing {
+    let desired = within(world, &judged.enforced.desired);
+    let (files, clock, key) = (&*world.files, &*world.clock, world.key.id());
+    match surveyor {
+        Some(surveyor) => {
+            let (observed, pending) = observe::observe_quick(&desired, surveyor, files, clock, key).await;
+            Seeing { observed, pending }
+        }
+        None => {
+            let deadline = world.call_deadline.duration();
+            let engines = &*world.engines;
+            let observed =
+                observe::observe(&desired, engines, files, clock, key, &world.limits, deadline).await;
+            Seeing { observed, pending: BTreeSet::new() }
+        }
+    }
 }
 
 /// Plans against a given snapshot: `plan --observed FILE`.
-pub fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
-    let desired = within(world, &taken.desired);
-    let images = Memory::new(&*world.store).image_lock(&desired.revision)?.unwrap_or_default();
-    conclude(world, taken, desired, images, (observed, BTreeSet::new()))
+pub async fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
+    let revision = &taken.desired.revision;
+    let images = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
+    let judged = judge::judge(world, &taken, &images, None).await?;
+    conclude(world, taken, images, Seeing { observed, pending: BTreeSet::new() }, judged)
 }
 
 fn within(world: &World, desired: &Desired) -> Desired {
@@ -98,13 +135,16 @@ fn within(world: &World, desired: &Desired) -> Desired {
 fn conclude(
     world: &World,
     taken: Taken,
-    desired: Desired,
     images: ImageLock,
-    (observed, pending): (Observed, BTreeSet<HostName>),
+    Seeing { observed, pending }: Seeing,
+    judged: Judged,
 ) -> Result<Pass, ControlError> {
+    let desired = within(world, &judged.enforced.desired);
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let holds = Holds { pending, ..holds(world, &desired, all_known)? };
+    let mut holds = Holds { pending, ..holds(world, &desired, all_known)? };
+    holds.paused.extend(judged.enforced.paused.clone());
+    holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
     let planned = |exceptions: &Exceptions| {
         let rendered = files_for(&desired, &observed, &owner, exceptions);
         let plan = plan::plan(&PlanInput {
@@ -126,7 +166,12 @@ fn conclude(
     if !staying.is_empty() {
         (rendered, plan) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
     }
-    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending: holds.pending })
+    plan.findings = judged.findings.clone();
+    let ours = |app: &AppKey| desired.judges(&app.environment);
+    let blocked = judged.blocked.iter().filter(|blocked| blocked.app.as_ref().is_none_or(ours));
+    plan.blocked.extend(blocked.cloned());
+    let pending = holds.pending;
+    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending, judged })
 }
 
 /// Instances that are no longer declared and that this plan does not take away: held, protected or left alone.

@@ -9,6 +9,7 @@ use crate::model::settings::Reference;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Store};
 
+use super::baseline::Applied;
 use super::memory::{LastGood, Memory, Pause};
 use super::pass;
 use super::revision::Reader;
@@ -38,12 +39,13 @@ pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, 
 
 /// Takes a revision as the one to enforce, after a force-push or a lost state file (F0, H).
 pub async fn trust(world: &World, revision: &str) -> Result<String, ControlError> {
-    let named = World { revision: Some(Reference::Commit(revision.to_owned())), ..world.clone() };
-    let taken = Reader::default().take(&named, false).await?;
+    let taken = Reader::default().named(world, &Reference::Commit(revision.to_owned())).await?;
     let memory = Memory::new(&*world.store);
     let revision = taken.desired.revision;
     let now = world.clock.now();
     memory.set_last_good(&LastGood { revision: revision.clone(), since: now, refused: None })?;
+    // A person names the state to go on from: it is what the next revision is compared with.
+    memory.set_applied(&Applied::all(&revision))?;
     // Hosts that it does not declare are gone for good (B2): a person says so.
     for (instance, _) in
         memory.last_seen()?.iter().filter(|(_, host)| !taken.desired.hosts.contains_key(*host))

@@ -1,14 +1,17 @@
 //! From the repository's head to the revision that is enforced (A2, A3, F0).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{self, ParseCache};
 use crate::model::desired::Desired;
 use crate::model::names::{HostName, Revision};
+use crate::model::settings::Reference;
 use crate::model::tree::Tree;
+use crate::policy::{self, RuleError, Rules, Source};
 use crate::ports::SourceError;
 
+use super::baseline::{self, Applied, Baseline};
 use super::memory::{LastGood, Memory};
 use super::{ControlError, World};
 
@@ -18,7 +21,12 @@ pub struct Taken {
     pub desired: Desired,
     /// When the commit was made and by whom, for reports.
     pub committed: crate::model::units::Timestamp,
+    pub author: String,
     pub summary: String,
+    /// The repository's own policies, as this revision has them.
+    pub rules: Vec<Source>,
+    /// What was applied before, with the rules that judge this revision.
+    pub baseline: Arc<Baseline>,
     /// The head was not taken; the last good revision stays enforced.
     pub kept_because: Option<String>,
 }
@@ -27,6 +35,31 @@ pub struct Taken {
 #[derive(Default)]
 pub struct Reader {
     cache: Mutex<ParseCache>,
+    /// Revisions that something is at, as parsed; kept while they are asked for.
+    applied: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
+    baseline: Mutex<Option<Arc<Baseline>>>,
+    /// The rules that were found good last.
+    good_rules: Mutex<Vec<Source>>,
+}
+
+/// A commit, read and found good.
+#[derive(Debug, Clone)]
+pub struct Parsed {
+    pub desired: Desired,
+    /// The repository's own policies, tests included.
+    pub rules: Vec<Source>,
+    committed: crate::model::units::Timestamp,
+    author: String,
+    summary: String,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn bad_rules(revision: &Revision, errors: &[RuleError]) -> ControlError {
+    let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
+    ControlError::Config { revision: revision.short().to_owned(), errors: lines.join("\n") }
 }
 
 impl Reader {
@@ -35,6 +68,28 @@ impl Reader {
     pub async fn take(&self, world: &World, remember: bool) -> Result<Taken, ControlError> {
         let memory = Memory::new(&*world.store);
         let last = memory.last_good()?;
+        let applied = match memory.applied()? {
+            Some(applied) => applied,
+            // A state file of a release without policies: what it enforced is what is applied.
+            None => {
+                let applied = last.as_ref().map(|last| Applied::all(&last.revision)).unwrap_or_default();
+                if remember && world.revision.is_none() {
+                    memory.set_applied(&applied)?;
+                }
+                applied
+            }
+        };
+        let taken = self.take_head(world, last, remember).await?;
+        let baseline = self.baseline(world, applied).await?;
+        Ok(Taken { baseline, ..taken })
+    }
+
+    async fn take_head(
+        &self,
+        world: &World,
+        last: Option<LastGood>,
+        remember: bool,
+    ) -> Result<Taken, ControlError> {
         let head = match &world.revision {
             Some(reference) => world.repository.resolve(reference).await,
             None => world.repository.head().await,
@@ -105,15 +160,7 @@ impl Reader {
     /// A commit as `Desired`, or all that is wrong with it (A3).
     async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
         let tree = world.repository.tree(revision).await?;
-        self.parse(world, &tree)
-    }
-
-    fn parse(&self, world: &World, tree: &Tree) -> Result<Taken, ControlError> {
-        let mut cache = self.cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let desired = config::load(tree, &mut cache).map_err(|errors| ControlError::Config {
-            revision: tree.revision.short().to_owned(),
-            errors: errors.to_string(),
-        })?;
+        let Parsed { desired, rules, committed, author, summary } = self.parse(&tree)?;
         if let Some(wanted) = &world.environments
             && let Some(missing) = wanted.iter().find(|e| !desired.environments.contains_key(*e))
         {
@@ -122,7 +169,63 @@ impl Reader {
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        Ok(Taken { desired, committed: tree.committed, summary: tree.summary.clone(), kept_because: None })
+        self.check_rules(world, &tree.revision, &rules)?;
+        let baseline = Arc::default();
+        Ok(Taken { desired, committed, author, summary, rules, baseline, kept_because: None })
+    }
+
+    /// A commit is taken whole or not at all, its rules included (A3). The same rules are not compiled again.
+    fn check_rules(&self, world: &World, revision: &Revision, rules: &[Source]) -> Result<(), ControlError> {
+        if *lock(&self.good_rules) == rules {
+            return Ok(());
+        }
+        Rules::compile(&world.policy, rules).map_err(|errors| bad_rules(revision, &errors))?;
+        *lock(&self.good_rules) = rules.to_vec();
+        Ok(())
+    }
+
+    /// The revision a person names, on its own: not compared with what was applied, which may be lost.
+    pub async fn named(&self, world: &World, reference: &Reference) -> Result<Taken, ControlError> {
+        self.read(world, &world.repository.resolve(reference).await?).await
+    }
+
+    /// The applied state, read again only where it moved.
+    async fn baseline(&self, world: &World, applied: Applied) -> Result<Arc<Baseline>, ControlError> {
+        let known = lock(&self.baseline).clone();
+        if let Some(known) = known.filter(|known| known.applied == applied) {
+            return Ok(known);
+        }
+        let used = applied.revisions();
+        let read = Arc::new(baseline::read(self, world, applied).await?);
+        lock(&self.applied).retain(|revision, _| used.contains(revision));
+        *lock(&self.baseline) = Some(Arc::clone(&read));
+        Ok(read)
+    }
+
+    /// A revision that something is at.
+    pub(super) async fn parsed(
+        &self,
+        world: &World,
+        revision: &Revision,
+    ) -> Result<Arc<Parsed>, ControlError> {
+        let known = lock(&self.applied).get(revision).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let parsed = Arc::new(self.parse(&world.repository.tree(revision).await?)?);
+        lock(&self.applied).insert(revision.clone(), Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    fn parse(&self, tree: &Tree) -> Result<Parsed, ControlError> {
+        let mut cache = lock(&self.cache);
+        let desired = config::load(tree, &mut cache).map_err(|errors| ControlError::Config {
+            revision: tree.revision.short().to_owned(),
+            errors: errors.to_string(),
+        })?;
+        let rules = policy::sources(tree).map_err(|errors| bad_rules(&tree.revision, &errors))?;
+        let (author, summary) = (tree.author.clone(), tree.summary.clone());
+        Ok(Parsed { desired, rules, committed: tree.committed, author, summary })
     }
 
     fn accept(&self, world: &World, taken: Taken, remember: bool) -> Result<Taken, ControlError> {

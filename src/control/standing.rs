@@ -39,6 +39,7 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
             .map(|(app, pause)| (whole_or(app.as_ref()), pause.until, pause.reason))
             .collect(),
         quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
+        findings: pass.plan.findings.clone(),
         writer: world.store.become_writer("trueup status").err().map(|held| held.holder),
     })
 }

@@ -16,6 +16,7 @@ pub enum Kind {
     Service,
     Files,
     App,
+    Revision,
 }
 
 impl Kind {
@@ -29,6 +30,7 @@ impl Kind {
             Self::Service => "service",
             Self::Files => "files",
             Self::App => "app",
+            Self::Revision => "revision",
         }
     }
 }

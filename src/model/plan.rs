@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{Attachment, ContainerSpec, Restart};
 use super::drift::{Drift, Kind, Subject};
 use super::file::{FileSet, Files};
+use super::finding::Findings;
 use super::image::ImageRef;
 use super::names::{AppKey, ContainerName, HostName, InstanceName, Revision, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
@@ -35,6 +36,9 @@ pub struct Plan {
     pub drift: Vec<Drift>,
     /// What an operator should know and nothing has to be done about.
     pub notes: Vec<String>,
+    /// What the policies say of the change that this plan carries out (F2); what they hold stands in `blocked` too.
+    #[serde(default)]
+    pub findings: Findings,
 }
 
 /// Something that happens to one object. Its steps are serial; changes run side by side unless `after` says otherwise.
@@ -302,7 +306,8 @@ impl Change {
             | Kind::Volume
             | Kind::Container
             | Kind::Service
-            | Kind::App => (hash(&self.from), hash(&self.to)),
+            | Kind::App
+            | Kind::Revision => (hash(&self.from), hash(&self.to)),
         };
         format!("{} {} {from} → {to}", self.action.name(), self.subject)
     }

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::names::{EnvironmentName, HostName};
+use super::policy::PolicySettings;
 use super::schedule::Schedule;
 use super::secrecy::HashKey;
 use super::units::TimeSpan;
@@ -31,6 +32,7 @@ pub struct Settings {
     pub limits: Limits,
     pub reports: Vec<ReportSettings>,
     pub metrics: MetricsSettings,
+    pub policy: PolicySettings,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +218,7 @@ impl Settings {
             limits: Limits::default(),
             reports: Vec::new(),
             metrics: MetricsSettings::default(),
+            policy: PolicySettings::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
 
 use super::escape::{code, line, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, hang, heading, nature_lines};
@@ -36,6 +37,7 @@ pub fn body(plan: &Plan, since: &Since, paint: Paint) -> String {
             out += &one_text(drift, plan, since, paint);
         }
     }
+    out += &findings::text(plan, paint);
     out + &sections::text(plan, paint)
 }
 
@@ -89,6 +91,7 @@ pub fn json(plan: &Plan, since: &Since) -> Value {
         "unknown": public::list(&plan.unknown, public::unknown),
         "unmanaged": public::list(&plan.unmanaged, public::unmanaged),
         "notes": plan.notes,
+        "findings": public::list(&plan.findings.findings, public::finding),
     })
 }
 
@@ -109,5 +112,6 @@ pub fn markdown(plan: &Plan, since: &Since) -> String {
             }
         }
     }
+    out += &findings::markdown(plan);
     out + &sections::markdown(plan)
 }

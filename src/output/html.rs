@@ -57,6 +57,11 @@ pub fn page(report: &Report) -> String {
                 (list("Held: waits for a person", plan.held.iter().map(|change| html! {
                     (what(&super::wording::change_words(change)))
                 })))
+                (list("Policies", plan.findings.findings.iter().map(|finding| html! {
+                    code { (safe(&finding.rule)) }
+                    @if let Some(app) = &finding.app { " " (safe(&app.to_string())) }
+                    ": " (safe(&finding.message))
+                })))
                 (list("Unknown: could not be read, and is not touched", plan.unknown.iter().map(|u| html! {
                     (what(&subject_words(&u.subject))) ": " (safe(&u.why))
                 })))

@@ -6,6 +6,7 @@
 mod contents;
 mod drift;
 mod escape;
+mod findings;
 mod history;
 mod html;
 mod metrics;

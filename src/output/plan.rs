@@ -9,6 +9,7 @@ use crate::model::plan::{Change, Plan};
 
 use super::contents::{self, FileDiff, shorten};
 use super::escape::{block, code, line, lines, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, blocked_markdown, hang, heading};
@@ -33,6 +34,7 @@ pub fn text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
         }
     }
     out += &held_text(plan, installed, paint);
+    out += &findings::text(plan, paint);
     out += &sections::text(plan, paint);
     out + &format!("\n{}\n", paint.ink(Ink::Strong, &plan_summary(plan)))
 }
@@ -111,8 +113,20 @@ fn approve(plan: &Plan) -> String {
 }
 
 pub fn json(plan: &Plan, installed: &Installed) -> Value {
-    let Plan { id, revision, observed_at, changes, held, held_id, blocked, unknown, unmanaged, drift, notes } =
-        plan;
+    let Plan {
+        id,
+        revision,
+        observed_at,
+        changes,
+        held,
+        held_id,
+        blocked,
+        unknown,
+        unmanaged,
+        drift,
+        notes,
+        findings,
+    } = plan;
     json!({
         "id": id,
         "revision": revision,
@@ -127,6 +141,8 @@ pub fn json(plan: &Plan, installed: &Installed) -> Value {
         "unmanaged": public::list(unmanaged, public::unmanaged),
         "drift": public::list(drift, public::drift),
         "notes": notes,
+        "findings": public::list(&findings.findings, public::finding),
+        "policy_notes": findings.notes,
     })
 }
 
@@ -160,6 +176,7 @@ pub fn markdown(plan: &Plan, installed: &Installed) -> String {
         }
         out += &format!("\nTo allow it: {}\n", code(&approve(plan)));
     }
+    out += &findings::markdown(plan);
     out + &sections::markdown(plan)
 }
 

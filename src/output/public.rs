@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::model::drift::{Cure, Drift, FieldChange, Nature, Subject};
+use crate::model::finding::{Effect, Finding};
 use crate::model::plan::{Blocked, Change, Outcome, Unknown, Unmanaged};
 
 /// `kind`, `name`, `host` and what `more` adds, in one object.
@@ -96,4 +97,23 @@ pub fn outcome(ended: &(Change, Outcome)) -> Value {
 /// Each of `items` as `shape` tells it.
 pub fn list<T>(items: &[T], shape: impl Fn(&T) -> Value) -> Vec<Value> {
     items.iter().map(shape).collect()
+}
+
+/// What a policy says, with what it does.
+pub fn finding(finding: &Finding) -> Value {
+    let Finding { rule, level, app, message, file, effect } = finding;
+    let (effect, reason) = match effect {
+        Effect::Told => ("told", None),
+        Effect::Holds => ("holds", None),
+        Effect::Overridden(reason) => ("overridden", Some(reason)),
+    };
+    json!({
+        "rule": rule,
+        "level": level,
+        "app": app,
+        "message": message,
+        "file": file,
+        "effect": effect,
+        "reason": reason,
+    })
 }

@@ -45,6 +45,7 @@ pub fn empty() -> Plan {
         unmanaged: Vec::new(),
         drift: Vec::new(),
         notes: Vec::new(),
+        findings: crate::model::finding::Findings::default(),
     }
 }
 

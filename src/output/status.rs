@@ -5,11 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::model::finding::Findings;
 use crate::model::names::{AppKey, FleetName, HostName, Revision};
 use crate::model::units::Timestamp;
 
 use super::escape::{cell, code, line, prose};
+use super::findings;
 use super::paint::{Ink, Paint};
+use super::public;
 use super::sections::{hang, heading};
 use super::wording::{age, many, moment};
 
@@ -32,6 +35,8 @@ pub struct Status {
     pub pauses: Vec<(String, Option<Timestamp>, String)>,
     /// Subject in words, and why (D7).
     pub quarantined: BTreeMap<String, String>,
+    /// What the policies say of the change that is pending (F2).
+    pub findings: Findings,
     /// Who is changing the fleet now (D10).
     pub writer: Option<String>,
 }
@@ -94,6 +99,7 @@ pub fn text(status: &Status, paint: Paint) -> String {
             out += &hang("      why: ", why);
         }
     }
+    out += &findings::lines_text(&status.findings, paint);
     out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(status)))
 }
 
@@ -188,6 +194,7 @@ pub fn json(status: &Status) -> Value {
         apps,
         pauses,
         quarantined,
+        findings,
         writer,
     } = status;
     let hosts: BTreeMap<&str, Value> = hosts
@@ -220,6 +227,7 @@ pub fn json(status: &Status) -> Value {
         "apps": apps,
         "pauses": pauses,
         "quarantined": quarantined,
+        "findings": public::list(&findings.findings, public::finding),
         "writer": writer,
     })
 }
@@ -271,5 +279,5 @@ fn exceptions_markdown(status: &Status) -> String {
         }
         out += &format!("- {}: {}\n", code(subject), prose(why));
     }
-    out
+    out + &findings::lines_markdown(&status.findings)
 }

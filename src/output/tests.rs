@@ -62,6 +62,7 @@ fn status_sample() -> Status {
         quarantined: [("container web-prod-0 on edge".to_owned(), "memory: 3 times the same".to_owned())]
             .into(),
         writer: Some("trueup run, process 12".to_owned()),
+        findings: crate::model::finding::Findings::default(),
     }
 }
 
@@ -277,6 +278,7 @@ fn a_plan_in_json() {
         }
       ],
       "exit_code": 3,
+      "findings": [],
       "held": [
         {
           "action": "remove",
@@ -302,6 +304,7 @@ fn a_plan_in_json() {
         "canary is not in this release"
       ],
       "observed_at": "2026-01-02T03:04:05Z",
+      "policy_notes": [],
       "revision": "0123456789abcdef0123456789abcdef01234567",
       "summary": "2 to create, 1 to replace, 1 to install, 1 held, 1 blocked, 1 unknown; nothing was changed.",
       "unknown": [
@@ -638,6 +641,7 @@ fn status_in_json() {
       "commit": "quote 1.5",
       "committed": "2026-01-01T02:04:05Z",
       "enforced_since": "2026-01-02T02:04:05Z",
+      "findings": [],
       "fleet": "community",
       "hosts": {
         "edge": {

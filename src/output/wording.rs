@@ -36,7 +36,8 @@ pub fn subject_words(subject: &Subject) -> String {
         | Kind::Container
         | Kind::Service
         | Kind::Files
-        | Kind::App => subject.to_string(),
+        | Kind::App
+        | Kind::Revision => subject.to_string(),
     }
 }
 

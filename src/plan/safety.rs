@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::drift::Kind;
+use crate::model::finding::Findings;
 use crate::model::names::AppKey;
 use crate::model::plan::{Blocked, Change, Plan, Verb};
 
@@ -39,6 +40,7 @@ pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: Draft) -> 
         unmanaged: draft.unmanaged,
         drift: draft.drift,
         notes,
+        findings: Findings::default(),
     }
 }
 

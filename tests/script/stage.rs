@@ -55,6 +55,7 @@ impl<'a> Stage<'a> {
             limits: Limits::default(),
             call_deadline: TimeSpan::from_secs(20),
             pull_deadline: TimeSpan::from_secs(60),
+            policy: Default::default(),
             environments: None,
             revision: None,
         };

@@ -209,6 +209,7 @@ pub fn assemble(settings: &Settings) -> World {
         progress: Arc::new(Quiet),
         installation: settings.installation.clone(),
         key: settings.hash_key.clone(),
+        policy: trueup::model::policy::PolicySettings::default(),
         limits,
         call_deadline,
         pull_deadline,

@@ -1,0 +1,148 @@
+//! `trueup policy`: run the rules' own tests, and say what is on, with what, from where.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+
+use crate::control::revision::Reader;
+use crate::model::policy::{PolicySettings, Switch};
+use crate::policy::{self, Rules, Source, Tested};
+
+use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
+use super::{Exit, terminal};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Run the tests (`test_…` in `*_test.rego`) of a directory of rules; the library's own without one.
+    Test {
+        /// A directory with Rego files, such as the repository's `policies`.
+        directory: Option<PathBuf>,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Say which rules are on, at which level, with which parameters and from where.
+    List {
+        #[command(flatten)]
+        source: SourceArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
+    match &args.command {
+        Command::Test { directory, format } => test(directory.as_deref(), *format),
+        Command::List { source, format } => list(global, source, *format).await,
+    }
+}
+
+fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
+    let sources = match directory {
+        Some(directory) => read(directory)?,
+        None => policy::library(true),
+    };
+    let results = match policy::test(&sources) {
+        Ok(results) => results,
+        Err(errors) => {
+            let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
+            if matches!(format.format, FormatArg::Json) {
+                println!("{:#}", json!({ "ok": false, "errors": errors, "tests": [] }));
+            } else {
+                eprintln!("{}", lines.join("\n"));
+            }
+            return Ok(1);
+        }
+    };
+    if results.is_empty() {
+        bail!("there is no test here: a test is a rule test_… in a file *_test.rego");
+    }
+    let failed = results.iter().filter(|result| result.failed.is_some()).count();
+    if matches!(format.format, FormatArg::Json) {
+        println!("{:#}", json!({ "ok": failed == 0, "errors": [], "tests": results }));
+    } else {
+        results.iter().for_each(tell);
+        println!("{} passed, {failed} failed", results.len() - failed);
+    }
+    Ok(u8::from(failed > 0))
+}
+
+fn tell(result: &Tested) {
+    let Tested { name, file, line, failed } = result;
+    match failed {
+        None => println!("ok      {name}"),
+        Some(why) => println!("FAILED  {name}\n        {file}:{line}: {why}"),
+    }
+}
+
+/// The Rego files of a directory, by name.
+fn read(directory: &Path) -> anyhow::Result<Vec<Source>> {
+    let entries = std::fs::read_dir(directory).with_context(|| format!("reading {}", directory.display()))?;
+    let mut sources = Vec::new();
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ext| ext == "rego") {
+            let text =
+                std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+            sources.push(Source { path: path.display().to_string(), text });
+        }
+    }
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(sources)
+}
+
+async fn list(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> Exit {
+    let world = world(global, source, terminal::progress(true))?;
+    let taken = Reader::default().take(&world, false).await?;
+    let rules = Rules::compile(&world.policy, &taken.baseline.rules).map_err(|errors| {
+        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let level = |switch: Option<Switch>| match switch {
+        Some(Switch::Off) => "off",
+        Some(Switch::Advice) => "advice",
+        Some(Switch::Overridable) => "overridable",
+        Some(Switch::Final) => "final",
+        None => "as it says",
+    };
+    let judged_by = taken.baseline.applied.rules.as_ref();
+    if matches!(format.format, FormatArg::Json) {
+        let rules: Vec<_> = rules
+            .list()
+            .iter()
+            .map(|rule| json!({ "rule": rule.name, "level": level(rule.switch), "from": origin(rule.own), "file": rule.file, "says": rule.says }))
+            .collect();
+        let all = json!({ "revision": judged_by, "rules": rules, "parameters": policy::parameters(&world.policy)["parameters"], "freeze": freezes(&world.policy) });
+        println!("{all:#}");
+        return Ok(0);
+    }
+    for rule in rules.list() {
+        println!("{:<22} {:<12} {:<10} {}", rule.name, level(rule.switch), origin(rule.own), rule.says);
+    }
+    let parameters = policy::parameters(&world.policy);
+    for (name, value) in parameters["parameters"].as_object().into_iter().flatten() {
+        println!("parameter {name} = {value}");
+    }
+    for freeze in freezes(&world.policy) {
+        println!("freeze {freeze}");
+    }
+    match judged_by {
+        Some(revision) => println!("the repository's rules are those of {}", revision.short()),
+        None => println!("nothing was applied yet: the library alone judges the first revision"),
+    }
+    Ok(0)
+}
+
+const fn origin(own: bool) -> &'static str {
+    if own { "repository" } else { "library" }
+}
+
+fn freezes(settings: &PolicySettings) -> Vec<String> {
+    let one = |window: &crate::model::policy::Window| format!("{}: {}", window.name, window.says());
+    settings.freeze.iter().map(one).collect()
+}

@@ -1,0 +1,394 @@
+//! The rules against whole fleets, and the properties that no rule may break.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::model::app::App;
+use crate::model::desired::Desired;
+use crate::model::finding::{Effect, Finding, Level};
+use crate::model::policy::{PolicySettings, Switch, Window, WindowEffect};
+
+use super::*;
+
+fn fleets() -> (Desired, Desired) {
+    example::fleets().expect("the example reads")
+}
+
+fn compiled(settings: &PolicySettings, own: &str) -> Rules {
+    let own: Vec<Source> = (!own.is_empty()).then(|| source("policies/own.rego", own)).into_iter().collect();
+    Rules::compile(settings, &own).unwrap_or_else(|e| panic!("{e:?}"))
+}
+
+fn source(path: &str, text: &str) -> Source {
+    Source { path: path.to_owned(), text: text.to_owned() }
+}
+
+/// What `own` and the library say of the example; of `rule` alone.
+fn says(settings: &PolicySettings, own: &str, rule: &str) -> Vec<Finding> {
+    let (before, after) = fleets();
+    let nothing = BTreeSet::new();
+    let findings = evaluate(&compiled(settings, own), &example::situation(&before, &after, &nothing));
+    findings.findings.into_iter().filter(|finding| finding.rule == rule).collect()
+}
+
+fn on(rule: &str, switch: Switch) -> PolicySettings {
+    PolicySettings { rules: BTreeMap::from([(rule.to_owned(), switch)]), ..PolicySettings::default() }
+}
+
+#[test]
+fn the_librarys_own_tests_pass() {
+    let results = test(&library(true)).expect("it compiles");
+    assert!(results.len() > 40, "{results:?}");
+    let failed: Vec<_> = results.iter().filter(|result| result.failed.is_some()).collect();
+    assert!(failed.is_empty(), "{failed:#?}");
+}
+
+#[test]
+fn every_rule_of_the_library_has_tests_of_its_own() {
+    let all = library(true);
+    let rules = all.iter().filter(|source| !is_test(&source.path));
+    for rule in rules {
+        let tests = rule.path.replace(".rego", "_test.rego");
+        let test = all.iter().find(|source| source.path == tests).unwrap_or_else(|| panic!("no {tests}"));
+        let denied = ["count(rule.deny) == 1", "count(rule.warn) == 1"];
+        assert!(denied.iter().any(|sign| test.text.contains(sign)), "{tests} tests nothing denied");
+    }
+}
+
+/// One app of a fleet, changed.
+fn with(change: impl Fn(&mut App)) -> Desired {
+    let (_, mut after) = fleets();
+    for app in after.apps.values_mut() {
+        change(Arc::make_mut(app));
+    }
+    after
+}
+
+/// Every rule of the library over the model's own types: the document has the fields that the rules ask for.
+#[test]
+fn every_rule_reads_the_real_document() {
+    let latest = with(|app| app.container.image = "quote:latest".parse().expect("an image"));
+    let open = with(|app| app.container.privileged = true);
+    let production = with(|_| ());
+    let all = |desired: &Desired, settings: PolicySettings, rule: &str| {
+        let (before, _) = fleets();
+        let nothing = BTreeSet::new();
+        let situation =
+            Situation { freeze: &settings.freeze, ..example::situation(&before, desired, &nothing) };
+        let findings = evaluate(&compiled(&settings, ""), &situation);
+        findings.findings.iter().any(|finding| finding.rule == rule)
+    };
+    let usual = PolicySettings::default;
+    let freeze = Window {
+        name: "now".into(),
+        effect: WindowEffect::Deny,
+        environments: BTreeSet::new(),
+        zone: chrono_tz::UTC,
+        days: Vec::new(),
+        hours: None,
+        begin: None,
+        end: None,
+    };
+    let cases = [
+        ("pinned_images", &latest, usual(), true),
+        ("pinned_images", &production, usual(), false),
+        (
+            "allowed_registries",
+            &latest,
+            PolicySettings { registries: vec!["registry.example".into()], ..usual() },
+            true,
+        ),
+        (
+            "allowed_registries",
+            &production,
+            PolicySettings { registries: vec!["registry.example".into()], ..usual() },
+            false,
+        ),
+        ("no_privileged", &open, usual(), true),
+        ("no_privileged", &production, usual(), false),
+        ("no_host_mounts", &production, on("no_host_mounts", Switch::Final), true),
+        ("limits_required", &production, on("limits_required", Switch::Advice), true),
+        ("replica_bounds", &production, PolicySettings { most_replicas: Some(1), ..usual() }, true),
+        ("replica_bounds", &production, PolicySettings { most_replicas: Some(2), ..usual() }, false),
+        (
+            "replica_bounds",
+            &production,
+            PolicySettings { least_replicas_in_production: Some(3), ..usual() },
+            true,
+        ),
+        ("health_check", &production, usual(), true),
+        ("ran_healthy_first", &production, usual(), true),
+        ("freeze", &production, PolicySettings { freeze: vec![freeze], ..usual() }, true),
+        ("freeze", &production, usual(), false),
+    ];
+    for (rule, desired, settings, expected) in cases {
+        assert_eq!(all(desired, settings, rule), expected, "{rule}");
+    }
+}
+
+const DENY: &str = "package team.quotes\nimport rego.v1\n\
+    deny contains {\"app\": app.key, \"msg\": \"no\"} if some app in input.apps\n";
+
+#[test]
+fn levels_come_from_the_rule_and_the_settings() {
+    let level = |settings: &PolicySettings, own: &str| says(settings, own, "team.quotes")[0].level;
+    let usual = PolicySettings::default();
+    assert_eq!(level(&usual, DENY), Level::Overridable);
+    assert_eq!(level(&usual, &DENY.replace("\"no\"", "\"no\", \"final\": true")), Level::Final);
+    assert_eq!(level(&usual, &DENY.replace("deny", "warn")), Level::Advice);
+    assert_eq!(level(&on("team.quotes", Switch::Final), DENY), Level::Final);
+    assert_eq!(level(&on("team.quotes", Switch::Advice), DENY), Level::Advice);
+    assert_eq!(says(&on("team.quotes", Switch::Off), DENY, "team.quotes"), []);
+    let off = PolicySettings { repository: false, ..usual };
+    assert_eq!(says(&off, DENY, "team.quotes"), []);
+}
+
+#[test]
+fn a_finding_names_the_apps_own_place() {
+    let finding = says(&PolicySettings::default(), DENY, "team.quotes").remove(0);
+    assert!(finding.file.starts_with("apps/quote/app.toml"), "{}", finding.file);
+    assert_eq!(finding.app.map(|app| app.to_string()).as_deref(), Some("quote-prod"));
+}
+
+#[test]
+fn what_cannot_be_evaluated_holds_and_says_where() {
+    for (body, place, words) in [
+        ("input.now + 1 == 2", "policies/own.rego:3:", "numeric"),
+        ("unheard_of(1)", "policies/own.rego:3:", "unheard_of"),
+        ("time.now_ns() > 0", "policies/own.rego:3:", "time.now_ns"),
+        ("http.send({}).status == 200", "policies/own.rego:3:", "http.send"),
+    ] {
+        let own = format!("package team\nimport rego.v1\ndeny contains \"no\" if {body}\n");
+        let findings = says(&PolicySettings::default(), &own, "team");
+        assert_eq!(findings.len(), 1, "{own}: {findings:?}");
+        assert!(findings[0].file.starts_with(place), "{findings:?}");
+        assert!(findings[0].message.contains(words) && findings[0].effect == Effect::Holds, "{findings:?}");
+    }
+    let scalar = "package team\nimport rego.v1\ndeny := true\n";
+    assert!(says(&PolicySettings::default(), scalar, "team")[0].message.contains("set of messages"));
+}
+
+#[test]
+fn a_rule_that_loops_is_bounded_and_told() {
+    let own = "package team\nimport rego.v1\nn := [1, 2, 3, 4, 5, 6, 7, 8, 9]\ndeny contains \"no\" if {\n\
+        some a in n; some b in n; some c in n; some d in n; some e in n; some f in n; some g in n; some h in n\n\
+        a + b + c + d + e + f + g + h == 0\n}\n";
+    let findings = says(&PolicySettings::default(), own, "team");
+    assert!(findings[0].message.contains("steps") && findings[0].effect == Effect::Holds, "{findings:?}");
+}
+
+#[test]
+fn rules_that_need_themselves_are_refused_before_they_run() {
+    for body in [
+        "f(x) := f(x)\ndeny contains f(1)\n",
+        "f(x) := g(x)\ng(x) := f(x)\n",
+        "a if b\nb if a\n",
+        "a := data.team\n",
+        "a := data[\"team\"].a\n",
+        "import data.team as me\na := me.a\n",
+    ] {
+        let own = source("policies/own.rego", &format!("package team\nimport rego.v1\n{body}"));
+        let errors = Rules::compile(&PolicySettings::default(), &[own]).err().expect(body);
+        assert!(errors[0].message.contains("needs itself"), "{body}: {errors:?}");
+    }
+}
+
+#[test]
+fn wrong_files_are_told_with_their_place() {
+    for (text, place) in [
+        ("package team\nimport rego.v1\ndeny contains \"x\" if {\n", "policies/own.rego:4:1"),
+        ("package team\ndeny[msg] { msg := \"old\" }\n", "policies/own.rego:2:11"),
+        ("package trueup.freeze\nimport rego.v1\nabout := 1\n", "policies/own.rego:1:1"),
+        ("package team\nimport rego.v1\nx := numbers.range(1, 1000000000000)\n", "policies/own.rego:3:1"),
+    ] {
+        let errors = Rules::compile(&PolicySettings::default(), &[source("policies/own.rego", text)])
+            .err()
+            .unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(errors[0].place(), place, "{errors:?}");
+    }
+}
+
+#[test]
+fn an_unknown_name_in_the_settings_is_told() {
+    let (before, after) = fleets();
+    let nothing = BTreeSet::new();
+    let rules = compiled(&on("no_such_rule", Switch::Off), "");
+    let findings = evaluate(&rules, &example::situation(&before, &after, &nothing));
+    assert!(findings.notes.iter().any(|note| note.contains("no_such_rule")), "{:?}", findings.notes);
+}
+
+#[test]
+fn production_is_what_was_production_before() {
+    let (before, mut after) = fleets();
+    for environment in after.environments.values_mut() {
+        environment.production = false;
+    }
+    let nothing = BTreeSet::new();
+    let document = example::situation(&before, &after, &nothing).document();
+    assert_eq!(document["apps"][0]["production"], true);
+}
+
+#[test]
+fn a_place_in_the_file_is_no_change() {
+    let (before, _) = fleets();
+    let mut after = before.clone();
+    for app in after.apps.values_mut() {
+        Arc::make_mut(app).origin = "elsewhere.toml:99".into();
+    }
+    let nothing = BTreeSet::new();
+    assert!(!example::situation(&before, &after, &nothing).is_change());
+}
+
+/// A fleet of many apps with these denied.
+fn many(version: &str, count: u8, only: &BTreeSet<u8>) -> Desired {
+    let (mut fleet, _) = fleets();
+    let (_, template) = fleet.apps.pop_first().expect("an app");
+    for n in 0..count {
+        let mut app = App::clone(&template);
+        app.key.app = format!("app{n}").parse().expect("a name");
+        if only.contains(&n) {
+            app.container.image = format!("registry.example/quote:{version}").parse().expect("an image");
+        }
+        fleet.apps.insert(app.key.clone(), Arc::new(app));
+    }
+    fleet
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Whatever changes and whatever is denied: what is held is enforced as it was, the rest as it will be, and the
+    /// same question gets the same answer.
+    #[test]
+    fn what_is_denied_is_never_enforced(changed in prop::collection::btree_set(0u8..6, 0..6), denied in prop::collection::btree_set(0u8..6, 0..6)) {
+        let (before, after) = (many("1.4", 6, &BTreeSet::new()), many("9", 6, &changed));
+        let names: Vec<String> = denied.iter().map(|n| format!("\"app{n}\"")).collect();
+        let own = format!(
+            "package team\nimport rego.v1\nsome_apps := [{}]\ndeny contains {{\"app\": a.key, \"msg\": \"no\"}} if {{ some a in input.apps; a.app in some_apps }}\n",
+            names.join(", ")
+        );
+        let nothing = BTreeSet::new();
+        let situation = example::situation(&before, &after, &nothing);
+        let rules = compiled(&PolicySettings::default(), &own);
+        let findings = evaluate(&rules, &situation);
+        prop_assert_eq!(&findings, &evaluate(&rules, &situation));
+        let verdict = weigh(findings, &situation, &BTreeMap::new());
+        let enforced = enforce(&verdict, &situation, &|_| true);
+        for n in 0..6u8 {
+            let key = format!("app{n}-prod").parse().expect("a key");
+            let expected = if denied.contains(&n) { &before } else { &after };
+            prop_assert_eq!(&enforced.desired.apps[&key], &expected.apps[&key]);
+            prop_assert_eq!(verdict.held.contains(&key), denied.contains(&n) && changed.contains(&n));
+        }
+    }
+}
+
+#[test]
+fn an_override_is_bound_to_its_finding_and_revision_and_never_to_a_final_one() {
+    let (before, after) = fleets();
+    let nothing = BTreeSet::new();
+    let situation = example::situation(&before, &after, &nothing);
+    let weighed = |own: &str, id: &dyn Fn(&Finding) -> String| {
+        let findings = evaluate(&compiled(&PolicySettings::default(), own), &situation);
+        let finding = findings.findings.iter().find(|f| f.rule == "team.quotes").expect("a denial").clone();
+        weigh(findings, &situation, &BTreeMap::from([(id(&finding), "Ada said so".to_owned())]))
+    };
+    let here = |finding: &Finding| finding.id(&after.revision);
+    let elsewhere = |finding: &Finding| finding.id(&before.revision);
+    assert!(weighed(DENY, &here).held.is_empty());
+    assert_eq!(weighed(DENY, &elsewhere).held.len(), 1);
+    assert_eq!(weighed(&DENY.replace("\"no\"", "\"no\", \"final\": true"), &here).held.len(), 1);
+}
+
+#[test]
+fn without_an_applied_state_what_is_held_is_left_as_it_is() {
+    let (_, after) = fleets();
+    let nothing = BTreeSet::new();
+    let situation = Situation { before: None, ..example::situation(&after, &after, &nothing) };
+    let judge = |own: &str| {
+        let findings = evaluate(&compiled(&PolicySettings::default(), own), &situation);
+        enforce(&weigh(findings, &situation, &BTreeMap::new()), &situation, &|_| true)
+    };
+    let one = judge(DENY);
+    assert!(one.paused.len() == 1 && one.paused_fleet.is_none() && !one.whole, "{:?}", one.paused);
+    let all = judge("package team\nimport rego.v1\ndeny contains \"nothing today\" if input.now\n");
+    assert!(all.whole && all.paused_fleet.is_some_and(|why| why.contains("nothing today")));
+}
+
+const PAGE: &str = include_str!("../../docs/policies.md");
+
+/// The block of the page that begins with this fence.
+fn block(fence: &str) -> &'static str {
+    let (_, rest) = PAGE.split_once(&format!("```{fence}\n")).expect("the block");
+    rest.split_once("```").expect("its end").0
+}
+
+/// Every value of `part` is in `whole`, by its path.
+fn within(part: &serde_json::Value, whole: &serde_json::Value, path: &str) {
+    match (part, whole) {
+        (serde_json::Value::Object(part), serde_json::Value::Object(whole)) => {
+            for (key, value) in part {
+                let found = whole.get(key).unwrap_or_else(|| panic!("no {path}.{key}"));
+                within(value, found, &format!("{path}.{key}"));
+            }
+        }
+        (serde_json::Value::Array(part), serde_json::Value::Array(whole)) => {
+            assert_eq!(part.len(), whole.len(), "{path}");
+            part.iter().zip(whole).for_each(|(part, whole)| within(part, whole, &format!("{path}[]")));
+        }
+        (part, whole) => assert_eq!(part, whole, "{path}"),
+    }
+}
+
+#[test]
+fn the_page_shows_what_rules_are_really_given() {
+    let shown: serde_json::Value = serde_json::from_str(block("json")).expect("JSON");
+    within(&shown, &example::document(), "input");
+}
+
+#[test]
+fn the_pages_rule_passes_its_test_and_judges_the_example() {
+    let sources = [source("quotes.rego", block("rego")), source("quotes_test.rego", block("rego-test"))];
+    let results = test(&sources).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(results.iter().map(|result| result.failed.clone()).collect::<Vec<_>>(), [None, None]);
+    // The example mounts /logs; without it the rule denies, finally.
+    assert_eq!(says(&PolicySettings::default(), block("rego"), "team.quotes"), []);
+    let stripped = with(|app| app.container.mounts.clear());
+    let (before, _) = fleets();
+    let nothing = BTreeSet::new();
+    let rules = compiled(&PolicySettings::default(), block("rego"));
+    let findings = evaluate(&rules, &example::situation(&before, &stripped, &nothing));
+    assert!(
+        findings.findings.iter().any(|f| f.rule == "team.quotes" && f.level == Level::Final),
+        "{findings:?}"
+    );
+    assert!(PAGE.lines().count() <= 100, "the page has {} lines", PAGE.lines().count());
+}
+
+/// A fleet far larger than most stays far below what one rule may take.
+#[test]
+fn the_library_judges_a_thousand_apps_within_its_steps() {
+    let (mut before, mut after) = fleets();
+    let (_, template) = before.apps.pop_first().expect("an app");
+    after.apps.clear();
+    for n in 0..1000 {
+        let mut app = App::clone(&template);
+        app.key.app = format!("app{n}").parse().expect("a name");
+        before.apps.insert(app.key.clone(), Arc::new(app.clone()));
+        app.container.image = "quote:latest".parse().expect("an image");
+        after.apps.insert(app.key.clone(), Arc::new(app));
+    }
+    let nothing = BTreeSet::new();
+    let settings = PolicySettings {
+        registries: vec!["registry.example".into(), "other.example".into()],
+        rules: ["no_host_mounts", "limits_required"].map(|rule| (rule.to_owned(), Switch::Final)).into(),
+        most_replicas: Some(1),
+        ..PolicySettings::default()
+    };
+    let findings = evaluate(&compiled(&settings, ""), &example::situation(&before, &after, &nothing));
+    let failed = findings.findings.iter().find(|f| f.message.contains("could not be evaluated"));
+    assert_eq!(failed, None);
+    assert_eq!(findings.findings.iter().filter(|f| f.rule == "pinned_images").count(), 1000);
+}
