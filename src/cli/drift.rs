@@ -22,7 +22,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let pass = pass::look(&world, taken, false).await?;
     let since = Memory::new(&*world.store).first_seen()?;
     plan::warn_kept(&pass);
-    print!("{}", output::drift(&pass.plan, &since, args.format.format(), terminal::colour()));
+    out!("{}", output::drift(&pass.plan, &since, args.format.format(), terminal::colour()));
     Ok(match (pass.plan.unknown.is_empty(), pass.plan.drift.is_empty()) {
         (false, _) => 3,
         (true, false) => 2,

@@ -25,7 +25,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let stop = stop_on_signals();
     let wake = Arc::new(Notify::new());
     wake_on_hangup(Arc::clone(&wake))?;
-    eprintln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
+    errln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
     control_run::run(&world, &stop, wake, &tell).await?;
     Ok(0)
 }
@@ -62,7 +62,7 @@ pub fn stop_on_signals() -> Stop {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        eprintln!("ending: steps under way are finished first");
+        errln!("ending: steps under way are finished first");
         told.set();
     });
     stop
