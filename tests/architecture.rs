@@ -229,6 +229,22 @@ fn begins(path: &[String], start: &[&str]) -> bool {
     path.len() >= start.len() && path.iter().zip(start).all(|(a, b)| a == b)
 }
 
+/// The macros of the standard library panic where the reader of a pipe is gone; `cli::say` has others.
+fn printing(sources: &Sources) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, _, tokens) in parsed(sources) {
+        for pair in tokens.windows(2).filter(|pair| !pair[0].test && pair[1].text == "!") {
+            if IMPURE_MACROS.contains(&pair[0].text.as_str()) {
+                wrong.push(format!(
+                    "{path}:{}: `{}!` panics where the reader is gone: take those of cli::say",
+                    pair[0].line, pair[0].text
+                ));
+            }
+        }
+    }
+    wrong
+}
+
 /// Every file says first what it is for.
 fn openings(sources: &Sources) -> Vec<String> {
     let says =
@@ -354,7 +370,7 @@ fn hold(rule: fn(&Sources) -> Vec<String>) {
 mod the_tree {
     //! The rules, held against the tree as it is.
 
-    use super::{adapters, documented, floors, hold, map, names, openings, purity, sizes, top};
+    use super::{adapters, documented, floors, hold, map, names, openings, printing, purity, sizes, top};
 
     #[test]
     fn imports_only_from_floors_below() {
@@ -367,6 +383,10 @@ mod the_tree {
     #[test]
     fn keeps_pure_modules_pure() {
         hold(purity);
+    }
+    #[test]
+    fn prints_only_where_a_lost_reader_does_no_harm() {
+        hold(printing);
     }
     #[test]
     fn says_first_what_each_file_is_for() {

@@ -2,7 +2,17 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The names of the example are the same in every demo: one at a time on the real engine.
+static ENGINE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ENGINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn demo(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_trueup"))
@@ -25,6 +35,7 @@ fn docker(args: &[&str]) -> String {
 
 #[test]
 fn on_the_real_engine_it_heals_rolls_out_and_leaves_nothing_behind() {
+    let _alone = alone();
     let output = demo(&[]);
     let text = told(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
@@ -37,9 +48,51 @@ fn on_the_real_engine_it_heals_rolls_out_and_leaves_nothing_behind() {
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    let left = docker(&["ps", "-a", "--filter", "label=io.trueup.fleet=community", "--format", "{{.Names}}"]);
-    assert_eq!(left, "", "containers of the demo are left");
+    nothing_is_left();
+}
+
+fn containers() -> String {
+    docker(&["ps", "-a", "--filter", "label=io.trueup.fleet=community", "--format", "{{.Names}}"])
+}
+
+fn nothing_is_left() {
+    assert_eq!(containers(), "", "containers of the demo are left");
+    let networks =
+        docker(&["network", "ls", "--filter", "label=io.trueup.fleet=community", "--format", "{{.Name}}"]);
+    assert_eq!(networks, "", "networks of the demo are left");
     assert!(!docker(&["images", "--format", "{{.Repository}}"]).contains("trueup-demo"));
+}
+
+/// Ctrl-C, and before that nobody reads any more what it says: neither is a reason to leave things behind.
+#[test]
+fn interrupted_and_unheard_it_still_cleans_up() {
+    let _alone = alone();
+    let dir = std::env::temp_dir().join(format!("trueup-demo-test-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .arg("demo")
+        .env("TMPDIR", &dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary");
+    let mut first = String::new();
+    BufReader::new(demo.stdout.take().expect("a pipe")).read_line(&mut first).expect("a line");
+    assert!(first.contains("this demo runs on it for real"), "{first}");
+    drop(demo.stderr.take());
+    let end = Instant::now() + Duration::from_secs(120);
+    while containers().is_empty() {
+        assert!(Instant::now() < end, "no container came about within two minutes");
+        assert_eq!(demo.try_wait().expect("its state"), None, "it ended by itself");
+    }
+    let signal = Command::new("kill").args(["-INT", &demo.id().to_string()]).status().expect("kill");
+    assert!(signal.success());
+    assert_eq!(demo.wait().expect("its end").code(), Some(1), "an interrupted demo says so");
+    nothing_is_left();
+    let left: Vec<_> = std::fs::read_dir(&dir).expect("the directory").collect();
+    assert!(left.is_empty(), "{left:?}");
+    std::fs::remove_dir(&dir).expect("it is ours and empty");
 }
 
 #[test]

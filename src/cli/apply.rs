@@ -46,9 +46,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             return !declined.load(Ordering::Relaxed);
         }
         plan::warn_kept(pass);
-        eprint!("{}", output::plan(&pass.plan, &pass.installed(), Format::Text, false));
+        err!("{}", output::plan(&pass.plan, &pass.installed(), Format::Text, false));
         let agreed = terminal::ask("Apply this plan?").unwrap_or_else(|| {
-            eprintln!("Nothing was changed: without a terminal to ask on, `trueup apply` needs --yes.");
+            errln!("Nothing was changed: without a terminal to ask on, `trueup apply` needs --yes.");
             false
         });
         declined.store(!agreed, Ordering::Relaxed);
@@ -63,7 +63,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     if args.yes {
         plan::warn_kept(&done.last);
     }
-    print!("{}", output::outcomes(&done.outcomes, &done.last.plan, args.format.format(), terminal::colour()));
+    out!("{}", output::outcomes(&done.outcomes, &done.last.plan, args.format.format(), terminal::colour()));
     Ok(done.exit_code())
 }
 

@@ -19,6 +19,6 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    print!("{}", person::approve(&world, &args.plan, &args.reason).await?);
+    out!("{}", person::approve(&world, &args.plan, &args.reason).await?);
     Ok(0)
 }

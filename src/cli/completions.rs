@@ -11,6 +11,8 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> Exit {
-    clap_complete::generate(args.shell, &mut super::Cli::command(), "trueup", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut super::Cli::command(), "trueup", &mut script);
+    out!("{}", String::from_utf8_lossy(&script));
     Ok(0)
 }

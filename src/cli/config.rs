@@ -67,11 +67,11 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
     }
     match config::load(&tree, &mut ParseCache::default()) {
         Ok(desired) if json => {
-            println!("{}", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
+            outln!("{}", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
             Ok(0)
         }
         Ok(desired) => {
-            println!(
+            outln!(
                 "{} is good: {}, {}, {}",
                 desired.revision.short(),
                 output::many(desired.apps.len(), "app"),
@@ -81,14 +81,14 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
             Ok(0)
         }
         Err(errors) if json => {
-            println!(
+            outln!(
                 "{}",
                 serde_json::json!({ "revision": tree.revision, "ok": false, "errors": errors.diagnostics() })
             );
             Ok(1)
         }
         Err(errors) => {
-            eprintln!("{}", errors.render(terminal::colour()));
+            errln!("{}", errors.render(terminal::colour()));
             Ok(1)
         }
     }
@@ -99,13 +99,13 @@ fn tell_rules(tree: &Tree, rules: &[RuleError], files: &config::Errors, json: bo
     if json {
         let errors = files.diagnostics().iter().map(|error| serde_json::json!(error));
         let all: Vec<_> = errors.chain(rules.iter().map(|error| serde_json::json!(error))).collect();
-        println!("{}", serde_json::json!({ "revision": tree.revision, "ok": false, "errors": all }));
+        outln!("{}", serde_json::json!({ "revision": tree.revision, "ok": false, "errors": all }));
         return 1;
     }
     if !files.is_empty() {
-        eprintln!("{}", files.render(terminal::colour()));
+        errln!("{}", files.render(terminal::colour()));
     }
-    rules.iter().for_each(|error| eprintln!("error: {error}"));
+    rules.iter().for_each(|error| errln!("error: {error}"));
     1
 }
 
@@ -125,12 +125,12 @@ async fn show(
         .map_err(|errors| anyhow::anyhow!("{}", errors.render(terminal::colour())))?;
     match format.format {
         FormatArg::Text => print_lines(&lines, origin),
-        FormatArg::Json => println!("{}", serde_json::to_string_pretty(&lines)?),
+        FormatArg::Json => outln!("{}", serde_json::to_string_pretty(&lines)?),
         FormatArg::Markdown => {
             let row =
                 |line: &config::OriginLine| [line.path.clone(), line.value.clone(), line.origin.clone()];
             let rows: Vec<_> = lines.iter().map(row).collect();
-            print!("{}", output::table(["key", "value", "from"], &rows));
+            out!("{}", output::table(["key", "value", "from"], &rows));
         }
     }
     Ok(0)
@@ -141,9 +141,9 @@ fn print_lines(lines: &[config::OriginLine], origin: bool) {
     for line in lines {
         let value = format!("{} = {}", line.path, line.value);
         if origin {
-            println!("{value:width$}  # {}", line.origin);
+            outln!("{value:width$}  # {}", line.origin);
         } else {
-            println!("{value}");
+            outln!("{value}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::adapter::docker;
+use crate::apply::Stop;
 use crate::model::host::EngineAddress;
 use crate::model::image::ImageRef;
 use crate::model::secrecy::HashKey;
@@ -38,30 +39,46 @@ pub async fn run(args: &Args) -> Exit {
     let dir = fresh_directory()?;
     let (installation, key) = terminal::identity(&dir.join("state"))?;
     let settings = settings(&dir, &format!("demo-{installation}"), HashKey::new(key));
+    // From here on Ctrl-C ends the story, not the cleaning up.
+    let stop = super::run::stop_on_signals();
     let stage_engine = match &engine {
         Ok((address, version)) => {
-            println!("Docker {version} answers at {address}: this demo runs on it for real.");
-            let binary = std::env::current_exe().context("finding this binary")?;
-            docker::import_self(address, &binary, &image).await?;
-            println!("Made the image {IMAGE} from this very binary; nothing was pulled.");
-            Some(address.clone())
+            outln!("Docker {version} answers at {address}: this demo runs on it for real.");
+            Some(address)
         }
         Err(why) => {
-            println!("No Docker engine can be used here ({why}); the simulated fleet stands in.");
+            outln!("No Docker engine can be used here ({why}); the simulated fleet stands in.");
             None
         }
     };
-    let result = play(args, &dir, &settings, stage_engine.as_ref()).await;
-    if !args.keep {
-        if let Some(address) = &stage_engine {
-            docker::remove_image(address, &image).await.context("removing the demo's image")?;
+    let played = async {
+        if let Some(address) = stage_engine {
+            let binary = std::env::current_exe().context("finding this binary")?;
+            docker::import_self(address, &binary, &image).await?;
+            outln!("Made the image {IMAGE} from this very binary; nothing was pulled.");
         }
-        std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()))?;
+        play(args, &dir, &settings, stage_engine, &stop).await
+    };
+    let result = played.await;
+    if args.keep {
+        return result;
     }
-    result
+    let image_gone = match stage_engine {
+        Some(address) => docker::remove_image(address, &image).await.context("removing the demo's image"),
+        None => Ok(()),
+    };
+    let dir_gone = std::fs::remove_dir_all(&dir).with_context(|| format!("removing {}", dir.display()));
+    // What went wrong first is what is told; the rest mostly follows from it.
+    result.and_then(|code| image_gone.and(dir_gone).map(|()| code))
 }
 
-async fn play(args: &Args, dir: &Path, settings: &Settings, engine: Option<&EngineAddress>) -> Exit {
+async fn play(
+    args: &Args,
+    dir: &Path,
+    settings: &Settings,
+    engine: Option<&EngineAddress>,
+    stop: &Stop,
+) -> Exit {
     let logs = dir.join("logs");
     // Made here, so that they are this user's and not the engine's to remove.
     std::fs::create_dir_all(logs.join("quote"))?;
@@ -70,11 +87,11 @@ async fn play(args: &Args, dir: &Path, settings: &Settings, engine: Option<&Engi
     if engine.is_none() {
         world.engines = simulated(settings)?;
     }
-    let stage = Stage { world: &world, repository: &repository };
+    let stage = Stage { world: &world, repository: &repository, stop };
     let told = demo_story::tell(&stage).await;
     if args.keep {
-        println!("\nKept: {}\n  repository: {0}/repo\n  nginx files: {0}/nginx/current", dir.display());
-        println!("  look:   trueup plan --config {}/trueup.toml", dir.display());
+        outln!("\nKept: {}\n  repository: {0}/repo\n  nginx files: {0}/nginx/current", dir.display());
+        outln!("  look:   trueup plan --config {}/trueup.toml", dir.display());
         demo_story::write_settings(dir, settings)?;
     } else {
         let cleaned = demo_story::clean_up(&stage).await;

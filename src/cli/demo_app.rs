@@ -38,7 +38,7 @@ pub async fn run(args: &Args) -> Exit {
     let address = SocketAddr::from(([0, 0, 0, 0], args.port));
     let listener =
         tokio::net::TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    println!("{} listens on {address}", args.name);
+    outln!("{} listens on {address}", args.name);
     let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {

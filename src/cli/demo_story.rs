@@ -31,6 +31,8 @@ const EXAMPLE_LOGS: &str = "/tmp/trueup-example";
 pub struct Stage<'a> {
     pub world: &'a World,
     pub repository: &'a ConfigRepository,
+    /// Set by Ctrl-C: the story ends, and everything is cleaned up.
+    pub stop: &'a Stop,
 }
 
 /// The demo's own git repository, made from `example-repo/`.
@@ -104,9 +106,9 @@ pub async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     chapter("3. Somebody breaks things by hand");
     let broken = break_by_hand(stage).await?;
     let pass = look(stage).await?;
-    print!("{}", output::drift(&pass.plan, &BTreeMap::new(), Format::Text, terminal_colour()));
+    out!("{}", output::drift(&pass.plan, &BTreeMap::new(), Format::Text, terminal_colour()));
     anyhow::ensure!(pass.plan.drift.len() >= broken, "the damage was not noticed");
-    println!("\ntrueup heals it:");
+    outln!("\ntrueup heals it:");
     let healed = bring_about(stage).await?;
     count(&healed);
     expect_in_sync(stage, "after healing").await?;
@@ -114,17 +116,17 @@ pub async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     chapter("4. A commit changes the quote service, and is rolled out one instance at a time");
     change_by_commit(stage)?;
     let pass = look(stage).await?;
-    print!("{}", output::plan(&pass.plan, &pass.installed(), Format::Text, terminal_colour()));
+    out!("{}", output::plan(&pass.plan, &pass.installed(), Format::Text, terminal_colour()));
     let rolled = bring_about(stage).await?;
     count(&rolled);
     expect_in_sync(stage, "after the rollout").await?;
     show_files(stage).await?;
-    println!("\nThat was the main job: git says what should be, trueup makes it so and keeps it so.");
+    outln!("\nThat was the main job: git says what should be, trueup makes it so and keeps it so.");
     Ok(())
 }
 
 fn chapter(title: &str) {
-    println!("\n== {title}");
+    outln!("\n== {title}");
 }
 
 fn terminal_colour() -> bool {
@@ -137,9 +139,10 @@ async fn look(stage: &Stage<'_>) -> anyhow::Result<Pass> {
 }
 
 async fn bring_about(stage: &Stage<'_>) -> anyhow::Result<Converged> {
-    let (stop, agree) = (Stop::default(), |_: &Pass| true);
-    let scope = Scope::of_a_person(&agree, &stop);
+    let agree = |_: &Pass| true;
+    let scope = Scope::of_a_person(&agree, stage.stop);
     let done = converge(stage.world, &Reader::default(), &scope).await?;
+    anyhow::ensure!(!stage.stop.is_set(), "interrupted");
     for (change, outcome) in &done.outcomes {
         if let Outcome::Failed { error, .. } = outcome {
             anyhow::bail!("{} {} failed: {error}", change.action.name(), change.subject);
@@ -150,14 +153,14 @@ async fn bring_about(stage: &Stage<'_>) -> anyhow::Result<Converged> {
 
 fn count(done: &Converged) {
     let changed = done.outcomes.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done)).count();
-    println!("{changed} changes were carried out and seen.");
+    outln!("{changed} changes were carried out and seen.");
 }
 
 /// "A second plan after an apply is empty, always" (A4).
 async fn expect_in_sync(stage: &Stage<'_>, when: &str) -> anyhow::Result<()> {
     let pass = look(stage).await?;
     if pass.plan.exit_code() == 0 && pass.plan.drift.is_empty() {
-        println!("In sync: a second plan is empty.");
+        outln!("In sync: a second plan is empty.");
         return Ok(());
     }
     let text = output::plan(&pass.plan, &pass.installed(), Format::Text, false);
@@ -173,7 +176,7 @@ async fn show_files(stage: &Stage<'_>) -> anyhow::Result<()> {
                 FileSet::Flume(_) => true,
             };
             if interesting {
-                println!("--- {set}/{name}\n{text}");
+                outln!("--- {set}/{name}\n{text}");
             }
         }
     }
@@ -203,14 +206,14 @@ async fn break_by_hand(stage: &Stage<'_>) -> anyhow::Result<usize> {
         };
         if let Some(container) = quotes.first() {
             let name: ContainerName = container.name.clone();
-            println!("docker rm -f {name}");
+            outln!("docker rm -f {name}");
             by_hand(Action::StopContainer { name: name.clone(), timeout: TimeSpan::default() }).await?;
             by_hand(Action::RemoveContainer { name }).await?;
             broken += 1;
         }
         if let Some(container) = quotes.get(1) {
             let name = container.name.clone();
-            println!("docker update --memory 40m {name}");
+            outln!("docker update --memory 40m {name}");
             let live = &container.live;
             let limits = LiveLimits {
                 cpus: None,
@@ -233,7 +236,7 @@ fn change_by_commit(stage: &Stage<'_>) -> anyhow::Result<()> {
     let text = stage.repository.read(PATH)?;
     let files = BTreeMap::from([(PATH.to_owned(), format!("# changed by the demo's second commit\n{text}"))]);
     stage.repository.commit(&files, "quote: new limits")?;
-    println!("git commit: {PATH} (a file mounted into the app is part of its spec)\n");
+    outln!("git commit: {PATH} (a file mounted into the app is part of its spec)\n");
     Ok(())
 }
 
@@ -264,7 +267,7 @@ pub async fn clean_up(stage: &Stage<'_>) -> anyhow::Result<()> {
             removed += usize::from(!matches!(action, Action::StopContainer { .. }));
         }
     }
-    println!("{removed} containers and networks of the demo were removed; nothing else was touched.");
+    outln!("{removed} containers and networks of the demo were removed; nothing else was touched.");
     Ok(())
 }
 

@@ -36,7 +36,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     plan::warn_kept(&pass);
     let report = report::report(&world, &pass, world.clock.now().minus(args.within.duration()))?;
     let print = |format| output::report(&report, format, terminal::colour());
-    print!(
+    out!(
         "{}",
         match args.format {
             ReportFormat::Text => print(Format::Text),

@@ -19,6 +19,6 @@ pub struct Args {
 
 pub fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let entries = store(global, &args.source)?.history(args.limit)?;
-    print!("{}", output::history(&entries, args.format.format(), terminal::colour()));
+    out!("{}", output::history(&entries, args.format.format(), terminal::colour()));
     Ok(0)
 }

@@ -20,6 +20,6 @@ pub async fn run(args: &Args) -> Exit {
         .map_err(|why| anyhow::anyhow!("no Docker engine can be used here: {why}"))?;
     let binary = std::env::current_exe().context("finding this binary")?;
     let id = docker::import_self(&address, &binary, &args.tag).await?;
-    println!("made {} ({}) on Docker {version} at {address}", args.tag, id.short());
+    outln!("made {} ({}) on Docker {version} at {address}", args.tag, id.short());
     Ok(0)
 }

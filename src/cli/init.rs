@@ -27,14 +27,14 @@ pub fn run(args: &Args) -> Exit {
         let parent = file.parent().unwrap_or(&args.dir);
         std::fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
         std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-        println!("{}", file.display());
+        outln!("{}", file.display());
     }
     super::schema::write(config::repository_kinds().into_iter(), &args.dir.join(SCHEMAS))?;
     let taplo = args.dir.join(".taplo.toml");
     std::fs::write(&taplo, config::taplo_config(SCHEMAS))
         .with_context(|| format!("writing {}", taplo.display()))?;
-    println!("{}", taplo.display());
-    println!(
+    outln!("{}", taplo.display());
+    outln!(
         "\nNext: look at the files, then\n  cd {dir} && git init && git add . && git commit -m 'first fleet'\n  \
          trueup config check --repo {dir}\n  trueup plan --repo {dir}",
         dir = args.dir.display()

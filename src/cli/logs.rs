@@ -10,7 +10,7 @@ use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
 
 use super::world::{GlobalArgs, SourceArgs, world};
-use super::{Exit, terminal};
+use super::{Exit, say, terminal};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -35,7 +35,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let mut found: Vec<(HostName, ContainerName, InstanceName)> = Vec::new();
     for (host, seen) in &pass.observed.hosts {
         match seen {
-            Seen::Unknown { why } => eprintln!("warning: {host} cannot be asked: {why}"),
+            Seen::Unknown { why } => errln!("warning: {host} cannot be asked: {why}"),
             Seen::Known(engine) => {
                 for container in engine.containers.values().filter_map(Seen::known) {
                     if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels)
@@ -50,18 +50,28 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     if found.is_empty() {
         bail!("no container of {} was found on the hosts that answered", args.app);
     }
+    let nobody_reads = tokio::sync::Notify::new();
     let mut streams = Vec::new();
     for (host, container, instance) in &found {
         let Some(host) = pass.desired.hosts.get(host) else { continue };
         let engine = world.engines.engine(host)?;
+        let nobody_reads = &nobody_reads;
         streams.push(async move {
-            let print = |line: &str| println!("{instance} | {line}");
+            let print = |line: &str| {
+                if !say::out(format_args!("{instance} | {line}\n")) {
+                    nobody_reads.notify_one();
+                }
+            };
             engine.logs(container, args.tail, args.follow, &print).await
         });
     }
+    let ends = tokio::select! {
+        ends = join_all(streams) => ends,
+        () = nobody_reads.notified() => return Ok(0),
+    };
     let mut code = 0;
-    for error in join_all(streams).await.into_iter().filter_map(Result::err) {
-        eprintln!("error: {error}");
+    for error in ends.into_iter().filter_map(Result::err) {
+        errln!("error: {error}");
         code = 1;
     }
     Ok(code)

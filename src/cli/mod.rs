@@ -1,5 +1,8 @@
 //! The door: one file a command; the only place that picks adapters.
 
+#[macro_use]
+mod say;
+
 mod apply;
 mod approve;
 mod completions;
@@ -120,7 +123,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: no runtime: {error}");
+            errln!("error: no runtime: {error}");
             return ExitCode::from(1);
         }
     };
@@ -128,7 +131,7 @@ pub fn main() -> ExitCode {
     match runtime.block_on(dispatch(cli)) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("error: {}", terminal::chain(&error));
+            errln!("error: {}", terminal::chain(&error));
             ExitCode::from(1)
         }
     }

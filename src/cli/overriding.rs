@@ -50,7 +50,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let subject = finding.app.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
     let detail = format!("{} ({}): {}; reason: {}", finding.rule, args.finding, finding.message, args.reason);
     memory.remember(at, Some(&revision), "override", &subject, &detail)?;
-    println!("{} passes at {}: {}", finding.rule, revision.short(), finding.message);
-    println!("`trueup apply`, or the running `trueup run`, goes on");
+    outln!("{} passes at {}: {}", finding.rule, revision.short(), finding.message);
+    outln!("`trueup apply`, or the running `trueup run`, goes on");
     Ok(0)
 }

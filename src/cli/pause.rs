@@ -35,7 +35,7 @@ pub struct ResumeArgs {
 pub fn pause(global: &GlobalArgs, args: &PauseArgs) -> Exit {
     let store = store(global, &args.source)?;
     for app in targets(args.app.as_deref(), &args.source)? {
-        print!("{}", person::pause(&store, &SystemClock, app.as_ref(), args.span, &args.reason)?);
+        out!("{}", person::pause(&store, &SystemClock, app.as_ref(), args.span, &args.reason)?);
     }
     Ok(0)
 }
@@ -43,7 +43,7 @@ pub fn pause(global: &GlobalArgs, args: &PauseArgs) -> Exit {
 pub fn resume(global: &GlobalArgs, args: &ResumeArgs) -> Exit {
     let store = store(global, &args.source)?;
     for app in targets(args.app.as_deref(), &args.source)? {
-        print!("{}", person::resume(&store, &SystemClock, app.as_ref())?);
+        out!("{}", person::resume(&store, &SystemClock, app.as_ref())?);
     }
     Ok(0)
 }

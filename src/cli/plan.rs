@@ -38,7 +38,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
     }
     warn_kept(&pass);
-    print!("{}", output::plan(&pass.plan, &pass.installed(), args.format.format(), terminal::colour()));
+    out!("{}", output::plan(&pass.plan, &pass.installed(), args.format.format(), terminal::colour()));
     Ok(pass.plan.exit_code())
 }
 
@@ -52,6 +52,6 @@ pub fn read_snapshot(file: &Path) -> anyhow::Result<Observed> {
 /// Says on standard error when the head is not what is enforced (A2).
 pub fn warn_kept(pass: &Pass) {
     if let Some(why) = &pass.taken.kept_because {
-        eprintln!("warning: {}", output::kept(&pass.taken.desired.revision, why));
+        errln!("warning: {}", output::kept(&pass.taken.desired.revision, why));
     }
 }

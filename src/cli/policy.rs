@@ -53,9 +53,9 @@ fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
             if matches!(format.format, FormatArg::Json) {
-                println!("{:#}", json!({ "ok": false, "errors": errors, "tests": [] }));
+                outln!("{:#}", json!({ "ok": false, "errors": errors, "tests": [] }));
             } else {
-                eprintln!("{}", lines.join("\n"));
+                errln!("{}", lines.join("\n"));
             }
             return Ok(1);
         }
@@ -65,10 +65,10 @@ fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
     }
     let failed = results.iter().filter(|result| result.failed.is_some()).count();
     if matches!(format.format, FormatArg::Json) {
-        println!("{:#}", json!({ "ok": failed == 0, "errors": [], "tests": results }));
+        outln!("{:#}", json!({ "ok": failed == 0, "errors": [], "tests": results }));
     } else {
         results.iter().for_each(tell);
-        println!("{} passed, {failed} failed", results.len() - failed);
+        outln!("{} passed, {failed} failed", results.len() - failed);
     }
     Ok(u8::from(failed > 0))
 }
@@ -76,8 +76,8 @@ fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
 fn tell(result: &Tested) {
     let Tested { name, file, line, failed } = result;
     match failed {
-        None => println!("ok      {name}"),
-        Some(why) => println!("FAILED  {name}\n        {file}:{line}: {why}"),
+        None => outln!("ok      {name}"),
+        Some(why) => outln!("FAILED  {name}\n        {file}:{line}: {why}"),
     }
 }
 
@@ -118,22 +118,22 @@ async fn list(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> E
             .map(|rule| json!({ "rule": rule.name, "level": level(rule.switch), "from": origin(rule.own), "file": rule.file, "says": rule.says }))
             .collect();
         let all = json!({ "revision": judged_by, "rules": rules, "parameters": policy::parameters(&world.policy)["parameters"], "freeze": freezes(&world.policy) });
-        println!("{all:#}");
+        outln!("{all:#}");
         return Ok(0);
     }
     for rule in rules.list() {
-        println!("{:<22} {:<12} {:<10} {}", rule.name, level(rule.switch), origin(rule.own), rule.says);
+        outln!("{:<22} {:<12} {:<10} {}", rule.name, level(rule.switch), origin(rule.own), rule.says);
     }
     let parameters = policy::parameters(&world.policy);
     for (name, value) in parameters["parameters"].as_object().into_iter().flatten() {
-        println!("parameter {name} = {value}");
+        outln!("parameter {name} = {value}");
     }
     for freeze in freezes(&world.policy) {
-        println!("freeze {freeze}");
+        outln!("freeze {freeze}");
     }
     match judged_by {
-        Some(revision) => println!("the repository's rules are those of {}", revision.short()),
-        None => println!("nothing was applied yet: the library alone judges the first revision"),
+        Some(revision) => outln!("the repository's rules are those of {}", revision.short()),
+        None => outln!("nothing was applied yet: the library alone judges the first revision"),
     }
     Ok(0)
 }

@@ -29,13 +29,13 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     if let FormatArg::Json = args.format.format {
         let sets: BTreeMap<_, _> =
             pass.rendered.sets.iter().map(|(set, files)| (set.to_string(), files)).collect();
-        println!("{:#}", serde_json::json!({ "files": sets, "notes": pass.rendered.notes }));
+        outln!("{:#}", serde_json::json!({ "files": sets, "notes": pass.rendered.notes }));
     }
     for (set, files) in &pass.rendered.sets {
         for (name, text) in files {
             match (&args.to, args.format.format) {
-                (None, FormatArg::Text) => println!("# ---- {set}/{name}\n{text}"),
-                (None, FormatArg::Markdown) => println!("## {set}/{name}\n\n```\n{text}```\n"),
+                (None, FormatArg::Text) => outln!("# ---- {set}/{name}\n{text}"),
+                (None, FormatArg::Markdown) => outln!("## {set}/{name}\n\n```\n{text}```\n"),
                 (None, FormatArg::Json) => {}
                 (Some(dir), _) => {
                     let dir = dir.join(set.to_string());
@@ -43,14 +43,14 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
                     let file = dir.join(name);
                     std::fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
                     if !matches!(args.format.format, FormatArg::Json) {
-                        println!("{}", file.display());
+                        outln!("{}", file.display());
                     }
                 }
             }
         }
     }
     for (what, why) in &pass.rendered.notes {
-        eprintln!("note: {what}: {why}");
+        errln!("note: {what}: {why}");
     }
     Ok(if pass.plan.unknown.is_empty() { 0 } else { 3 })
 }

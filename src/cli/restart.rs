@@ -46,7 +46,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         memory.remember(now, Some(&taken.desired.revision), "restart", &key.to_string(), "asked for")?;
     }
     if writer.is_none() {
-        println!("requested; `trueup run` restarts {} at its next look", args.app);
+        outln!("requested; `trueup run` restarts {} at its next look", args.app);
         return Ok(0);
     }
     let stop = super::run::stop_on_signals();
@@ -59,7 +59,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         .filter(|(change, _)| change.app.as_ref().is_some_and(|app| keys.contains(app)))
         .cloned()
         .collect();
-    print!("{}", output::outcomes(&own, &done.last.plan, args.format.format(), terminal::colour()));
+    out!("{}", output::outcomes(&own, &done.last.plan, args.format.format(), terminal::colour()));
     let failed = own.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
     Ok(if failed { 1 } else { 0 })
 }

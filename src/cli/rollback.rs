@@ -44,11 +44,11 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let commit = world.repository.revert_on_branch(&path, &to, &branch, &message).await?;
     if let FormatArg::Json = args.format.format {
         let told = serde_json::json!({ "subject": subject, "to": to, "branch": branch, "commit": commit });
-        println!("{told:#}");
+        outln!("{told:#}");
         return Ok(0);
     }
-    println!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());
-    println!("Nothing is changed until that branch is merged.");
+    outln!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());
+    outln!("Nothing is changed until that branch is merged.");
     Ok(0)
 }
 

@@ -37,7 +37,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let stop = stop_on_signals();
     let wake = Arc::new(Notify::new());
     wake_on_hangup(Arc::clone(&wake))?;
-    eprintln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
+    errln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
     let metrics = Arc::new(Mutex::new(Metrics::default()));
     publish(&settings.metrics, &world, &metrics).await?;
     control_run::run(&world, &stop, wake, &reporting, &metrics, &tell).await?;
@@ -105,7 +105,7 @@ pub fn stop_on_signals() -> Stop {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        eprintln!("ending: steps under way are finished first");
+        errln!("ending: steps under way are finished first");
         told.set();
     });
     stop

@@ -24,15 +24,15 @@ pub struct Args {
 pub fn run(args: &Args) -> Exit {
     if args.reference {
         let settings = args.kind.as_deref() == Some("settings");
-        print!("{}", if settings { config::settings_reference() } else { config::repository_reference() });
+        out!("{}", if settings { config::settings_reference() } else { config::repository_reference() });
         return Ok(0);
     }
     let all = config::repository_kinds().into_iter().chain([config::settings_kind()]);
     let wanted = all.filter(|kind| args.kind.as_deref().is_none_or(|name| name == kind.name));
     match (&args.to, &args.kind) {
         (Some(dir), _) => write(wanted, dir)?,
-        (None, Some(_)) => wanted.for_each(|kind| println!("{:#}", kind.schema)),
-        (None, None) => println!("{:#}", config::bundled_schema()),
+        (None, Some(_)) => wanted.for_each(|kind| outln!("{:#}", kind.schema)),
+        (None, None) => outln!("{:#}", config::bundled_schema()),
     }
     Ok(0)
 }
@@ -44,7 +44,7 @@ pub(super) fn write(kinds: impl Iterator<Item = config::Kind>, dir: &Path) -> an
         let file = dir.join(format!("{}.schema.json", kind.name));
         std::fs::write(&file, format!("{:#}\n", kind.schema))
             .with_context(|| format!("writing {}", file.display()))?;
-        println!("{}", file.display());
+        outln!("{}", file.display());
     }
     Ok(())
 }

@@ -37,13 +37,13 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let mut code = 0;
     for (host, seen) in &pass.observed.hosts {
         match seen {
-            Seen::Known(engine) => println!("{host}: {} containers", engine.containers.len()),
+            Seen::Known(engine) => outln!("{host}: {} containers", engine.containers.len()),
             Seen::Unknown { why } => {
-                println!("{host}: unknown: {why}");
+                outln!("{host}: unknown: {why}");
                 code = 3;
             }
         }
     }
-    println!("saved to {}", file.display());
+    outln!("saved to {}", file.display());
     Ok(code)
 }

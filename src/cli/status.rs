@@ -21,6 +21,6 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
     let status = status(&world, &pass)?;
-    print!("{}", output::status(&status, args.format.format(), terminal::colour()));
+    out!("{}", output::status(&status, args.format.format(), terminal::colour()));
     Ok(pass.plan.exit_code())
 }

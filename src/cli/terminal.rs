@@ -26,6 +26,8 @@ pub fn start_logging(verbose: u8) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // They would be told through a macro that panics where nobody reads standard error any more.
+        .log_internal_errors(false)
         .try_init();
 }
 
@@ -51,7 +53,7 @@ pub fn ask(question: &str) -> Option<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return None;
     }
-    eprint!("{question} [y/N] ");
+    err!("{question} [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).ok()?;
@@ -75,7 +77,7 @@ struct Lines;
 impl Progress for Lines {
     fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
         if let Some(outcome) = outcome {
-            eprintln!("{verb} {subject}: {}", outcome_words(outcome));
+            errln!("{verb} {subject}: {}", outcome_words(outcome));
         }
     }
     fn step(&self, subject: &str, step: &str) {

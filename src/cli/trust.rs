@@ -15,6 +15,6 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    print!("{}", person::trust(&world, &args.revision).await?);
+    out!("{}", person::trust(&world, &args.revision).await?);
     Ok(0)
 }

@@ -130,21 +130,24 @@ fn without_file(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<Sett
 
 /// `~/.local/state/trueup/REPOSITORY-HASH`: one state per repository, so that two fleets never share a journal.
 fn usual_state_dir(url: &str) -> anyhow::Result<PathBuf> {
-    let home = std::env::var_os("XDG_STATE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")))
+    // An empty or relative one would put the state, and with it the identity, wherever the command happens to run.
+    let directory = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = directory("XDG_STATE_HOME")
+        .or_else(|| directory("HOME").map(|home| home.join(".local/state")))
         .context("no HOME to keep the state in: name a directory with --state-dir")?;
     let hash = crate::model::secrecy::ContentHash::of(url.as_bytes());
     Ok(home.join("trueup").join(hash.short()))
 }
 
-/// Local paths are made absolute, so that state and errors name one place; URLs stay.
+/// Local paths are made canonical: a symlink, a trailing slash or a `..` must not make another installation of the same
+/// repository, which would find everything foreign (B1) and hold another writer's lease (D10). URLs stay.
 fn absolute(repo: &str) -> String {
     let is_url = repo.contains("://") || (repo.contains(':') && !Path::new(repo).exists());
     if is_url {
         return repo.to_owned();
     }
-    std::path::absolute(repo).map_or_else(|_| repo.to_owned(), |path| path.display().to_string())
+    let path = std::fs::canonicalize(repo).or_else(|_| std::path::absolute(repo));
+    path.map_or_else(|_| repo.to_owned(), |path| path.display().to_string())
 }
 
 /// A world of real adapters.
@@ -179,4 +182,35 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
 /// The state file alone, for commands that neither read git nor engines.
 pub fn store(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<SqliteStore> {
     Ok(SqliteStore::open(&settings(global, source)?.state_dir)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_repository_has_one_name_however_it_is_written() {
+        let dir = std::env::temp_dir().join(format!("trueup-world-{}", std::process::id()));
+        let repo = dir.join("a fleet");
+        std::fs::create_dir_all(&repo).expect("a directory");
+        std::os::unix::fs::symlink(&repo, dir.join("link")).expect("a symlink");
+        let name = |path: PathBuf| absolute(&path.display().to_string());
+        let names = [
+            name(repo.clone()),
+            name(repo.join("")),
+            name(repo.join(".").join("..").join("a fleet")),
+            name(dir.join("link")),
+        ];
+        std::fs::remove_dir_all(&dir).expect("it is ours");
+        assert!(names.iter().all(|other| *other == names[0]), "{names:?}");
+    }
+
+    #[test]
+    fn urls_stay_as_they_are_written() {
+        for url in
+            ["https://git.example/fleet.git/", "ssh://git@git.example/fleet", "git@git.example:fleet.git"]
+        {
+            assert_eq!(absolute(url), url);
+        }
+    }
 }

@@ -138,6 +138,15 @@ fn what_only_looks_impure_is_let_be() {
 }
 
 #[test]
+fn a_macro_that_panics_where_the_reader_is_gone_is_caught() {
+    for text in ["fn f() { println!(\"x\"); }", "fn f() {\n    eprint!(\"x\");\n}"] {
+        caught(printing, "src/cli/x.rs", text, "take those of cli::say");
+    }
+    clean(printing, "src/cli/x.rs", "fn f() { outln!(\"println!\"); } // println!()");
+    clean(printing, "src/cli/x.rs", "#[cfg(test)]\nmod tests { fn f() { println!(\"x\"); } }");
+}
+
+#[test]
 fn a_file_without_its_purpose_is_caught() {
     for text in ["use x;\n", "", "// A comment.\n", "//!\n", "//! x\n", "\n//! Too late to say it.\n"] {
         let sources: Sources = [("src/x.rs".to_owned(), text.to_owned())].into();

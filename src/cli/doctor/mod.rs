@@ -65,7 +65,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         Ok(settings) => examine(&settings, &mut checks).await,
     }
     match args.format.format {
-        FormatArg::Json => println!("{}", serde_json::to_string_pretty(&checks)?),
+        FormatArg::Json => outln!("{}", serde_json::to_string_pretty(&checks)?),
         FormatArg::Text | FormatArg::Markdown => {
             print(&checks, matches!(args.format.format, FormatArg::Markdown))
         }
@@ -81,9 +81,9 @@ fn print(checks: &[Check], markdown: bool) {
             Verdict::Broken => "BAD ",
         };
         let bullet = if markdown { "- " } else { "" };
-        println!("{bullet}{mark} {}: {}", check.what, check.detail);
+        outln!("{bullet}{mark} {}: {}", check.what, check.detail);
         if let Some(next) = &check.next {
-            println!("{}     next: {next}", if markdown { "  " } else { "" });
+            outln!("{}     next: {next}", if markdown { "  " } else { "" });
         }
     }
 }

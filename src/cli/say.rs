@@ -1,0 +1,51 @@
+//! What is said on standard output and standard error, whether or not somebody still listens.
+//!
+//! The macros of the standard library panic where the reader is gone (`trueup apply | head -1`); that would end a change
+//! half-way. Here the words are lost and the work goes on; `tests/architecture.rs` bans the others.
+
+use std::fmt::Arguments;
+use std::io::{Write, stderr, stdout};
+
+/// On standard output. `false`: nobody reads it any more.
+pub fn out(words: Arguments<'_>) -> bool {
+    write(&mut stdout().lock(), words)
+}
+
+/// On standard error. `false`: nobody reads it any more.
+pub fn err(words: Arguments<'_>) -> bool {
+    write(&mut stderr().lock(), words)
+}
+
+fn write(to: &mut dyn Write, words: Arguments<'_>) -> bool {
+    to.write_fmt(words).and_then(|()| to.flush()).is_ok()
+}
+
+macro_rules! out {
+    ($($words:tt)*) => {{ let _ = $crate::cli::say::out(format_args!($($words)*)); }};
+}
+
+macro_rules! outln {
+    () => {{ let _ = $crate::cli::say::out(format_args!("\n")); }};
+    ($($words:tt)*) => {{ let _ = $crate::cli::say::out(format_args!("{}\n", format_args!($($words)*))); }};
+}
+
+macro_rules! err {
+    ($($words:tt)*) => {{ let _ = $crate::cli::say::err(format_args!($($words)*)); }};
+}
+
+macro_rules! errln {
+    ($($words:tt)*) => {{ let _ = $crate::cli::say::err(format_args!("{}\n", format_args!($($words)*))); }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_is_gone_is_no_reason_to_stop() {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        assert!(write(&mut writer, format_args!("somebody listens\n")));
+        drop(reader);
+        assert!(!write(&mut writer, format_args!("nobody listens\n")));
+    }
+}
