@@ -195,15 +195,27 @@ fn wrong_use_and_wrong_input_are_told_apart() {
 #[test]
 fn a_starter_repository_is_good_and_completions_are_generated() {
     let stage = Stage::new("init");
-    let dir = stage.dir.path().join("starter");
-    let at = dir.display().to_string();
-    assert_eq!(code(&trueup(&stage, &["init", &at])), 0);
+    let at = stage.dir.path().join("the trader's fleet").display().to_string();
+    let begun = trueup(&stage, &["init", &at]);
+    assert_eq!(code(&begun), 0);
     assert_eq!(code(&trueup(&stage, &["init", &at])), 1, "never over what is there");
-    stage::git(&dir, &["init", "-q", "-b", "main"]);
-    stage::git(&dir, &["add", "-A"]);
-    stage::git(&dir, &["commit", "-q", "-m", "first"]);
-    let check = trueup(&stage, &["config", "check", "--repo", &at]);
-    assert_eq!(code(&check), 0, "{}", err(&check));
+    // What it says comes next is done to the letter, but for the plan, which would dial.
+    let said = out(&begun);
+    let (_, next) = said.split_once("Next: look at the files, then\n").expect("what comes next");
+    let (next, plan) = next.trim_end().rsplit_once('\n').expect("several lines");
+    assert_eq!(plan.trim(), "trueup plan --repo .");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_trueup")).parent().expect("its directory");
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").expect("PATH"));
+    let done = Command::new("sh")
+        .args(["-euc", next])
+        .env("PATH", path)
+        .env("HOME", stage.dir.path())
+        .envs(["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"].map(|name| (name, "a test")))
+        .envs(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "test@localhost")))
+        .env_remove("XDG_STATE_HOME")
+        .output()
+        .expect("sh");
+    assert!(done.status.success() && out(&done).contains(" is good: "), "{}{}", out(&done), err(&done));
     let completions = trueup(&stage, &["completions", "bash"]);
     assert!(code(&completions) == 0 && out(&completions).contains("_trueup"));
     let schema = trueup(&stage, &["schema"]);
