@@ -98,6 +98,8 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
     assert!(!docker(&["inspect", "cli-test-0"]).status.success(), "{}", out(&apply));
     let drift = run(&["drift"]);
     assert!(code(&drift) == 2 && out(&drift).contains("paused"), "{}", out(&drift));
+    let restart = run(&["restart", "cli-test"]);
+    assert_eq!(code(&restart), 3, "it waits for the pause to end: {}{}", out(&restart), err(&restart));
     assert_eq!(code(&run(&["resume", "cli-test"])), 0);
     assert_eq!(code(&run(&["apply", "--yes"])), 0);
     assert!(docker(&["inspect", "cli-test-0"]).status.success());
@@ -190,6 +192,29 @@ fn wrong_use_and_wrong_input_are_told_apart() {
     assert_eq!(code(&check), 1);
     assert!(told.contains("fleet.toml:2:1") && told.contains("environments"), "{told}");
     assert!(told.contains("hosts/a.toml:1:"), "all at once: {told}");
+}
+
+/// A result that is not complete is an error (X), and so is a state file that nobody told of (H).
+#[test]
+fn what_goes_wrong_with_output_or_state_is_told() {
+    let stage = Stage::new("told");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let schema = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .arg("schema")
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the binary");
+    assert!(code(&schema) == 1 && err(&schema).contains("could not be written"), "{}", err(&schema));
+
+    let repo = stage.repo().display().to_string();
+    assert_eq!(code(&trueup(&stage, &["history", "--repo", &repo])), 0);
+    let state = stage.dir.path().join("cli-state/trueup.db");
+    std::fs::write(&state, "no database, whatever its name says\n".repeat(40)).expect("the state file");
+    let history = trueup(&stage, &["history", "--repo", &repo]);
+    assert_eq!(code(&history), 0, "{}", err(&history));
+    assert!(err(&history).contains("warning: the state file was damaged"), "{}", err(&history));
+    assert_eq!(err(&trueup(&stage, &["history", "--repo", &repo])), "", "told once");
 }
 
 #[test]
