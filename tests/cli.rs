@@ -98,6 +98,8 @@ fn the_commands_tell_what_they_do_and_exit_as_documented() {
     assert!(!docker(&["inspect", "cli-test-0"]).status.success(), "{}", out(&apply));
     let drift = run(&["drift"]);
     assert!(code(&drift) == 2 && out(&drift).contains("paused"), "{}", out(&drift));
+    let restart = run(&["restart", "cli-test"]);
+    assert_eq!(code(&restart), 3, "it waits for the pause to end: {}{}", out(&restart), err(&restart));
     assert_eq!(code(&run(&["resume", "cli-test"])), 0);
     assert_eq!(code(&run(&["apply", "--yes"])), 0);
     assert!(docker(&["inspect", "cli-test-0"]).status.success());
@@ -192,18 +194,53 @@ fn wrong_use_and_wrong_input_are_told_apart() {
     assert!(told.contains("hosts/a.toml:1:"), "all at once: {told}");
 }
 
+/// A result that is not complete is an error (X), and so is a state file that nobody told of (H).
+#[test]
+fn what_goes_wrong_with_output_or_state_is_told() {
+    let stage = Stage::new("told");
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let schema = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .arg("schema")
+        .stdout(full)
+        .stderr(Stdio::piped())
+        .output()
+        .expect("the binary");
+    assert!(code(&schema) == 1 && err(&schema).contains("could not be written"), "{}", err(&schema));
+
+    let repo = stage.repo().display().to_string();
+    assert_eq!(code(&trueup(&stage, &["history", "--repo", &repo])), 0);
+    let state = stage.dir.path().join("cli-state/trueup.db");
+    std::fs::write(&state, "no database, whatever its name says\n".repeat(40)).expect("the state file");
+    let history = trueup(&stage, &["history", "--repo", &repo]);
+    assert_eq!(code(&history), 0, "{}", err(&history));
+    assert!(err(&history).contains("warning: the state file was damaged"), "{}", err(&history));
+    assert_eq!(err(&trueup(&stage, &["history", "--repo", &repo])), "", "told once");
+}
+
 #[test]
 fn a_starter_repository_is_good_and_completions_are_generated() {
     let stage = Stage::new("init");
-    let dir = stage.dir.path().join("starter");
-    let at = dir.display().to_string();
-    assert_eq!(code(&trueup(&stage, &["init", &at])), 0);
+    let at = stage.dir.path().join("the trader's fleet").display().to_string();
+    let begun = trueup(&stage, &["init", &at]);
+    assert_eq!(code(&begun), 0);
     assert_eq!(code(&trueup(&stage, &["init", &at])), 1, "never over what is there");
-    stage::git(&dir, &["init", "-q", "-b", "main"]);
-    stage::git(&dir, &["add", "-A"]);
-    stage::git(&dir, &["commit", "-q", "-m", "first"]);
-    let check = trueup(&stage, &["config", "check", "--repo", &at]);
-    assert_eq!(code(&check), 0, "{}", err(&check));
+    // What it says comes next is done to the letter, but for the plan, which would dial.
+    let said = out(&begun);
+    let (_, next) = said.split_once("Next: look at the files, then\n").expect("what comes next");
+    let (next, plan) = next.trim_end().rsplit_once('\n').expect("several lines");
+    assert_eq!(plan.trim(), "trueup plan --repo .");
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_trueup")).parent().expect("its directory");
+    let path = format!("{}:{}", binary.display(), std::env::var("PATH").expect("PATH"));
+    let done = Command::new("sh")
+        .args(["-euc", next])
+        .env("PATH", path)
+        .env("HOME", stage.dir.path())
+        .envs(["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"].map(|name| (name, "a test")))
+        .envs(["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"].map(|name| (name, "test@localhost")))
+        .env_remove("XDG_STATE_HOME")
+        .output()
+        .expect("sh");
+    assert!(done.status.success() && out(&done).contains(" is good: "), "{}{}", out(&done), err(&done));
     let completions = trueup(&stage, &["completions", "bash"]);
     assert!(code(&completions) == 0 && out(&completions).contains("_trueup"));
     let schema = trueup(&stage, &["schema"]);

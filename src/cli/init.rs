@@ -1,6 +1,6 @@
 //! `trueup init DIR`: a commented starter repository.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
@@ -35,9 +35,16 @@ pub fn run(args: &Args) -> Exit {
         .with_context(|| format!("writing {}", taplo.display()))?;
     outln!("{}", taplo.display());
     outln!(
-        "\nNext: look at the files, then\n  cd {dir} && git init && git add . && git commit -m 'first fleet'\n  \
-         trueup config check --repo {dir}\n  trueup plan --repo {dir}",
-        dir = args.dir.display()
+        "\nNext: look at the files, then\n  cd {dir}\n  git init && git add . && git commit -m 'first fleet'\n  \
+         trueup config check --repo .\n  trueup plan --repo .",
+        dir = quoted(&args.dir)
     );
     Ok(0)
+}
+
+/// As a shell takes it for one word.
+fn quoted(dir: &Path) -> String {
+    let text = dir.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

@@ -129,7 +129,13 @@ pub fn main() -> ExitCode {
     };
     terminal::start_logging(cli.global.verbose);
     match runtime.block_on(dispatch(cli)) {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => match say::lost() {
+            Some(why) => {
+                errln!("error: the result could not be written to standard output: {why}");
+                ExitCode::from(1)
+            }
+            None => ExitCode::from(code),
+        },
         Err(error) => {
             errln!("error: {}", terminal::chain(&error));
             ExitCode::from(1)

@@ -61,5 +61,12 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         .collect();
     out!("{}", output::outcomes(&own, &done.last.plan, args.format.format(), terminal::colour()));
     let failed = own.iter().any(|(_, outcome)| matches!(outcome, Outcome::Failed { .. }));
-    Ok(if failed { 1 } else { 0 })
+    let plan = &done.last.plan;
+    let waits = plan.drift.iter().any(|drift| drift.app.as_ref().is_some_and(|app| keys.contains(app)));
+    // Paused, blocked, asked to end, or on a host that could not be asked: not everything was restarted.
+    Ok(match (failed, waits || !plan.unknown.is_empty()) {
+        (true, _) => 1,
+        (false, true) => 3,
+        (false, false) => 0,
+    })
 }

@@ -4,20 +4,35 @@
 //! half-way. Here the words are lost and the work goes on; `tests/architecture.rs` bans the others.
 
 use std::fmt::Arguments;
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::sync::OnceLock;
+
+/// Why results on standard output are not complete, though somebody waits for them: a full disk.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// On standard output. `false`: nobody reads it any more.
 pub fn out(words: Arguments<'_>) -> bool {
-    write(&mut stdout().lock(), words)
+    let said = write(&mut stdout().lock(), words);
+    if let Err(error) = &said
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
+    }
+    said.is_ok()
+}
+
+/// Why a result is not complete: an error of the command, whatever else it did (X).
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// On standard error. `false`: nobody reads it any more.
 pub fn err(words: Arguments<'_>) -> bool {
-    write(&mut stderr().lock(), words)
+    write(&mut stderr().lock(), words).is_ok()
 }
 
-fn write(to: &mut dyn Write, words: Arguments<'_>) -> bool {
-    to.write_fmt(words).and_then(|()| to.flush()).is_ok()
+fn write(to: &mut dyn Write, words: Arguments<'_>) -> std::io::Result<()> {
+    to.write_fmt(words).and_then(|()| to.flush())
 }
 
 macro_rules! out {
@@ -44,8 +59,9 @@ mod tests {
     #[test]
     fn a_reader_that_is_gone_is_no_reason_to_stop() {
         let (reader, mut writer) = std::io::pipe().expect("a pipe");
-        assert!(write(&mut writer, format_args!("somebody listens\n")));
+        assert!(write(&mut writer, format_args!("somebody listens\n")).is_ok());
         drop(reader);
-        assert!(!write(&mut writer, format_args!("nobody listens\n")));
+        let error = write(&mut writer, format_args!("nobody listens\n")).expect_err("it is gone");
+        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
     }
 }

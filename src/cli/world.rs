@@ -165,7 +165,7 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
         engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
         repository: Arc::new(GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
-        store: Arc::new(SqliteStore::open(&settings.state_dir)?),
+        store: Arc::new(open_store(settings)?),
         clock: Arc::new(SystemClock),
         progress,
         installation: settings.installation.clone(),
@@ -181,7 +181,17 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
 
 /// The state file alone, for commands that neither read git nor engines.
 pub fn store(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<SqliteStore> {
-    Ok(SqliteStore::open(&settings(global, source)?.state_dir)?)
+    open_store(&settings(global, source)?)
+}
+
+/// The state file; that an earlier one was damaged and set aside is told at once, since pauses and approvals went
+/// with it.
+fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
+    let store = SqliteStore::open(&settings.state_dir)?;
+    if let Some(notice) = store.notice() {
+        errln!("warning: {notice}");
+    }
+    Ok(store)
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ fn convert(source: &Arc<Source>, value: Spanned<DeValue<'_>>, errors: &mut Error
         Value::Boolean(false)
     };
     let value = match value.into_inner() {
+        // Nothing that a container, an engine or a generated file is given can hold one.
+        DeValue::String(text) if text.contains('\0') => fail("a value cannot hold a NUL character"),
         DeValue::String(text) => Value::String(text.into_owned()),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),

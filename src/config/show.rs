@@ -27,6 +27,21 @@ pub fn show(tree: &Tree, app: &AppName, environment: &EnvironmentName) -> Result
         errors.add(&Spot::whole(&path), format!("this commit has no app {app}"), None);
         return errors.into_result(Vec::new());
     };
+    let listed = base.table().and_then(|table| table.get("environments")).map(|entry| &entry.node);
+    let named = listed.is_some_and(|list| match &list.value {
+        Value::Array(list) => {
+            list.iter().any(|item| matches!(&item.value, Value::String(word) if word == environment.as_str()))
+        }
+        Value::String(_) | Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Table(_) => false,
+    });
+    if overlay.is_none() && !named {
+        let hint = format!(
+            "add {environment:?} to `environments`, or an overlay file {environment}.toml beside it",
+            environment = environment.as_str()
+        );
+        let at = listed.map_or(&base.spot, |list| &list.spot);
+        errors.add(at, format!("{app} does not run in {environment}"), Some(hint));
+    }
     let merged = merge(&fleet, &base, overlay.as_ref());
     let mut lines = Vec::new();
     walk(&merged, "", &mut lines);

@@ -136,6 +136,8 @@ fn values_that_do_not_fit_are_told_at_their_place() {
         ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"a topic\"", "is not a Kafka topic"),
         ("[upstream]\nport = 80\nserver_name = [\"a;b\"]", "is not a server name"),
         ("[health]\ninterval = \"1s\"", "set one of `command`"),
+        ("env = { A = \"a\\u0000b\" }", "cannot hold a NUL character"),
+        ("stop_timeout = \"9999999999d\"", "is not a duration"),
     ] {
         let base =
             if line.starts_with("image") { APP.replace("image = \"quote:1\"\n", "") } else { APP.to_owned() };
@@ -193,6 +195,9 @@ fn an_overlay_merges_tables_and_replaces_lists_and_keeps_origins() {
     let origin = |path: &str| lines.iter().find(|l| l.path == path).map(|l| l.origin.clone());
     assert_eq!(origin("env.A").as_deref(), Some("apps/a/app.toml:3"));
     assert_eq!(origin("env.B").as_deref(), Some("apps/a/prod.toml:3"));
+    let elsewhere = show(&tree(&all), &"a".parse().expect("name"), &"test".parse().expect("name"));
+    let errors = elsewhere.expect_err("it runs in prod alone").to_string();
+    assert!(errors.contains("apps/a/app.toml:1:1: a does not run in test"), "{errors}");
 }
 
 #[test]

@@ -12,8 +12,12 @@ const WAITS: [u64; 7] = [0, 2, 6, 18, 54, 162, 300];
 /// An object that stayed as declared this long after its last healing is stable: its attempts are forgotten.
 pub const STABLE_AFTER: TimeSpan = TimeSpan::from_secs(600);
 
-/// The earliest moment at which the object may be healed again.
-pub fn not_before(attempts: &Attempts) -> Timestamp {
+/// The earliest moment at which the object may be healed again. An attempt that lies ahead was noted before the clock
+/// was set back: nobody waits until that moment comes again.
+pub fn not_before(attempts: &Attempts, now: Timestamp) -> Timestamp {
+    if attempts.last > now {
+        return now;
+    }
     let index = usize::try_from(attempts.count).unwrap_or(usize::MAX).min(WAITS.len() - 1);
     attempts.last.plus(TimeSpan::from_secs(WAITS[index]).duration())
 }
@@ -98,9 +102,18 @@ mod tests {
         for _ in 0..9 {
             let now = Timestamp(0);
             attempts = after(attempts.as_ref(), &change("image"), &failed, now);
-            waits.push(not_before(attempts.as_ref().expect("an attempt")).0 / 1000);
+            waits.push(not_before(attempts.as_ref().expect("an attempt"), now).0 / 1000);
         }
         assert_eq!(waits, [2, 6, 18, 54, 162, 300, 300, 300, 300]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing_up() {
+        let failed = Outcome::Failed { error: "no".into(), transient: true };
+        let (then, now) = (Timestamp(86_400_000), Timestamp(1000));
+        let attempts = after(None, &change("image"), &failed, then).expect("an attempt");
+        assert_eq!(not_before(&attempts, then), Timestamp(86_402_000));
+        assert_eq!(not_before(&attempts, now), now);
     }
 
     #[test]

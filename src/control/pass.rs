@@ -216,7 +216,7 @@ fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, Con
     holds.quarantined = memory.quarantined()?;
     for (subject, attempts) in memory.attempts()? {
         // The wait belongs to this very change; a newer commit asks for another one and pre-empts it (D3).
-        let until = backoff::not_before(&attempts);
+        let until = backoff::not_before(&attempts, now);
         holds.not_before.insert(subject, Wait { promise: attempts.promise, until, failed: attempts.error });
     }
     holds.approved = memory.approved(&desired.revision)?;

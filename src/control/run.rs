@@ -78,8 +78,10 @@ fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<
     let drifting: Vec<String> = round.last.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let attempts = memory.attempts().unwrap_or_default();
     let pauses = memory.pauses(now).unwrap_or_default();
-    let backoffs =
-        attempts.iter().filter(|(s, _)| drifting.contains(s)).map(|(_, a)| super::backoff::not_before(a));
+    let backoffs = attempts
+        .iter()
+        .filter(|(s, _)| drifting.contains(s))
+        .map(|(_, a)| super::backoff::not_before(a, now));
     let report = reporting.next(world)?;
     for moment in backoffs.chain(report).chain(pauses.into_iter().filter_map(|(_, pause)| pause.until)) {
         wait = wait.min(moment.since(now).duration().max(Duration::from_secs(1)));

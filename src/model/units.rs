@@ -52,6 +52,9 @@ pub struct TimeSpan(Duration);
 const TIME_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
+/// A thousand years: more is a slip.
+const LONGEST_SPAN: u64 = 1000 * 366 * 86_400_000;
+
 impl TimeSpan {
     pub const fn from_secs(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -88,7 +91,8 @@ impl FromStr for TimeSpan {
             total = number.checked_mul(factor).and_then(|n| n.checked_add(total)).ok_or_else(wrong)?;
             rest = tail;
         }
-        Ok(Self::from_millis(total))
+        // A moment that far ahead still is one that can be written.
+        if total > LONGEST_SPAN { Err(wrong()) } else { Ok(Self::from_millis(total)) }
     }
 }
 
@@ -191,7 +195,7 @@ mod tests {
         for bad in ["", "12", "5 MB", "-1MiB", "99999999999TiB", "1.5GiB"] {
             assert!(bad.parse::<ByteSize>().is_err(), "{bad:?}");
         }
-        for bad in ["", "12", "5 m", "-1s", "s", "99999999999999999d"] {
+        for bad in ["", "12", "5 m", "-1s", "s", "99999999999999999d", "9999999999d"] {
             assert!(bad.parse::<TimeSpan>().is_err(), "{bad:?}");
         }
         for bad in ["nan", "-1", "inf", "1e9"] {

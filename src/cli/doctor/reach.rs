@@ -10,6 +10,7 @@ use crate::model::host::{EngineAddress, Host};
 use crate::model::names::HostName;
 use crate::model::observed::EngineInfo;
 use crate::model::settings::Settings;
+use crate::output;
 use crate::ports::Clock as _;
 
 use super::{Check, Verdict, broken, doubtful, on_path, works};
@@ -35,7 +36,8 @@ pub(super) async fn repository(world: &World, checks: &mut Vec<Check>) -> Option
     };
     match config::load(&tree, &mut ParseCache::default()) {
         Ok(desired) => {
-            let words = format!("{} ({}): {} apps", tree.revision.short(), tree.summary, desired.apps.len());
+            let apps = output::many(desired.apps.len(), "app");
+            let words = format!("{} ({}): {apps}", tree.revision.short(), tree.summary);
             checks.push(works("repository", words));
             Some(desired)
         }
