@@ -95,6 +95,35 @@ fn interrupted_and_unheard_it_still_cleans_up() {
     std::fs::remove_dir(&dir).expect("it is ours and empty");
 }
 
+/// What is kept stays as it is when somebody runs another demo, and goes away as it said.
+#[test]
+fn one_that_is_kept_is_left_alone_by_the_next_and_goes_as_it_said() {
+    let _alone = alone();
+    let kept = demo(&["--keep"]);
+    let text = told(&kept);
+    let remove =
+        text.lines().find_map(|line| line.trim().strip_prefix("remove: ")).unwrap_or_default().to_owned();
+    let dir = text.lines().find_map(|line| line.strip_prefix("Kept: ")).unwrap_or_default().to_owned();
+    let key = std::fs::metadata(format!("{dir}/hash.key"))
+        .map(|m| std::os::unix::fs::PermissionsExt::mode(&m.permissions()));
+    let image = docker(&["images", "-q", "trueup-demo"]);
+    let second = demo(&[]);
+    let (image_then, containers_then) = (docker(&["images", "-q", "trueup-demo"]), containers());
+    let removed = Command::new("sh").args(["-c", &remove]).output().expect("sh");
+
+    assert_eq!(kept.status.code(), Some(0), "{text}");
+    assert_eq!(key.map(|mode| mode & 0o777).ok(), Some(0o600), "the key of a kept demo (G1)");
+    assert_eq!(second.status.code(), Some(1), "{}", told(&second));
+    assert!(told(&second).contains("another demo runs there, or one was kept"), "{}", told(&second));
+    assert!(
+        !image.is_empty() && image == image_then && !containers_then.is_empty(),
+        "the kept one was touched"
+    );
+    assert!(removed.status.success(), "{remove}: {}", told(&removed));
+    nothing_is_left();
+    assert!(!std::path::Path::new(&dir).exists(), "{dir}");
+}
+
 #[test]
 fn without_an_engine_the_simulated_fleet_stands_in() {
     let output = demo(&["--simulated"]);

@@ -36,6 +36,14 @@ pub async fn run(args: &Args) -> Exit {
         (true, _) => Err("asked for with --simulated".to_owned()),
         (false, found) => found,
     };
+    if let Ok((address, _)) = &engine {
+        // Its names and its image are those of every demo: a second one would take them from the first.
+        anyhow::ensure!(
+            !docker::has_image(address, &image).await?,
+            "the image {IMAGE} is on this engine already, so another demo runs there, or one was kept: wait for it, or \
+             take it away as it said (an image that alone is left: `docker rmi {IMAGE}`)"
+        );
+    }
     let dir = fresh_directory()?;
     let (installation, key) = terminal::identity(&dir.join("state"))?;
     let settings = settings(&dir, &format!("demo-{installation}"), HashKey::new(key));
@@ -92,6 +100,14 @@ async fn play(
     if args.keep {
         outln!("\nKept: {}\n  repository: {0}/repo\n  nginx files: {0}/nginx/current", dir.display());
         outln!("  look:   trueup plan --config {}/trueup.toml", dir.display());
+        if engine.is_some() {
+            outln!(
+                "  remove: docker rm -f $(docker ps -aq --filter label=io.trueup.installation={}); docker network rm \
+                 market; docker rmi {IMAGE}; rm -r {}",
+                settings.installation,
+                dir.display()
+            );
+        }
         demo_story::write_settings(dir, settings)?;
     } else {
         let cleaned = demo_story::clean_up(&stage).await;

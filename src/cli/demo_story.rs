@@ -281,5 +281,5 @@ pub fn write_settings(dir: &Path, settings: &Settings) -> anyhow::Result<()> {
     std::fs::write(dir.join("trueup.toml"), text)?;
     let identity = std::fs::read_to_string(dir.join("state/identity"))?;
     let key = identity.trim().split_once(' ').map(|(_, key)| key.to_owned()).unwrap_or_default();
-    Ok(std::fs::write(dir.join("hash.key"), key)?)
+    super::terminal::write_private(&dir.join("hash.key"), &key)
 }

@@ -155,7 +155,8 @@ pub fn identity(state_dir: &Path) -> anyhow::Result<(String, [u8; 32])> {
     Ok((id, key(&secret).context("a key of 64 digits")?))
 }
 
-fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
+/// A new file that nobody else can read (G1).
+pub fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut open = std::fs::OpenOptions::new();
     let mut handle = open

@@ -24,7 +24,7 @@ use crate::model::secrecy::HashKey;
 use crate::model::settings::EngineSettings;
 use crate::ports::{Engine, EngineError, EngineErrorKind, Engines};
 
-pub use selfimage::{import_self, reachable_local, remove_image};
+pub use selfimage::{has_image, import_self, reachable_local, remove_image};
 
 use dial::Dial;
 use engine::DockerEngine;

@@ -77,6 +77,14 @@ pub async fn import_self(
     image.id.unwrap_or_default().parse().map_err(|_| fail("the engine told no image id".to_owned()))
 }
 
+/// Whether the engine has the image.
+pub async fn has_image(address: &EngineAddress, tag: &ImageRef) -> Result<bool, EngineError> {
+    let docker = connect(address)?;
+    let call = format!("GET /images/{tag}/json");
+    let look = async { docker.inspect_image(&tag.pull_name()).await.map(|_| ()) };
+    Ok(error::or_none(within(&local(), &call, DEADLINE, look).await)?.is_some())
+}
+
 /// Removes the image; that it is not there is as good.
 pub async fn remove_image(address: &EngineAddress, tag: &ImageRef) -> Result<(), EngineError> {
     let docker = connect(address)?;
