@@ -13,7 +13,7 @@ use super::diagnostic::{Errors, Spot, did_you_mean};
 use super::load::{Spots, place_of};
 use super::node::{Node, Table, Value};
 
-/// Whether a fleet that was put together from two commits holds together: what [`whole`] asks of one commit.
+/// Whether a fleet that was put together from two commits holds together: what `whole` asks of one commit.
 pub fn is_sound(desired: &Desired) -> bool {
     let nothing = Spot::whole("fleet.toml");
     let fleet = Node { spot: nothing, value: Value::Table(Table::new()) };
