@@ -323,13 +323,14 @@ fn state(
         }
         // The engine is at it already; a hand in between would only disturb.
         RunState::Restarting { exit_code } => {
-            let nature = Nature::NotRunning(format!("it exits with {exit_code} and the engine restarts it"));
-            draft.leave(
-                subject,
-                Some(target.app.key.clone()),
-                nature,
-                "the engine restarts it by its policy".to_owned(),
-            );
+            let key = &target.app.key;
+            let words = format!("it exits with {exit_code} and the engine restarts it");
+            let nature = Nature::NotRunning(words.clone());
+            let why = "the engine restarts it by its policy".to_owned();
+            draft.leave(subject.clone(), Some(key.clone()), nature, why);
+            // It should run and does not: nobody may take that for converged (X).
+            let hint = format!("`trueup logs {key}` says why; mend the app, or its image or command in git");
+            draft.block(subject, Some(key.clone()), words, &hint);
             None
         }
         RunState::Removing => {

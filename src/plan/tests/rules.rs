@@ -370,6 +370,19 @@ fn the_last_instance_of_a_production_app_always_waits_b3() {
 }
 
 #[test]
+fn one_that_ends_again_and_again_is_not_converged_x() {
+    let fleet = desired(1, vec![app("quote-prod", 1)]);
+    let mut world = standing(&fleet);
+    assert_eq!(plan_of(&fleet, &world.observed).exit_code(), 0);
+    world.container("h1", "quote-prod-0").state = RunState::Restarting { exit_code: 7 };
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((told(&plan), plan.exit_code()), (vec![], 3));
+    assert!(
+        reasons(&plan).contains("exits with 7") && plan.blocked[0].hint.contains("trueup logs quote-prod")
+    );
+}
+
+#[test]
 fn an_environment_that_git_no_longer_declares_is_pruned_as_if_it_were_production_b2_b3() {
     let mut fleet = desired(1, vec![app("quote-prod", 1), app("quote-test", 1), app("web-test", 2)]);
     let world = standing(&fleet);
