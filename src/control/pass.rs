@@ -167,6 +167,7 @@ fn conclude(
         (rendered, plan) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
     }
     plan.findings = judged.findings.clone();
+    plan.kept_because.clone_from(&taken.kept_because);
     let ours = |app: &AppKey| desired.judges(&app.environment);
     let blocked = judged.blocked.iter().filter(|blocked| blocked.app.as_ref().is_none_or(ours));
     plan.blocked.extend(blocked.cloned());

@@ -39,6 +39,9 @@ pub struct Plan {
     /// What the policies say of the change that this plan carries out (F2); what they hold stands in `blocked` too.
     #[serde(default)]
     pub findings: Findings,
+    /// The head of the repository was not taken, and why: the revision is the last good one (A2).
+    #[serde(default)]
+    pub kept_because: Option<String>,
 }
 
 /// Something that happens to one object. Its steps are serial; changes run side by side unless `after` says otherwise.

@@ -119,6 +119,7 @@ pub fn json(outcomes: &[Ended], last: &Plan) -> Value {
         "unknown": public::list(&last.unknown, public::unknown),
         "unmanaged": public::list(&last.unmanaged, public::unmanaged),
         "notes": last.notes,
+        "kept_because": last.kept_because,
     })
 }
 

@@ -126,6 +126,7 @@ pub fn json(plan: &Plan, installed: &Installed) -> Value {
         drift,
         notes,
         findings,
+        kept_because,
     } = plan;
     json!({
         "id": id,
@@ -143,6 +144,7 @@ pub fn json(plan: &Plan, installed: &Installed) -> Value {
         "notes": notes,
         "findings": public::list(&findings.findings, public::finding),
         "policy_notes": findings.notes,
+        "kept_because": kept_because,
     })
 }
 

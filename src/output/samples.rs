@@ -46,6 +46,7 @@ pub fn empty() -> Plan {
         drift: Vec::new(),
         notes: Vec::new(),
         findings: crate::model::finding::Findings::default(),
+        kept_because: None,
     }
 }
 

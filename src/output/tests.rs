@@ -300,6 +300,7 @@ fn a_plan_in_json() {
       ],
       "held_id": "feedfacecafe",
       "id": "a1b2c3d4e5f6",
+      "kept_because": null,
       "notes": [
         "canary is not in this release"
       ],

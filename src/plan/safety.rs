@@ -41,6 +41,7 @@ pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: Draft) -> 
         drift: draft.drift,
         notes,
         findings: Findings::default(),
+        kept_because: None,
     }
 }
 
