@@ -1,11 +1,14 @@
 //! Each target against what stands in its place: an ordered list of rules, the first that fits decides.
 
+use std::time::Duration;
+
 use crate::diff::{self, Against};
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{ASIDE, Belongs, NEXT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
 use crate::model::secrecy::ContentHash;
+use crate::model::units::Timestamp;
 
 use super::addresses::Target;
 use super::draft::{Draft, subject};
@@ -186,7 +189,7 @@ fn existing(
         return replaced(input, engine, target, around, subject, live, nature, draft);
     }
     if changes.is_empty() {
-        return state(input, target, subject, live, draft);
+        return state(input, engine, target, subject, live, draft);
     }
     let mut steps = steps::update(target, live, &changes);
     if matches!(live.state, RunState::Created | RunState::Exited { .. }) {
@@ -277,9 +280,26 @@ fn split_ignored(target: &Target, changes: Vec<FieldChange>) -> (Vec<FieldChange
     })
 }
 
+/// Reading an engine takes seconds: clocks that differ by less are taken to agree.
+const SKEW: Duration = Duration::from_secs(10);
+
+/// A moment of this machine's clock as the engine's own clock has it, by which it tells when containers started.
+fn by_its_clock(input: &PlanInput<'_>, engine: &Engine, moment: Timestamp) -> Timestamp {
+    let (Some(theirs), ours) = (engine.info.clock, input.observed.at) else { return moment };
+    let (ahead, behind) = (theirs.since(ours).duration(), ours.since(theirs).duration());
+    if ahead > SKEW {
+        moment.plus(ahead)
+    } else if behind > SKEW {
+        moment.minus(behind)
+    } else {
+        moment
+    }
+}
+
 /// It is as declared: does it run, and well?
 fn state(
     input: &PlanInput<'_>,
+    engine: &Engine,
     target: &Target,
     subject: Subject,
     live: &Container,
@@ -297,7 +317,7 @@ fn state(
         RunState::Running { health: Health::Unhealthy { last_output }, since } => {
             let nature = Nature::Unhealthy(format!("its health check fails: {}", last_output.trim()));
             let deadline = target.app.update.healthy_deadline;
-            if input.now.since(*since) <= deadline {
+            if by_its_clock(input, engine, input.now).since(*since) <= deadline {
                 let why = format!("it has {deadline} from its start to become healthy");
                 draft.leave(subject, Some(target.app.key.clone()), nature, why);
                 return None;
@@ -306,7 +326,7 @@ fn state(
         }
         RunState::Running { since, .. } => {
             let asked = input.holds.restart_requested.get(&target.app.key)?;
-            if since >= asked {
+            if *since >= by_its_clock(input, engine, *asked) {
                 return None;
             }
             let why = format!("a restart was asked for at {asked}");

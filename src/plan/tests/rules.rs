@@ -370,6 +370,25 @@ fn the_last_instance_of_a_production_app_always_waits_b3() {
 }
 
 #[test]
+fn a_restart_that_was_asked_for_holds_whatever_the_engines_clock_says() {
+    let fleet = desired(1, vec![app("quote-prod", 1)]);
+    let mut world = standing(&fleet);
+    let at = world.observed.at;
+    let mut holds = Holds::default();
+    holds.restart_requested.insert(name("quote-prod"), at);
+    for ahead in [-3_600_000, 0, 3_600_000] {
+        let its = |moment: i64| Timestamp(at.0 + ahead + moment);
+        world.engine_mut("h1").info.clock = Some(its(0));
+        for (started, expected) in [(-60_000, vec!["restart quote-prod-0@h1"]), (60_000, vec![])] {
+            let since = its(started);
+            world.container("h1", "quote-prod-0").state =
+                RunState::Running { health: Health::Unchecked, since };
+            assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), expected, "{ahead} {started}");
+        }
+    }
+}
+
+#[test]
 fn one_that_ends_again_and_again_is_not_converged_x() {
     let fleet = desired(1, vec![app("quote-prod", 1)]);
     let mut world = standing(&fleet);
