@@ -12,6 +12,7 @@ pub mod ports;
 pub mod config;
 pub mod diff;
 pub mod endpoints;
+pub mod import;
 pub mod output;
 pub mod render;
 

@@ -6,15 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::model::disk::ImageStore;
 use crate::model::file::{FileSet, Files};
 use crate::model::host::Host;
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{ContainerName, HostName, Revision, VolumeName};
 use crate::model::observed::{Container, Engine as EngineSnapshot, Image, LiveNetwork, LiveVolume};
+use crate::model::permission::SignedCommit;
 use crate::model::plan::{Action, Outcome};
 use crate::model::secrecy::ContentHash;
 use crate::model::settings::{Reference, ReportSettings};
-use crate::model::tree::Tree;
+use crate::model::swarm::{LiveConfig, LiveService, Node, Swarm, Task};
+use crate::model::tree::{Between, Tree};
 use crate::model::units::Timestamp;
 
 pub use crate::model::history::HistoryEntry;
@@ -73,6 +76,15 @@ pub trait Engine: Send + Sync {
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError>;
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError>;
     async fn image(&self, image: &ImageRef) -> Result<Option<Image>, EngineError>;
+    /// Everything trueup models of the Swarm that this engine manages. Refused where it manages none, an error where
+    /// there is no quorum; a service whose answer cannot be read is `Unknown` inside (A1).
+    async fn swarm(&self) -> Result<Swarm, EngineError>;
+    /// One service with its tasks, read anew.
+    async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError>;
+    async fn config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError>;
+    async fn node(&self, id: &str) -> Result<Option<Node>, EngineError>;
+    /// What images take on the engine's disk. Slow where there is much: it has a deadline of its own.
+    async fn image_store(&self) -> Result<ImageStore, EngineError>;
     /// The digest the registry has now for a tag; asks the registry through the engine.
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError>;
     /// Carries out one engine primitive. `WaitHealthy`, `Drain`, `Undrain` and `InstallFiles` are not an engine's.
@@ -127,6 +139,24 @@ pub trait Repository: Send + Sync {
     async fn tree(&self, revision: &Revision) -> Result<Tree, SourceError>;
     /// Whether `descendant` has `ancestor` in its history (F0).
     async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError>;
+    /// What `head` changed since it left `base`, from the repository's top.
+    async fn between(&self, base: &Revision, head: &Revision) -> Result<Between, SourceError>;
+    /// A plain file by its path from the repository's top; `None` where there is none, or it has more bytes than `limit`.
+    async fn file(
+        &self,
+        revision: &Revision,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, SourceError>;
+    /// Each commit that `head` has in its history and `base` has not, `head` first, with who signed it; without a `base`,
+    /// `head` alone (F1). More than `limit` are refused. A commit that cannot be read is an error: what is not known
+    /// permits nothing (A1).
+    async fn signatures(
+        &self,
+        base: Option<&Revision>,
+        head: &Revision,
+        limit: usize,
+    ) -> Result<Vec<SignedCommit>, SourceError>;
     /// Commits that changed files below `path`, newest first, at most `limit`.
     async fn log(&self, path: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError>;
     /// Writes a commit on top of the reference's head, on a new branch, that gives the files below `path` their
@@ -233,6 +263,7 @@ pub enum Record {
     RestartRequest,
     Lease,
     Report,
+    PulledImage,
 }
 
 /// What is kept on disk.

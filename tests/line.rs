@@ -107,6 +107,22 @@ async fn what_is_not_ours_is_reported_and_never_touched() {
     let _copy = Remove("mine-copy");
     let _ = stage.apply_in_full().await;
     assert!(exists("mine-copy"), "a copied label owns nothing (B1)");
+
+    // Renamed by hand, it still runs: nothing is started beside it.
+    docker_ok(&["rm", "-f", "mine-copy"]);
+    let before = id_of("mine-test-0");
+    docker_ok(&["rename", "mine-test-0", "mine-renamed"]);
+    let _renamed = Remove("mine-renamed");
+    let done = stage.apply().await;
+    let blocked = &done.last.plan.blocked;
+    assert!(
+        blocked.iter().any(|b| b.reason.contains("mine-renamed runs there with the labels")),
+        "{blocked:#?}"
+    );
+    assert!(!exists("mine-test-0") && done.last.plan.exit_code() == 3, "{:#?}", done.last.plan);
+    docker_ok(&["rename", "mine-renamed", "mine-test-0"]);
+    let _ = stage.apply_in_full().await;
+    assert_eq!(id_of("mine-test-0"), before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

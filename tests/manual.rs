@@ -152,6 +152,22 @@ fn the_readme_works_as_it_is_written() {
 }
 
 #[test]
+fn the_swarm_page_shows_a_config_that_is_one() {
+    let shown = files_shown(&page("docs/swarm.md"));
+    assert_eq!(shown.len(), 4, "{:?}", shown.keys());
+    let machine = Machine::new();
+    let fleet = machine.dir.path().join("home/fleet");
+    for (name, text) in &shown {
+        let file = fleet.join(name);
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, text).expect("a file");
+    }
+    let output = machine
+        .run("cd fleet && git init -q . && git add . && git commit -qm x && trueup config check --repo .\n");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn the_operations_page_works_as_it_is_written() {
     let machine = Machine::new();
     std::fs::remove_file(machine.dir.path().join("bin/trueup")).expect("a link");
@@ -266,6 +282,23 @@ fn trueup_runs_in_a_container_as_it_is_written() {
         assert!(std::time::Instant::now() < deadline, "it does not come up: {told}\n{logs}");
         std::thread::sleep(std::time::Duration::from_millis(300));
     }
+}
+
+#[test]
+fn the_import_page_works_as_it_is_written() {
+    let machine = Machine::new();
+    let name = format!("trueup-test-manual-{}", std::process::id());
+    let _sweep = Sweep(name.clone());
+    let image = format!("{name}:0.1.0");
+    stage::make_image(machine.dir.path(), &image);
+    stage::docker_ok(&["run", "-d", "--name", &name, &image, "/bin/busybox", "sleep", "600"]);
+    let life = || stage::docker_ok(&["inspect", "-f", "{{.Id}} {{.State.StartedAt}}", &name]);
+    let before = life();
+    for (_, script) in blocks(&page("docs/import.md")).into_iter().filter(|(language, _)| language == "sh") {
+        // Its plan is empty, so nothing but 0 will do.
+        machine.run_lines(&script.replace("shop-web", &name), |_| vec![0]);
+    }
+    assert_eq!(life(), before);
 }
 
 #[test]

@@ -196,7 +196,7 @@ fn read_all(top: &Path, dir: &Path, into: &mut BTreeMap<String, String>) {
 #[test]
 fn a_frozen_host_is_unknown_and_the_others_are_healed() {
     let fleet = converged();
-    let ground = Ground { fleet: &fleet };
+    let ground = Ground::there(&fleet);
     let before = everything(&fleet);
     fleet.freeze("h2");
     // The stopped one keeps its address; while a host is silent no new one is granted on its network (C1).
@@ -222,7 +222,7 @@ fn a_frozen_host_is_unknown_and_the_others_are_healed() {
 #[test]
 fn a_killed_host_comes_back_and_is_healed() {
     let fleet = converged();
-    let ground = Ground { fleet: &fleet };
+    let ground = Ground::there(&fleet);
     let before = everything(&fleet);
     fleet.kill("h3");
     let (code, plan) = ground.trueup(&["plan"]);
@@ -239,7 +239,7 @@ fn a_killed_host_comes_back_and_is_healed() {
 #[test]
 fn a_cut_cable_moves_nothing_and_starts_nothing_twice() {
     let fleet = converged();
-    let ground = Ground { fleet: &fleet };
+    let ground = Ground::there(&fleet);
     let before = everything(&fleet);
     for way in [None, Some("in"), Some("out")] {
         match way {
@@ -259,7 +259,7 @@ fn a_cut_cable_moves_nothing_and_starts_nothing_twice() {
 #[test]
 fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
     let fleet = converged();
-    let ground = Ground { fleet: &fleet };
+    let ground = Ground::there(&fleet);
     let run = ground.run();
     // A round under way would notice by itself.
     let at_rest = || {

@@ -67,6 +67,7 @@ impl Sim {
             installation: "sim".into(),
             key,
             limits: Limits::default(),
+            permission: Default::default(),
             policy,
             call_deadline: TimeSpan::from_secs(5),
             pull_deadline: TimeSpan::from_secs(60),

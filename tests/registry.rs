@@ -54,7 +54,7 @@ impl Drop for Sweep {
         let listed = docker(&["images", "-a", "--no-trunc", "--format", "{{.Repository}} {{.ID}}"]);
         let prefix = format!("127.0.0.1:{}/", self.0);
         for line in String::from_utf8_lossy(&listed.stdout).lines().filter(|line| line.starts_with(&prefix)) {
-            docker(&["rmi", "-f", line.rsplit(' ').next().unwrap_or_default()]);
+            stage::remove_image(line.rsplit(' ').next().unwrap_or_default());
         }
     }
 }

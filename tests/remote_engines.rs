@@ -244,6 +244,7 @@ async fn a_hung_ssh_ends_with_its_deadline() {
             labels: Default::default(),
             capacity: Capacity::default(),
             swarm: None,
+            availability: None,
             drain: false,
             origin: "here".to_owned(),
         };

@@ -64,6 +64,7 @@ impl Sim {
             limits: Limits::default(),
             call_deadline: TimeSpan::from_secs(5),
             pull_deadline: TimeSpan::from_secs(60),
+            permission: Default::default(),
             policy: Default::default(),
             environments: None,
             revision: None,

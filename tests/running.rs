@@ -25,10 +25,12 @@ impl Drop for Running {
 fn commit(stage: &Stage, replicas: &str) {
     let app = format!(
         "app = \"looped\"\nenvironments = [\"test\"]\nreplicas = {replicas}\nimage = \"{}\"\npull = \"never\"\n\
-         command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n",
+         command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n\
+         [[mount]]\nfile = \"app.conf\"\nat = \"/etc/app.conf\"\n",
         stage.image
     );
-    stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("apps/looped/app.toml", &app)]);
+    let files = [("hosts/local.toml", HOST), ("apps/looped/app.toml", &app), ("apps/looped/app.conf", "x\n")];
+    stage.commit(&[&[("fleet.toml", FLEET)], &files[..]].concat());
 }
 
 fn running(container: &str) -> bool {

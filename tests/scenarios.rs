@@ -68,14 +68,32 @@ scenarios! {
     e2_nothing_unescaped
     e3_flume
     f0_force_push
+    f1_broken_glass
+    f1_unsigned_commit
     f5_environments
     h_lost_state
+    h_lost_state_signed
+    swarm_a1_no_quorum
+    swarm_a4_changed_by_hand
+    swarm_b1_name_is_taken
+    swarm_b2_dropped
+    swarm_b2_prune
+    swarm_b4_adopt
+    swarm_c8_manager_down
+    swarm_d1_create_scale_update
+    swarm_d2_rolled_back
+    swarm_d5_killed
+    swarm_d7_fails_at_placement
+    swarm_d9_configs
+    swarm_jobs
+    swarm_nodes
+    swarm_side_by_side
 }
 
 /// Rules that this release claims for hosts with an engine of their own: each has a scenario.
 const RULES: &[&str] = &[
     "A1", "A2", "A3", "A4", "A5", "A6", "B1", "B2", "B3", "B4", "B5", "C8", "D1", "D2", "D3", "D4", "D5",
-    "D6", "D7", "D8", "D9", "D10", "D11", "E1", "E2", "E3", "F0", "F5", "H",
+    "D6", "D7", "D8", "D9", "D10", "D11", "E1", "E2", "E3", "F0", "F1", "F5", "H",
 ];
 
 fn folder() -> PathBuf {

@@ -47,6 +47,7 @@ impl Sim {
             installation: "sim".into(),
             key,
             limits: Limits::default(),
+            permission: Default::default(),
             policy: trueup::model::policy::PolicySettings::default(),
             call_deadline: TimeSpan::from_secs(5),
             pull_deadline: TimeSpan::from_secs(60),

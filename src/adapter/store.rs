@@ -88,6 +88,7 @@ const fn kind(record: Record) -> &'static str {
         Record::RestartRequest => "restart_request",
         Record::Lease => "lease",
         Record::Report => "report",
+        Record::PulledImage => "pulled_image",
     }
 }
 

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::model::names::HostName;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
-use crate::ports::{Contents, Engine, EngineError, Intent};
+use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
 use super::Executor;
+use super::lane::Lane;
 use super::precondition::Verdict;
 
 /// Waits between tries of a step that failed for a passing reason (D3): 5 s doubling; five tries in all.
@@ -30,39 +32,74 @@ pub(super) fn is_pull(action: &Action) -> bool {
     matches!(action, Action::PullImage { .. })
 }
 
+/// Whether nothing is sent: Swarm is only watched.
+fn waits(action: &Action) -> bool {
+    matches!(action, Action::WaitService { .. })
+}
+
+/// Whom the steps of a change are sent to: the host's engine, or the Swarm's managers; nobody where none is needed.
+struct Asked<'a> {
+    engines: &'a [Arc<dyn Engine>],
+    lane: Option<&'a Lane>,
+}
+
+impl Asked<'_> {
+    fn order(&self) -> Vec<(usize, Option<&Arc<dyn Engine>>)> {
+        match (self.engines.is_empty(), self.lane) {
+            (true, _) => vec![(0, None)],
+            (false, Some(lane)) => {
+                lane.order(self.engines).map(|(place, engine)| (place, Some(engine))).collect()
+            }
+            (false, None) => self.engines.iter().map(Some).enumerate().collect(),
+        }
+    }
+
+    fn answers(&self, place: usize) {
+        if let Some(lane) = self.lane {
+            lane.answers(place);
+        }
+    }
+}
+
 impl Executor<'_> {
-    pub(super) async fn carry_out_change(&self, plan: &Plan, change: &Change) -> Outcome {
+    pub(super) async fn carry_out_change(
+        &self,
+        plan: &Plan,
+        change: &Change,
+        lane: Option<&Lane>,
+    ) -> Outcome {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject).await;
+        let outcome = self.steps(plan, change, &subject, lane).await;
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
         outcome
     }
 
-    async fn steps(&self, plan: &Plan, change: &Change, subject: &str) -> Outcome {
-        let engine = match self.engine_of(change) {
-            Ok(engine) => engine,
+    async fn steps(&self, plan: &Plan, change: &Change, subject: &str, lane: Option<&Lane>) -> Outcome {
+        let engines = match self.engines_of(change) {
+            Ok(engines) => engines,
             Err(error) => return failed(&error),
         };
+        let engines = Asked { engines: &engines, lane };
         let mut not_needed = Vec::new();
         for (index, step) in change.steps.iter().enumerate() {
             self.progress.step(subject, &step.action.describe());
-            match self.step(plan, change, subject, step, engine.as_deref()).await {
+            match self.step(plan, change, subject, step, &engines).await {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
                 StepEnd::Refused(why) if index == 0 => {
                     return Outcome::Skipped { why: format!("the world moved: {why}") };
                 }
                 StepEnd::Refused(why) => {
-                    let put_back = self.undo(plan, change, subject, engine.as_deref()).await;
+                    let put_back = self.undo(plan, change, subject, &engines).await;
                     return Outcome::Failed {
                         error: format!("{}: the world moved: {why}{put_back}", step.action.describe()),
                         transient: true,
                     };
                 }
                 StepEnd::Failed { error, transient } => {
-                    let put_back = self.undo(plan, change, subject, engine.as_deref()).await;
+                    let put_back = self.undo(plan, change, subject, &engines).await;
                     let error = format!("{}: {error}{put_back}", step.action.describe());
                     return Outcome::Failed { error, transient };
                 }
@@ -75,13 +112,13 @@ impl Executor<'_> {
     }
 
     /// Puts back what was taken away. Each step is tried; what could not be put back is told.
-    async fn undo(&self, plan: &Plan, change: &Change, subject: &str, engine: Option<&dyn Engine>) -> String {
+    async fn undo(&self, plan: &Plan, change: &Change, subject: &str, engines: &Asked<'_>) -> String {
         if change.undo.is_empty() {
             return String::new();
         }
         let mut problems = Vec::new();
         for step in &change.undo {
-            match self.step(plan, change, subject, step, engine).await {
+            match self.step(plan, change, subject, step, engines).await {
                 // A precondition that does not hold here means that there is nothing of this to put back.
                 StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
                 StepEnd::Failed { error, .. } => {
@@ -103,7 +140,7 @@ impl Executor<'_> {
         change: &Change,
         subject: &str,
         step: &Step,
-        engine: Option<&dyn Engine>,
+        engines: &Asked<'_>,
     ) -> StepEnd {
         let intent = Intent {
             id: 0,
@@ -118,7 +155,7 @@ impl Executor<'_> {
             // What cannot be journaled is not done.
             Err(error) => return StepEnd::Failed { error: error.to_string(), transient: true },
         };
-        let end = self.try_step(step, engine).await;
+        let end = self.try_step(change, step, engines).await;
         let outcome = match &end {
             StepEnd::Done => Outcome::Done,
             StepEnd::NotNeeded(why) => Outcome::NotNeeded { why: why.clone() },
@@ -133,15 +170,38 @@ impl Executor<'_> {
         }
     }
 
-    async fn try_step(&self, step: &Step, engine: Option<&dyn Engine>) -> StepEnd {
+    /// A Swarm's step goes to the next of its managers where one does not answer for it, and waits only when all were
+    /// asked.
+    async fn try_step(&self, change: &Change, step: &Step, asked: &Asked<'_>) -> StepEnd {
         let mut wait = FIRST_WAIT;
-        for attempt in 1..=TRIES {
-            let error = match self.attempt(step, engine).await {
-                Ok(end) => return end,
-                Err(error) => error,
-            };
-            if !error.kind.is_transient() || attempt == TRIES || self.stop.is_set() {
-                return StepEnd::Failed { error: error.to_string(), transient: error.kind.is_transient() };
+        let mut last = "every try failed".to_owned();
+        for nth in 1..=TRIES {
+            for (place, engine) in asked.order() {
+                let slot = match (asked.lane, &step.action) {
+                    (Some(lane), action) if change.subject.swarm.is_some() && !waits(action) => {
+                        lane.slot().await
+                    }
+                    (_, _) => None,
+                };
+                let ended = self.attempt(change, step, engine.map(|engine| &**engine)).await;
+                drop(slot);
+                let error = match ended {
+                    Ok(end) => {
+                        asked.answers(place);
+                        return end;
+                    }
+                    Err(error) => error,
+                };
+                let text = error.to_string();
+                let for_good = is_refusal(&step.action, error.kind) && text == last;
+                let transient = error.kind.is_transient() && !for_good;
+                if !transient || self.stop.is_set() {
+                    return StepEnd::Failed { error: text, transient };
+                }
+                last = text;
+            }
+            if nth == TRIES {
+                break;
             }
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
@@ -149,11 +209,16 @@ impl Executor<'_> {
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
-        StepEnd::Failed { error: "every try failed".to_owned(), transient: true }
+        StepEnd::Failed { error: last, transient: true }
     }
 
     /// One try: the target is read first, so that a try whose answer was lost is seen to have worked.
-    async fn attempt(&self, step: &Step, engine: Option<&dyn Engine>) -> Result<StepEnd, EngineError> {
+    async fn attempt(
+        &self,
+        change: &Change,
+        step: &Step,
+        engine: Option<&dyn Engine>,
+    ) -> Result<StepEnd, EngineError> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
             Err(error) => StepEnd::Failed { error, transient: true },
@@ -168,7 +233,12 @@ impl Executor<'_> {
                 Some(engine) => self.wait_healthy(engine, name, *min_healthy, *deadline).await,
                 None => Ok(no_host()),
             },
+            Action::WaitService { name, update, min_healthy, deadline } => match engine {
+                Some(engine) => self.wait_service(engine, name, *update, *min_healthy, *deadline).await,
+                None => Ok(no_host()),
+            },
             Action::PullImage { .. }
+            | Action::RemoveImage { .. }
             | Action::CreateVolume { .. }
             | Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }
@@ -180,15 +250,26 @@ impl Executor<'_> {
             | Action::RenameContainer { .. }
             | Action::UpdateContainer { .. }
             | Action::Connect { .. }
-            | Action::Disconnect { .. } => match engine {
-                Some(engine) => self.on_engine(step, engine).await,
+            | Action::Disconnect { .. }
+            | Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. } => match engine {
+                Some(engine) => self.on_engine(change, step, engine).await,
                 None => Ok(no_host()),
             },
         }
     }
 
-    async fn on_engine(&self, step: &Step, engine: &dyn Engine) -> Result<StepEnd, EngineError> {
-        match self.precondition(step, engine).await? {
+    async fn on_engine(
+        &self,
+        change: &Change,
+        step: &Step,
+        engine: &dyn Engine,
+    ) -> Result<StepEnd, EngineError> {
+        match self.precondition(change, step, engine).await? {
             Verdict::Holds => {}
             Verdict::AlreadySo(why) => return Ok(StepEnd::NotNeeded(why)),
             Verdict::Moved(why) => return Ok(StepEnd::Refused(why)),
@@ -198,11 +279,25 @@ impl Executor<'_> {
         Ok(StepEnd::Done)
     }
 
-    fn engine_of(&self, change: &Change) -> Result<Option<Arc<dyn Engine>>, EngineError> {
-        let Some(name) = change.host() else { return Ok(None) };
-        match self.desired.hosts.get(name) {
-            Some(host) => self.engines.engine(host).map(Some),
-            None => Ok(None),
+    /// The host's engine, or the Swarm's managers in the order of fleet.toml; none for what needs none.
+    fn engines_of(&self, change: &Change) -> Result<Vec<Arc<dyn Engine>>, EngineError> {
+        let names: Vec<&HostName> = match (&change.subject.host, &change.subject.swarm) {
+            (Some(host), _) => vec![host],
+            (None, Some(swarm)) => self.desired.swarms.get(swarm).into_iter().flatten().collect(),
+            (None, None) => Vec::new(),
+        };
+        let hosts = names.into_iter().filter_map(|name| self.desired.hosts.get(name));
+        let mut engines = Vec::new();
+        let mut failed = None;
+        for host in hosts {
+            match self.engines.engine(host) {
+                Ok(engine) => engines.push(engine),
+                Err(error) => failed = Some(error),
+            }
+        }
+        match (engines.is_empty(), failed) {
+            (true, Some(error)) => Err(error),
+            (_, _) => Ok(engines),
         }
     }
 
@@ -232,4 +327,14 @@ fn no_host() -> StepEnd {
 
 fn failed(error: &EngineError) -> Outcome {
     Outcome::Failed { error: error.to_string(), transient: error.kind.is_transient() }
+}
+
+/// An engine says 500 for what it cannot make of a container too (a program that is not there, a port that is taken): said
+/// twice in the same words, it is no passing trouble.
+fn is_refusal(action: &Action, kind: EngineErrorKind) -> bool {
+    let of_container = matches!(
+        action,
+        Action::CreateContainer { .. } | Action::StartContainer { .. } | Action::RestartContainer { .. }
+    );
+    of_container && kind == EngineErrorKind::Engine
 }

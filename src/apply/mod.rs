@@ -1,27 +1,29 @@
 //! A `Plan` carried out: changes side by side where their order allows, each step journaled before it is sent (D5).
 
 mod change;
+mod lane;
 mod precondition;
 mod stop;
+mod swarm;
 mod wait;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::Semaphore;
 
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::InstanceName;
 use crate::model::ownership::Owner;
 use crate::model::plan::{Change, Outcome, Plan};
 use crate::model::settings::Limits;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Engines, Progress, Store};
+
+use lane::{Lane, Place};
 
 pub use stop::Stop;
 
@@ -58,9 +60,9 @@ pub struct Report {
 }
 
 impl Executor<'_> {
-    /// Starts each change when all it waits for has succeeded; at most `limits.per_host` at once on a host (D6).
+    /// Starts each change when all it waits for has succeeded; at most `limits.per_host` at once on a host or a Swarm (D6).
     pub async fn carry_out(&self, plan: &Plan) -> Report {
-        let slots = self.slots(plan);
+        let lanes = self.lanes(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let mut started = vec![false; plan.changes.len()];
         let mut running = FuturesUnordered::new();
@@ -77,8 +79,8 @@ impl Executor<'_> {
                     }
                     Readiness::Go => {
                         started[index] = true;
-                        let slot = change.host().and_then(|host| slots.get(host)).cloned();
-                        running.push(async move { (index, self.in_slot(plan, change, slot).await) });
+                        let lane = Place::of(change).and_then(|place| lanes.get(&place));
+                        running.push(async move { (index, self.in_lane(plan, change, lane).await) });
                     }
                 }
             }
@@ -102,9 +104,9 @@ impl Executor<'_> {
         Report { outcomes }
     }
 
-    fn slots(&self, plan: &Plan) -> BTreeMap<HostName, Arc<Semaphore>> {
-        let hosts = plan.changes.iter().filter_map(Change::host);
-        hosts.map(|host| (host.clone(), Arc::new(Semaphore::new(self.limits.per_host.max(1))))).collect()
+    fn lanes<'p>(&self, plan: &'p Plan) -> BTreeMap<Place<'p>, Lane> {
+        let places = plan.changes.iter().filter_map(Place::of);
+        places.map(|place| (place, Lane::new(self.limits.per_host))).collect()
     }
 
     fn anything_ready(&self, plan: &Plan, started: &[bool], outcomes: &BTreeMap<usize, Outcome>) -> bool {
@@ -132,17 +134,18 @@ impl Executor<'_> {
         Readiness::Go
     }
 
-    async fn in_slot(&self, plan: &Plan, change: &Change, slot: Option<Arc<Semaphore>>) -> Outcome {
-        // Pulls run apart: a slow registry must not keep healing from a host (D6).
+    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Outcome {
+        // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
+        // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
-        let _slot = match slot {
-            Some(slot) if !pulls => slot.acquire_owned().await.ok(),
+        let _slot = match lane {
+            Some(lane) if !pulls && change.subject.swarm.is_none() => lane.slot().await,
             Some(_) | None => None,
         };
         if self.stop.is_set() {
             return Outcome::Skipped { why: "trueup was asked to end".to_owned() };
         }
-        self.carry_out_change(plan, change).await
+        self.carry_out_change(plan, change, lane).await
     }
 }
 

@@ -4,7 +4,7 @@ use crate::model::container::{ContainerSpec, Networks};
 use crate::model::names::ContainerName;
 use crate::model::observed::Container;
 use crate::model::ownership::Belongs;
-use crate::model::plan::{Action, Expect, Step};
+use crate::model::plan::{Action, Change, Expect, Step};
 use crate::ports::{Engine, EngineError};
 
 use super::Executor;
@@ -19,14 +19,20 @@ pub(super) enum Verdict {
 impl Executor<'_> {
     pub(super) async fn precondition(
         &self,
+        change: &Change,
         step: &Step,
         engine: &dyn Engine,
     ) -> Result<Verdict, EngineError> {
+        if let Some(swarm) = &change.subject.swarm {
+            return self.on_swarm(swarm, step, engine).await;
+        }
         match &step.action {
             Action::PullImage { image } => Ok(match engine.image(image).await? {
                 Some(_) if image.digest.is_some() => Verdict::AlreadySo(format!("{image} is there")),
                 Some(_) | None => Verdict::Holds,
             }),
+            // The engine itself refuses to take away what a container uses.
+            Action::RemoveImage { .. } => Ok(Verdict::Holds),
             Action::CreateVolume { name, .. } => Ok(match engine.volume(name).await? {
                 Some(_) => Verdict::AlreadySo(format!("volume {name} is there")),
                 None => Verdict::Holds,
@@ -80,6 +86,13 @@ impl Executor<'_> {
             Action::WaitHealthy { .. }
             | Action::Drain { .. }
             | Action::Undrain { .. }
+            | Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::WaitService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. }
             | Action::InstallFiles { .. } => Ok(Verdict::Holds),
         }
     }

@@ -7,9 +7,11 @@ use anyhow::Context as _;
 
 use crate::control::converge::{Scope, converge};
 use crate::control::pass::Pass;
+use crate::control::permission;
 use crate::control::revision::Reader;
 use crate::control::run::report_unsettled;
 use crate::model::plan::Plan;
+use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
@@ -27,6 +29,12 @@ pub struct Args {
     /// Apply exactly this saved plan; refused when the world moved (D11).
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// Let this revision in for a while although signatures are missing (F1): who does so and why, for the history.
+    #[arg(long, value_name = "REASON")]
+    break_glass: Option<String>,
+    /// How long the broken glass lasts, at most a day.
+    #[arg(long = "for", value_name = "TIME", default_value = "1h", requires = "break_glass")]
+    span: TimeSpan,
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
@@ -37,7 +45,17 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         world.revision = Some(crate::model::settings::Reference::Commit(saved.revision.to_string()));
     }
     let promises = saved.as_ref().map(Plan::promises);
-    let _writer = world.store.become_writer("trueup apply")?;
+    if let Some(reason) = &args.break_glass {
+        let glass = permission::break_glass(&world, reason, args.span).await?;
+        errln!("the glass is broken: {} may pass unsigned until {}", glass.revision.short(), glass.until);
+    }
+    let _writer = match world.store.become_writer("trueup apply") {
+        Err(held) if args.break_glass.is_some() => {
+            errln!("{held}: it takes that revision at its next look");
+            return Ok(2);
+        }
+        writer => writer?,
+    };
     report_unsettled(&world)?;
     let stop = super::run::stop_on_signals();
     let (asked, declined) = (AtomicBool::new(args.yes), AtomicBool::new(false));

@@ -5,6 +5,7 @@ mod say;
 
 mod apply;
 mod approve;
+mod check;
 mod completions;
 mod config;
 
@@ -16,6 +17,8 @@ mod doctor;
 mod drift;
 mod history;
 mod image;
+mod images;
+mod import;
 mod init;
 mod logs;
 mod overriding;
@@ -31,6 +34,7 @@ mod snapshot;
 mod status;
 mod terminal;
 mod trust;
+mod verify;
 mod world;
 
 use std::process::ExitCode;
@@ -73,6 +77,8 @@ enum Command {
     Drift(drift::Args),
     /// Write the Nginx and Flume files to standard output or a directory.
     Render(render::Args),
+    /// Say what a pull request would do, for whoever reviews it.
+    Check(check::Args),
     /// Check the config repository, or show where a value comes from.
     Config(config::Args),
     /// Print what happened.
@@ -89,14 +95,20 @@ enum Command {
     Policy(policy::Args),
     /// Take a revision that is held (a force-push) as the one to enforce.
     Trust(trust::Args),
+    /// Show who signed each commit on the way to the head, and whether it is let in.
+    Verify(verify::Args),
     /// Say what works, what does not and what to do.
     Doctor(doctor::Args),
     /// See trueup work on this machine's own Docker engine, in a minute.
     Demo(demo::Args),
     /// Print the JSON Schema of the config repository's files.
     Schema(schema::Args),
+    /// Write what already runs, or a Compose file, as files of a repository.
+    Import(Box<import::Args>),
     /// Write a commented starter repository.
     Init(init::Args),
+    /// Show the images that trueup pulled, and take away those that nothing needs.
+    Images(images::Args),
     /// Make a container image of trueup itself on the local engine.
     Image(image::Args),
     /// Print the completions for a shell.
@@ -149,7 +161,7 @@ async fn dispatch(cli: Cli) -> Exit {
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Apply(args) => apply::run(&global, &args).await,
         Command::Run(args) => run::run(&global, &args).await,
-        Command::Pause(args) => pause::pause(&global, &args),
+        Command::Pause(args) => pause::pause(&global, &args).await,
         Command::Resume(args) => pause::resume(&global, &args),
         Command::Restart(args) => restart::run(&global, &args).await,
         Command::Logs(args) => logs::run(&global, &args).await,
@@ -164,12 +176,27 @@ async fn dispatch(cli: Cli) -> Exit {
         Command::Override(args) => overriding::run(&global, &args).await,
         Command::Policy(args) => policy::run(&global, &args).await,
         Command::Trust(args) => trust::run(&global, &args).await,
+        Command::Check(args) => check::run(&global, &args).await,
+        Command::Verify(args) => verify::run(&global, &args).await,
         Command::Doctor(args) => doctor::run(&global, &args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Schema(args) => schema::run(&args),
+        Command::Import(args) => import::run(&global, &args).await,
         Command::Init(args) => init::run(&args),
+        Command::Images(args) => images::run(&global, &args).await,
         Command::Image(args) => image::run(&args).await,
         Command::Completions(args) => completions::run(&args),
         Command::DemoApp(args) => demo_app::run(&args).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// Names of options that clash only show when the command is asked for.
+    #[test]
+    fn every_command_can_be_parsed() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -1,14 +1,16 @@
 //! `trueup pause` and `trueup resume`: a person's hand on the brake; drift is still reported.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::adapter::clock::SystemClock;
+use crate::config::did_you_mean;
 use crate::control::person;
+use crate::control::revision::Reader;
 use crate::model::names::{AppKey, AppName};
 use crate::model::units::TimeSpan;
 
-use super::Exit;
-use super::world::{GlobalArgs, SourceArgs, store};
+use super::world::{GlobalArgs, SourceArgs, store, world};
+use super::{Exit, terminal};
 
 #[derive(clap::Args)]
 pub struct PauseArgs {
@@ -32,9 +34,13 @@ pub struct ResumeArgs {
     app: Option<String>,
 }
 
-pub fn pause(global: &GlobalArgs, args: &PauseArgs) -> Exit {
+pub async fn pause(global: &GlobalArgs, args: &PauseArgs) -> Exit {
     let store = store(global, &args.source)?;
-    for app in targets(args.app.as_deref(), &args.source)? {
+    let apps = targets(args.app.as_deref(), &args.source)?;
+    for app in apps.iter().flatten() {
+        exists(global, &args.source, app).await?;
+    }
+    for app in apps {
         out!("{}", person::pause(&store, &SystemClock, app.as_ref(), args.span, &args.reason)?);
     }
     Ok(0)
@@ -46,6 +52,30 @@ pub fn resume(global: &GlobalArgs, args: &ResumeArgs) -> Exit {
         out!("{}", person::resume(&store, &SystemClock, app.as_ref())?);
     }
     Ok(0)
+}
+
+/// Refuses what is surely mistyped. Where nobody can tell, because git is down, the brake works all the same.
+async fn exists(global: &GlobalArgs, source: &SourceArgs, app: &AppKey) -> anyhow::Result<()> {
+    let world = match world(global, source, terminal::progress(true)) {
+        Ok(world) => world,
+        Err(error) => {
+            errln!("warning: nobody could look whether {app} is declared: {error:#}");
+            return Ok(());
+        }
+    };
+    let known = match Reader::default().take(&world, false).await {
+        Ok(taken) => taken.desired.apps,
+        Err(error) => {
+            errln!("warning: nobody could look whether {app} is declared: {error}");
+            return Ok(());
+        }
+    };
+    if known.contains_key(app) {
+        return Ok(());
+    }
+    let names: Vec<String> = known.keys().map(ToString::to_string).collect();
+    let hint = did_you_mean(&app.to_string(), names.iter().map(String::as_str));
+    bail!("there is no app {app}{}", hint.map(|hint| format!(" ({hint})")).unwrap_or_default())
 }
 
 /// `APP --env E`, or `APP-E` in one word; nothing is the whole fleet (`None`).

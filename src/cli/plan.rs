@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
+use crate::control::World;
 use crate::control::pass::{self, Pass};
 use crate::control::revision::Reader;
-use crate::model::observed::Observed;
+use crate::model::observed::{Observed, Snapshot};
 use crate::output;
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
@@ -27,10 +28,11 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let world = world(global, &args.source, terminal::progress(true))?;
+    let mut world = world(global, &args.source, terminal::progress(true))?;
+    let observed = args.observed.as_ref().map(|file| read_snapshot(file, &mut world)).transpose()?;
     let taken = Reader::default().take(&world, false).await?;
-    let pass = match &args.observed {
-        Some(file) => pass::replay(&world, taken, read_snapshot(file)?).await?,
+    let pass = match observed {
+        Some(observed) => pass::replay(&world, taken, observed).await?,
         None => pass::look(&world, taken, false).await?,
     };
     if let Some(file) = &args.out {
@@ -42,11 +44,20 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     Ok(pass.plan.exit_code())
 }
 
-/// A snapshot written by `trueup snapshot save`.
-pub fn read_snapshot(file: &Path) -> anyhow::Result<Observed> {
+/// A snapshot written by `trueup snapshot save`; `world` becomes the installation that took it, whose things are ours.
+pub fn read_snapshot(file: &Path, world: &mut World) -> anyhow::Result<Observed> {
     let text = std::fs::read_to_string(file).with_context(|| format!("the snapshot {}", file.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is not a snapshot of this release", file.display()))
+    let Snapshot { installation, observed } = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not a snapshot of this release", file.display()))?;
+    if let Some(installation) = installation {
+        world.installation = installation;
+    }
+    if observed.key != world.key.id() {
+        errln!(
+            "note: the snapshot was taken with another hash key: values of env are not compared (key_file in the settings)"
+        );
+    }
+    Ok(observed)
 }
 
 /// Says on standard error when the head is not what is enforced (A2).

@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 
 use crate::control::revision::Reader;
 use crate::model::names::AppName;
+use crate::model::permission::Mode;
 use crate::model::settings::Reference;
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
@@ -49,6 +50,11 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     }
     outln!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());
     outln!("Nothing is changed until that branch is merged.");
+    if world.permission.mode == Mode::Signed {
+        outln!(
+            "That commit is not signed, and every commit must be (F1): `git commit --amend --no-edit -S` on the branch."
+        );
+    }
     Ok(0)
 }
 

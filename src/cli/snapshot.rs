@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use crate::control::pass;
 use crate::control::revision::Reader;
-use crate::model::observed::Seen;
+use crate::model::observed::{Seen, Snapshot};
 
 use super::world::{GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -32,10 +32,11 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
-    let json = serde_json::to_string_pretty(&pass.observed)?;
+    let snapshot = Snapshot { installation: Some(world.installation.clone()), observed: pass.observed };
+    let json = serde_json::to_string_pretty(&snapshot)?;
     std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
     let mut code = 0;
-    for (host, seen) in &pass.observed.hosts {
+    for (host, seen) in &snapshot.observed.hosts {
         match seen {
             Seen::Known(engine) => outln!("{host}: {} containers", engine.containers.len()),
             Seen::Unknown { why } => {

@@ -171,6 +171,7 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
         installation: settings.installation.clone(),
         key: settings.hash_key.clone(),
         limits,
+        permission: settings.permission.clone(),
         policy: settings.policy.clone(),
         call_deadline,
         pull_deadline,

@@ -4,19 +4,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::model::adoption::{Adopted, AdoptedBySlot};
 use crate::model::app::{
     AddressSource, App, Balance, Demand, Failover, HostSelector, OnReturn, Placement, PullPolicy, Replicas,
-    Runtime, Strategy, SwarmMode, SwarmService, Update, Upstream,
+    Runtime, Strategy, Update, Upstream,
 };
 use crate::model::container::{Attachment, ContainerField, ContainerSpec, Networks};
 use crate::model::names::{AppKey, NetworkName, VolumeName};
 use crate::model::network::{Volume, VolumeSpec};
 use crate::model::secrecy::ContentHash;
+use crate::model::service::ServiceField;
 
 use super::container;
 use super::context::Context;
+use super::service;
 use super::shape::{
-    AppFile, BalanceShape, FailoverShape, HostsShape, NetworkModeShape, OnReturnShape, PullShape,
+    AdoptShape, AppFile, BalanceShape, FailoverShape, HostsShape, NetworkModeShape, OnReturnShape, PullShape,
     ReplicasShape, RuntimeShape, StrategyShape, UpstreamShape,
 };
 
@@ -37,6 +40,7 @@ pub(super) fn resolve(
     context: &mut Context<'_>,
     files: &FileFinder<'_>,
     origin: String,
+    only_swarm: Option<&str>,
 ) -> Option<Resolved> {
     let before = context.errors.diagnostics().len();
     let volumes = volumes(key, shape, context);
@@ -44,8 +48,9 @@ pub(super) fn resolve(
     let mut spec = container::spec(shape, context, files, &mut contents, &volumes.names)?;
     let leases = networks(shape, context, &mut spec);
     let data_pins = container::has_data(shape);
-    let runtime = runtime(shape, context, &spec, data_pins)?;
+    let runtime = runtime(shape, context, &spec, data_pins, only_swarm)?;
     let logs = container::logs(shape, context, &spec);
+    let adopted = adopted(shape, context);
     let app = App {
         key: key.clone(),
         team: context.option("team", shape.team.as_ref()),
@@ -57,7 +62,12 @@ pub(super) fn resolve(
         upstream: shape.upstream.as_ref().and_then(|u| upstream(u, context, &spec)),
         logs,
         protect: shape.protect,
-        adopt: shape.adopt,
+        adopt: match &shape.adopt {
+            Some(AdoptShape::Whether(whether)) => *whether,
+            Some(AdoptShape::Named(_)) => true,
+            None => false,
+        },
+        adopted,
         detect_only: shape.detect_only,
         ignore: ignored(shape, context),
         pull: match shape.pull {
@@ -142,6 +152,7 @@ fn runtime(
     context: &mut Context<'_>,
     spec: &ContainerSpec,
     data_pins: bool,
+    only_swarm: Option<&str>,
 ) -> Option<Runtime> {
     let replicas = match &shape.replicas {
         None => Replicas::Count(1),
@@ -157,13 +168,7 @@ fn runtime(
         }
     };
     if shape.runtime == Some(RuntimeShape::Swarm) {
-        let swarm = context.required("swarm.name", shape.swarm.name.as_ref())?;
-        let mode = match (shape.swarm.global, replicas) {
-            (true, _) | (false, Replicas::EveryHost) => SwarmMode::Global,
-            (false, Replicas::Count(count)) => SwarmMode::Replicated(count),
-        };
-        let constraints = shape.swarm.constraints.clone();
-        return Some(Runtime::Swarm(SwarmService { swarm, mode, constraints }));
+        return service::runtime(shape, context, spec, replicas, only_swarm);
     }
     let place = &shape.place;
     let hosts = match &place.hosts {
@@ -258,9 +263,39 @@ fn upstream(shape: &UpstreamShape, context: &mut Context<'_>, spec: &ContainerSp
     })
 }
 
+/// `{ 0 = "shop-web-1@rack-a" }`; that the host exists is asked when everything was read.
+fn adopted(shape: &AppFile, context: &mut Context<'_>) -> AdoptedBySlot {
+    let Some(AdoptShape::Named(named)) = &shape.adopt else { return AdoptedBySlot::new() };
+    let mut adopted = AdoptedBySlot::new();
+    if shape.runtime == Some(RuntimeShape::Swarm) {
+        return adopted;
+    }
+    for (slot, text) in named {
+        let path = format!("adopt.{slot}");
+        let Ok(number) = slot.parse::<u32>() else {
+            context.fail_with(
+                &path,
+                format!("{slot:?} is not a slot"),
+                "number the instances from 0, such as adopt = { 0 = \"shop-web-1@rack-a\" }",
+            );
+            continue;
+        };
+        if let Some(one) = context.parse::<Adopted>(&path, text)
+            && adopted.insert(number, one).is_some()
+        {
+            context.fail(&path, format!("slot {number} stands here twice"));
+        }
+    }
+    adopted
+}
+
 fn ignored(shape: &AppFile, context: &mut Context<'_>) -> BTreeSet<crate::model::names::FieldName> {
-    let known = || ContainerField::ALL.iter().map(|field| field.name());
-    for name in shape.ignore.iter().filter(|name| !known().any(|field| field == name.as_str())) {
+    let of_services = || ServiceField::ALL.iter().map(|field| field.name());
+    let of_containers = || ContainerField::ALL.iter().map(|field| field.name());
+    let is_service = shape.runtime == Some(RuntimeShape::Swarm);
+    let known = || of_services().filter(|_| is_service).chain(of_containers().filter(|_| !is_service));
+    let field = |name: &String| name.split('.').next().unwrap_or_default().to_owned();
+    for name in shape.ignore.iter().filter(|name| !known().any(|known| known == field(name))) {
         let hint = super::diagnostic::did_you_mean(name, known())
             .unwrap_or_else(|| format!("fields: {}", known().collect::<Vec<_>>().join(", ")));
         context.fail_with("ignore", format!("there is no field {name:?}"), hint);

@@ -8,6 +8,7 @@ use crate::model::container::{Networks, Port};
 use crate::model::desired::Desired;
 use crate::model::host::Host;
 use crate::model::names::{AppKey, AppName, NetworkName};
+use crate::model::network::NetworkDriver;
 
 use super::diagnostic::{Errors, Spot, did_you_mean};
 use super::load::{Spots, place_of};
@@ -113,6 +114,29 @@ fn references(desired: &Desired, app: &App, spots: &Spots, errors: &mut Errors) 
             if !desired.swarms.contains_key(&service.swarm) {
                 let hint = did_you_mean(&service.swarm, desired.swarms.keys().map(String::as_str));
                 tell("swarm.name", format!("fleet.toml has no Swarm {:?}", service.swarm), hint);
+            }
+            let named = match &app.container.networks {
+                Networks::Named(named) => named.keys().collect(),
+                Networks::Default | Networks::Host | Networks::None => Vec::new(),
+            };
+            for network in named.iter().filter_map(|name| desired.networks.get(*name)) {
+                if network.spec.driver != NetworkDriver::Overlay && !network.external {
+                    let message = format!("{} is no overlay network: services cannot be on it", network.name);
+                    tell(&format!("network.{}", network.name), message, None);
+                }
+            }
+            let members = || {
+                desired
+                    .hosts
+                    .values()
+                    .filter(|host| host.is_member(&service.swarm, desired.swarms.get(&service.swarm)))
+            };
+            if members().next().is_some()
+                && !members().any(|host| host.environments.contains(&app.key.environment))
+            {
+                let message =
+                    format!("no host of the Swarm {} serves {} (F5)", service.swarm, app.key.environment);
+                tell("swarm.name", message, None);
             }
         }
     }

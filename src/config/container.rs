@@ -1,6 +1,7 @@
 //! The container's part of an app's file: what every instance is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::model::app::LogSource;
@@ -15,7 +16,7 @@ use crate::model::units::{ByteSize, Cpus};
 
 use super::app::FileFinder;
 use super::context::Context;
-use super::shape::{AppFile, DataShape, EnvShape, HealthShape, LoggingShape, MountShape};
+use super::shape::{AppFile, DataShape, EnvShape, HealthShape, LoggingShape, MountShape, RuntimeShape};
 
 pub(super) fn spec(
     shape: &AppFile,
@@ -64,7 +65,31 @@ pub(super) fn spec(
     for mount in &shape.mount {
         one_mount(mount, context, files, contents, volumes, &mut spec);
     }
+    if shape.runtime != Some(RuntimeShape::Swarm) {
+        files_fit(&spec, context);
+    }
     Some(spec)
+}
+
+/// Engines copy nothing into a container that is read-only, but into a volume or directory of the host that stands in it.
+fn files_fit(spec: &ContainerSpec, context: &mut Context<'_>) {
+    let holds = |file: &str| {
+        let mut mounts = spec.mounts.iter();
+        mounts.any(|(at, mount)| {
+            let kept = match &mount.source {
+                MountSource::Host(_) | MountSource::Volume(_) => !mount.read_only,
+                MountSource::Tmpfs { .. } => false,
+            };
+            kept && Path::new(file).starts_with(at)
+        })
+    };
+    if let Some(file) = spec.files.keys().find(|file| spec.read_only && !holds(file)) {
+        context.fail_with(
+            "read_only",
+            format!("no engine copies {file} into a container that is read-only"),
+            "leave out read_only, let a volume hold the file's directory, or use runtime = \"swarm\"",
+        );
+    }
 }
 
 fn env(shape: &AppFile, context: &mut Context<'_>) -> BTreeMap<String, EnvValue> {
@@ -131,7 +156,12 @@ fn port(text: &str) -> Option<Port> {
     Some(Port {
         container,
         protocol,
-        host: host.map(|h| h.parse().ok().filter(|p| *p > 0)).map_or(Some(None), |h| h.map(Some))?,
+        host: match host {
+            // `127.0.0.1::80`: the engine chooses the port on that address.
+            None => None,
+            Some("") if address.is_some() => None,
+            Some(h) => Some(h.parse().ok().filter(|p| *p > 0)?),
+        },
         address: address.map(|a| a.parse().ok()).map_or(Some(None), |a| a.map(Some))?,
     })
 }

@@ -148,7 +148,7 @@ impl fmt::Display for Errors {
 }
 
 /// "did you mean" for a word among those that are known: the nearest, where it is but a slip or two away.
-pub(super) fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let slips = |name: &&str| strsim::osa_distance(word, name);
     let best = known.min_by_key(slips)?;
     let most = (word.len() / 3).max(1);

@@ -8,13 +8,16 @@ use crate::model::host::{Capacity, Host};
 use crate::model::names::{EnvironmentName, FleetName, HostName, NetworkName, PoolName, Revision};
 use crate::model::network::{AddressRange, Network, NetworkDriver, NetworkSpec};
 use crate::model::ownership;
+use crate::model::swarm::Availability;
 use crate::model::units::Cpus;
 
 use super::context::Context;
 use super::diagnostic::Errors;
 use super::node::Node;
 use super::read::read;
-use super::shape::{DriverShape, FleetFile, HostShape, HostsFile, NetworkShape, NetworksFile};
+use super::shape::{
+    AvailabilityShape, DriverShape, FleetFile, HostShape, HostsFile, NetworkShape, NetworksFile,
+};
 
 /// The largest pool: more addresses than one segment can have in use.
 const LARGEST_POOL: u128 = 65_536;
@@ -143,6 +146,14 @@ fn host(
         labels: shape.labels.clone(),
         capacity: Capacity { cpus, memory },
         swarm: shape.swarm.clone(),
+        availability: match (shape.drain, shape.availability) {
+            (true, _) => Some(Availability::Drain),
+            (false, declared) => declared.map(|availability| match availability {
+                AvailabilityShape::Active => Availability::Active,
+                AvailabilityShape::Pause => Availability::Pause,
+                AvailabilityShape::Drain => Availability::Drain,
+            }),
+        },
         drain: shape.drain,
         origin: context.node.place(path).line(),
     })

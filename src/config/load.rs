@@ -156,6 +156,10 @@ impl<'a> Loader<'a> {
             // It goes nowhere, but what else is wrong with it is told all the same (A3).
             let _: Option<AppFile> = read(&merge(fleet_node, &base, None), errors);
         }
+        let only_swarm = match desired.swarms.len() {
+            1 => desired.swarms.keys().next().cloned(),
+            _ => None,
+        };
         for environment in environments {
             let overlay = overlays.get(&environment);
             let key = match folder.parse() {
@@ -166,7 +170,7 @@ impl<'a> Loader<'a> {
                 }
             };
             let CachedApp { merged, resolved, errors: problems } =
-                self.resolve(folder, &key, fleet_node, &base, overlay);
+                self.resolve(folder, &key, (fleet_node, only_swarm.as_deref()), &base, overlay);
             errors.extend(&problems);
             spots.insert(key.clone(), merged);
             if let Some(Resolved { app, contents }) = resolved {
@@ -222,7 +226,7 @@ impl<'a> Loader<'a> {
         &mut self,
         folder: &str,
         key: &AppKey,
-        fleet_node: &Node,
+        (fleet_node, only_swarm): (&Node, Option<&str>),
         base: &Node,
         overlay: Option<&Arc<Node>>,
     ) -> CachedApp {
@@ -235,7 +239,7 @@ impl<'a> Loader<'a> {
                 let origin = origin(base, overlay);
                 let files = |path: &str| self.file(folder, path);
                 let mut context = Context { node: &merged, errors: &mut own };
-                app::resolve(key, &shape, &mut context, &files, origin)
+                app::resolve(key, &shape, &mut context, &files, origin, only_swarm)
             });
             CachedApp { merged: Arc::new(merged), resolved, errors: Arc::new(own) }
         });

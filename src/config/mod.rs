@@ -2,6 +2,7 @@
 
 mod app;
 mod check;
+pub mod codeowners;
 mod container;
 mod context;
 mod diagnostic;
@@ -9,18 +10,21 @@ mod fleet;
 mod load;
 mod node;
 pub mod own;
+mod own_permission;
 mod own_policy;
 mod read;
 mod schema;
+mod service;
 mod shape;
 mod show;
+mod signers;
 mod starter;
 
 #[cfg(test)]
 mod tests;
 
 pub use check::is_sound;
-pub use diagnostic::{Diagnostic, Errors};
+pub use diagnostic::{Diagnostic, Errors, did_you_mean};
 pub use load::{ParseCache, load};
 pub use schema::{
     Kind, bundled_schema, repository_kinds, repository_reference, settings_kind, settings_reference,

@@ -7,17 +7,19 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::model::disk::ImageSettings;
 use crate::model::schedule::Schedule;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{
     Credentials, EngineSettings, FileSetSettings, GraphiteSettings, Limits, MetricsSettings, Reference,
     Reload, ReportSettings, RepositorySettings, Settings, TlsIdentity, Webhook, WebhookBody,
 };
-use crate::model::units::TimeSpan;
+use crate::model::units::{ByteSize, TimeSpan};
 
 use super::context::Context;
 use super::diagnostic::{Errors, Source};
 use super::node;
+use super::own_permission::{self, PermissionShape, Place};
 use super::own_policy::{self, PolicyShape};
 use super::read::read;
 
@@ -52,6 +54,10 @@ shape! {
         flume: Option<FilesShape>,
         /// The thresholds of the safety rules.
         limits: LimitsShape,
+        /// When images that trueup pulled and nothing needs any more are taken away.
+        images: ImagesShape,
+        /// What a commit needs before it is enforced (docs/permission.md).
+        permission: PermissionShape,
         /// Which policies are on, and what they are given (docs/policies.md).
         policy: PolicyShape,
         /// Drift reports, each with a schedule of its own.
@@ -157,6 +163,16 @@ shape! {
         /// How long to wait for the reader to serve the new generation; `"10s"` by default.
         verify_timeout: Option<String>,
     }
+    struct ImagesShape {
+        /// Whether `trueup run` does it by itself; `true` by default. `trueup images --collect` does it now.
+        collect: Option<bool>,
+        /// It begins on an engine whose images take more disk than this; `"32GiB"` by default.
+        above: Option<String>,
+        /// It ends when they take no more than this; three quarters of `above` by default.
+        down_to: Option<String>,
+        /// What was needed later than so long ago stays; `"1d"` by default.
+        unused_for: Option<String>,
+    }
     struct LimitsShape {
         /// B3: a larger share of instances, servers or addresses than this waits for a person; 0.3 by default.
         destroy_share: Option<f64>,
@@ -217,10 +233,14 @@ fn settings(
     let engines = engines(shape.engines, base, context);
     let nginx = shape.nginx.and_then(|files| file_set("nginx", files, base, context));
     let flume = shape.flume.and_then(|files| file_set("flume", files, base, context));
-    let limits = limits(&shape.limits, context);
+    let limits = Limits { images: images(&shape.images, context), ..limits(&shape.limits, context) };
     let metrics = metrics(shape.metrics, context);
     let reports =
         shape.report.into_iter().enumerate().filter_map(|(n, r)| report(n, r, base, context)).collect();
+    let url =
+        repository.as_ref().map(|repository: &RepositorySettings| repository.url.clone()).unwrap_or_default();
+    let place = Place { base, repository: &url, read_file };
+    let permission = own_permission::permission(&shape.permission, &place, context);
     let policy = own_policy::policy(&shape.policy, context);
     Some(Settings {
         installation: installation?,
@@ -235,6 +255,7 @@ fn settings(
         limits,
         reports,
         metrics,
+        permission,
         policy,
     })
 }
@@ -431,6 +452,22 @@ fn file_set(
     })
 }
 
+fn images(shape: &ImagesShape, context: &mut Context<'_>) -> ImageSettings {
+    let usual = ImageSettings::default();
+    let above = context.option("images.above", shape.above.as_ref()).unwrap_or(usual.above);
+    let down_to = context.option("images.down_to", shape.down_to.as_ref());
+    let down_to = down_to.unwrap_or(ByteSize(above.0 / 4 * 3));
+    if down_to > above {
+        context.fail("images.down_to", format!("it is more than `above`, which is {above}"));
+    }
+    ImageSettings {
+        collect: shape.collect.unwrap_or(usual.collect),
+        above,
+        down_to,
+        unused_for: span(context, "images.unused_for", shape.unused_for.as_ref(), usual.unused_for),
+    }
+}
+
 fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
     let usual = Limits::default();
     let mut share = |key: &str, value: Option<f64>, usual: f64| match value {
@@ -450,6 +487,7 @@ fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
         fan_out: shape.fan_out.unwrap_or(usual.fan_out).max(1),
         relist: span(context, "limits.relist", shape.relist.as_ref(), usual.relist),
         loop_threshold: shape.loop_threshold.unwrap_or(usual.loop_threshold).max(1),
+        images: usual.images,
     }
 }
 

@@ -76,8 +76,10 @@ shape! {
         labels: BTreeMap<String, String>,
         /// What it offers; what is not said is not counted.
         capacity: CapacityShape,
-        /// The Swarm it is a member of.
+        /// The Swarm it is a member of; its labels become the node's, as `node.labels.NAME`.
         swarm: Option<String>,
+        /// What Swarm may give it: `"active"`, `"pause"` or `"drain"`; left alone by default.
+        availability: Option<AvailabilityShape>,
         /// Planned work: everything leaves gracefully.
         drain: bool,
     }
@@ -206,22 +208,67 @@ shape! {
         log: Vec<LogShape>,
         /// Never pruned (B2).
         protect: bool,
-        /// Take over containers of the same names that trueup did not make (B4).
-        adopt: bool,
+        /// Take over containers that trueup did not make (B4): `true` those with the instances' own names, or, by slot,
+        /// `{ 0 = "shop-web-1@rack-a" }` the one of that name on that host; on a Swarm `{ service = "shop_web" }`. See
+        /// docs/import.md.
+        adopt: Option<AdoptShape>,
         /// Report drift and change nothing (A6).
         detect_only: bool,
-        /// Fields whose drift is reported and not healed, such as `["memory"]` (A6).
+        /// Fields whose drift is reported and not healed, such as `["memory"]`, or one variable: `["env.TZ"]` (A6).
         ignore: Vec<String>,
         /// With `runtime = "swarm"`: the Swarm of fleet.toml, and its constraints.
         swarm: SwarmServiceShape,
     }
     struct SwarmServiceShape {
-        /// The Swarm's name.
+        /// The Swarm's name; not needed where fleet.toml has only one.
         name: Option<String>,
-        /// One task on every node.
+        /// One task on every node that fits the constraints.
         global: bool,
-        /// Placement constraints, passed through.
+        /// Tasks are meant to end: `replicas` of them have to end well, or one on every node with `global`.
+        job: bool,
+        /// Jobs: how many run at once; all by default.
+        at_once: Option<u32>,
+        /// Placement constraints, such as `"node.labels.zone == a"`; the labels are those of the inventory.
         constraints: Vec<String>,
+        /// Labels over whose values tasks are spread, such as `"node.labels.zone"`.
+        spread: Vec<String>,
+        /// Most tasks on one node.
+        max_per_node: Option<u32>,
+        /// Labels of the service itself; their change restarts nothing. The app's `labels` are the containers'.
+        labels: BTreeMap<String, String>,
+        /// `"vip"` by default, or `"dnsrr"`.
+        endpoint_mode: Option<EndpointModeShape>,
+        /// How `ports` are published: `"ingress"` (on every node) by default, or `"host"` (on the task's node).
+        publish: Option<PublishShape>,
+        /// CPUs that the scheduler sets apart; memory is `limits.memory_reservation`.
+        cpus_reservation: Option<f64>,
+        /// More about `restart`.
+        restart: TaskRestartShape,
+        /// Swarm's own update settings; what is left out follows from `rollout`.
+        update: UpdateShape,
+        /// How Swarm goes back; its own defaults without it.
+        rollback: Option<UpdateShape>,
+    }
+    struct TaskRestartShape {
+        /// Before a task that ended is replaced; Swarm's `"5s"` by default.
+        delay: Option<String>,
+        /// Tries within the window; unlimited by default, or what `restart = "on-failure:N"` says.
+        max_attempts: Option<u32>,
+        window: Option<String>,
+    }
+    struct UpdateShape {
+        /// Tasks at once, 0 is all; `rollout.max_unavailable` by default.
+        parallelism: Option<u32>,
+        /// Between two batches; none by default.
+        delay: Option<String>,
+        /// How long a new task is watched for failure; `rollout.min_healthy` by default.
+        monitor: Option<String>,
+        /// `"rollback"` by default, `"pause"` or `"continue"`.
+        on_failure: Option<OnFailureShape>,
+        /// Share of tasks that may fail; 0 by default.
+        max_failure_ratio: Option<f64>,
+        /// `"stop-first"` by default, or `"start-first"`.
+        order: Option<OrderShape>,
     }
     struct MountShape {
         /// A directory or file of the host.
@@ -369,6 +416,11 @@ words! {
     enum DriverShape { Bridge, Overlay, Macvlan, Ipvlan }
     enum PullShape { Missing, Never }
     enum RuntimeShape { Host, Swarm }
+    enum EndpointModeShape { Vip, Dnsrr }
+    enum PublishShape { Ingress, Host }
+    enum OnFailureShape { Pause, Continue, Rollback }
+    enum OrderShape { StopFirst, StartFirst }
+    enum AvailabilityShape { Active, Pause, Drain }
     enum NetworkModeShape { Default, Host, None }
     enum DataShape { Disposable }
     enum FailoverShape { Move, Stay }
@@ -399,6 +451,14 @@ pub(super) enum BalanceShape {
 pub(super) enum ReplicasShape {
     Count(u32),
     Word(String),
+}
+
+/// Whether, or which containers by slot.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum AdoptShape {
+    Whether(bool),
+    Named(BTreeMap<String, String>),
 }
 
 /// Labels, or a list of names.

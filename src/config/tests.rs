@@ -30,6 +30,7 @@ const HOST: &str = "[host.h1]\naddress = \"192.0.2.1\"\nengine = \"unix:///run/d
 
 fn with(files: &[(&str, &str)]) -> Result<Desired, Errors> {
     let mut all = vec![("fleet.toml", FLEET), ("hosts/h.toml", HOST)];
+    all.retain(|(path, _)| files.iter().all(|(other, _)| other != path));
     all.extend(files);
     load(&tree(&all), &mut ParseCache::default())
 }
@@ -136,6 +137,10 @@ fn values_that_do_not_fit_are_told_at_their_place() {
         ("[[log]]\nfiles = \"/var/log/*.log\"\ntopic = \"a topic\"", "is not a Kafka topic"),
         ("[upstream]\nport = 80\nserver_name = [\"a;b\"]", "is not a server name"),
         ("[health]\ninterval = \"1s\"", "set one of `command`"),
+        (
+            "read_only = true\n[[mount]]\nfile = \"app.toml\"\nat = \"/x\"",
+            "copies /x into a container that is read-only",
+        ),
         ("env = { A = \"a\\u0000b\" }", "cannot hold a NUL character"),
         ("stop_timeout = \"9999999999d\"", "is not a duration"),
     ] {
@@ -189,6 +194,7 @@ fn an_overlay_merges_tables_and_replaces_lists_and_keeps_origins() {
     assert_eq!(app.container.command, Some(vec!["z".to_owned()]));
     assert_eq!(app.container.env.len(), 2);
     let mut all = vec![("fleet.toml", FLEET), ("hosts/h.toml", HOST)];
+    all.retain(|(path, _)| files.iter().all(|(other, _)| other != path));
     all.extend(files);
     let lines =
         show(&tree(&all), &"a".parse().expect("name"), &"prod".parse().expect("name")).expect("lines");
@@ -231,6 +237,84 @@ fn the_cache_changes_nothing_but_the_time() {
     let second = load(&tree(&files), &mut cache).unwrap_or_else(|e| panic!("{e}"));
     assert_eq!(second, load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}")));
     assert_ne!(first, second);
+}
+
+const SWARMS: (&str, &str) =
+    ("fleet.toml", "fleet = \"f\"\nenvironments = [\"test\", \"prod\"]\n[swarm.all]\nmanagers = [\"h1\"]\n");
+
+#[test]
+fn a_service_needs_little_and_the_rest_follows_from_the_rollout() {
+    use crate::model::app::Runtime;
+    use crate::model::service::{OnFailure, PublishMode, RestartCondition, ServiceMode, UpdateOrder};
+    use crate::model::units::TimeSpan;
+    let text = format!(
+        "{APP}runtime = \"swarm\"\nreplicas = 3\nports = [\"8080:80\"]\n[rollout]\nmax_unavailable = 2\n\
+         min_healthy = \"7s\"\n[swarm]\npublish = \"host\"\n[swarm.update]\norder = \"start-first\"\n"
+    );
+    let desired = with(&[SWARMS, ("apps/a/app.toml", &text)]).unwrap_or_else(|e| panic!("{e}"));
+    let app = desired.apps.values().next().expect("an app");
+    let Runtime::Swarm(service) = &app.runtime else { panic!("{:?}", app.runtime) };
+    assert_eq!((service.swarm.as_str(), service.mode), ("all", ServiceMode::Replicated(3)), "the only Swarm");
+    assert_eq!((service.publish, service.restart.condition), (PublishMode::Host, RestartCondition::Any));
+    let update = service.update.expect("settings");
+    assert_eq!((update.parallelism, update.monitor), (2, Some(TimeSpan::from_secs(7))));
+    assert_eq!((update.order, update.on_failure), (UpdateOrder::StartFirst, OnFailure::Rollback));
+
+    for (words, mode) in [
+        ("global = true", ServiceMode::Global),
+        ("job = true", ServiceMode::ReplicatedJob { total: 3, at_once: 3 }),
+        ("job = true\nat_once = 1", ServiceMode::ReplicatedJob { total: 3, at_once: 1 }),
+        ("job = true\nglobal = true", ServiceMode::GlobalJob),
+    ] {
+        let text = format!("{APP}runtime = \"swarm\"\nreplicas = 3\n[swarm]\n{words}\n");
+        let desired = with(&[SWARMS, ("apps/a/app.toml", &text)]).unwrap_or_else(|e| panic!("{e}"));
+        let app = desired.apps.values().next().expect("an app");
+        let Runtime::Swarm(service) = &app.runtime else { panic!("{:?}", app.runtime) };
+        assert_eq!(service.mode, mode, "{words}");
+        assert_eq!(service.update.is_none(), mode.is_job(), "{words}");
+    }
+}
+
+#[test]
+fn what_a_service_cannot_have_is_told_at_its_line_all_at_once_a3() {
+    let text = format!(
+        "{APP}runtime = \"swarm\"\nprivileged = true\nports = [\"127.0.0.1:8080:80\"]\n\
+         [limits]\nshm_size = \"1MiB\"\n[place]\nspread = \"zone\"\n[network.n]\naddress = \"192.0.2.9\"\n\
+         [swarm]\nconstraints = [\"zone is a\"]\nspread = [\"zone\"]\nat_once = 2\n\
+         labels = {{ \"io.trueup.app\" = \"x\" }}\n[swarm.rollback]\non_failure = \"rollback\"\n"
+    );
+    let net = ("networks/n.toml", "[network.n]\ndriver = \"overlay\"\nsubnet = \"192.0.2.0/24\"\n");
+    let all = told(&[SWARMS, net, ("apps/a/app.toml", &text)]);
+    for (line, wanted) in [
+        (5, "cannot be privileged"),
+        (6, "listens on all of a node's addresses"),
+        (8, "has no shm_size"),
+        (9, "is not placed by trueup"),
+        (11, "Swarm itself gives tasks their addresses"),
+        (14, "is not a placement constraint"),
+        (15, "is not a label of nodes"),
+        (16, "only jobs have it"),
+        (17, "is trueup's own"),
+        (19, "can only pause or go on"),
+    ] {
+        let at = format!("apps/a/app.toml:{line}:");
+        assert!(all.iter().any(|e| e.starts_with(&at) && e.contains(wanted)), "{at} {wanted}: {all:#?}");
+    }
+    assert_eq!(all.len(), 10, "{all:#?}");
+}
+
+#[test]
+fn a_services_swarm_and_networks_are_there_and_fit() {
+    let app = format!("{APP}runtime = \"swarm\"\n");
+    assert!(told(&[("apps/a/app.toml", &app)]).join("").contains("fleet.toml has no Swarm, or several"));
+    let named = format!("{app}[swarm]\nname = \"al\"\n");
+    let all = told(&[SWARMS, ("apps/a/app.toml", &named)]).join("");
+    assert!(all.contains("no Swarm \"al\"") && all.contains("all"), "{all}");
+    let net = ("networks/n.toml", "[network.n]\ndriver = \"bridge\"\n");
+    let on_bridge = format!("{app}[network.n]\n");
+    assert!(
+        told(&[SWARMS, net, ("apps/a/app.toml", &on_bridge)]).join("").contains("n is no overlay network"),
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ mod tests {
     fn change(because: &str) -> Change {
         Change {
             action: Verb::Replace,
-            subject: Subject { kind: Kind::Container, name: "quote-prod-0".into(), host: None },
+            subject: Subject::of_fleet(Kind::Container, "quote-prod-0"),
             app: None,
             because: vec![because.into()],
             from: None,

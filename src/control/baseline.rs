@@ -91,7 +91,7 @@ async fn parsed(reader: &Reader, world: &World, revision: &Revision) -> Result<A
 }
 
 /// A tag that moved since does not move what is applied.
-fn pin(desired: &mut Desired, lock: &ImageLock) {
+pub(super) fn pin(desired: &mut Desired, lock: &ImageLock) {
     for app in desired.apps.values_mut().filter(|app| app.pull == PullPolicy::Missing) {
         let image = lock.pin(&app.container.image);
         if image != app.container.image {

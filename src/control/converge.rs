@@ -12,6 +12,7 @@ use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::observe::Surveyor;
 use crate::plan;
 
+use super::collect;
 use super::memory::{Destroyed, Memory};
 use super::pass::{self, Pass};
 use super::revision::Reader;
@@ -106,8 +107,13 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         let taken = reader.take(world, true).await?;
         let pass = match number {
             0 if scope.asks => pass::look(world, taken, true).await?,
+            // What a host holds that is still being read could be ours (H).
+            _ if taken.first => pass::look(world, taken, true).await?,
             _ => pass::look_quick(world, taken, surveyor, true).await?,
         };
+        if pass.taken.first && !pass.lost && world.revision.is_none() {
+            reader.begin_with(world, &pass.taken)?;
+        }
         if note(world, &pass)? {
             continue;
         }
@@ -123,7 +129,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         }
         let ends = over || pass.plan.is_empty();
         let agreed = ends || (scope.agree)(&pass);
-        if agreed && !scope.stop.is_set() {
+        if agreed && !scope.stop.is_set() && !pass.lost {
             note_applied(world, &pass)?;
         }
         if ends || !agreed {
@@ -221,6 +227,14 @@ fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
 /// Carries out one plan and remembers how it went.
 pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result<Report, ControlError> {
     note_creations(world, &pass.plan)?;
+    let report = execute(world, pass, &pass.plan, stop).await;
+    settle(world, &pass.plan, &report)?;
+    collect::note_pulls(world, pass, &report).await?;
+    Ok(report)
+}
+
+/// Carries out a plan made from what this pass saw.
+pub(super) async fn execute(world: &World, pass: &Pass, plan: &Plan, stop: &apply::Stop) -> Report {
     let edge = Edge::new(world, &pass.desired, pass.observed.clone(), pass.staying.clone());
     let owner = world.owner(&pass.desired.fleet);
     let executor = Executor {
@@ -236,9 +250,7 @@ pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result
         pull_deadline: world.pull_deadline.duration(),
         stop,
     };
-    let report = executor.carry_out(&pass.plan).await;
-    settle(world, &pass.plan, &report)?;
-    Ok(report)
+    executor.carry_out(plan).await
 }
 
 /// Where instances are about to come about: should the answer be lost, they count as being there (C8, D5). The next

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
 
-use crate::model::app::{PullPolicy, Runtime};
+use crate::model::app::PullPolicy;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{HostName, Revision};
@@ -58,7 +58,7 @@ fn tags(desired: &Desired) -> BTreeSet<ImageRef> {
     desired
         .apps
         .values()
-        .filter(|app| app.pull == PullPolicy::Missing && matches!(app.runtime, Runtime::Host(_)))
+        .filter(|app| app.pull == PullPolicy::Missing)
         .map(|app| app.container.image.clone())
         .filter(|image| image.digest.is_none())
         .collect()

@@ -9,9 +9,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::desired::ImageLock;
+use crate::model::disk::PulledImage;
 use crate::model::drift::Subject;
 use crate::model::image::Digest;
 use crate::model::names::{AppKey, HostName, InstanceName, Revision};
+use crate::model::permission::{BrokenGlass, Permitted};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
@@ -25,6 +27,19 @@ pub struct LastGood {
     pub since: Timestamp,
     /// A newer head that was not taken, and why.
     pub refused: Option<(Revision, String)>,
+    /// Since when a newer head is refused, whichever it is.
+    #[serde(default)]
+    pub refused_since: Option<Timestamp>,
+    /// How the revision got its leave; state files of earlier releases knew only the mode `branch`.
+    #[serde(default)]
+    pub by: Permitted,
+}
+
+impl LastGood {
+    /// Taken just now, with nothing newer refused.
+    pub fn new(revision: Revision, since: Timestamp, by: Permitted) -> Self {
+        Self { revision, since, refused: None, refused_since: None, by }
+    }
 }
 
 /// A stop asked for by a person, for an app or for the whole fleet (key `*`).
@@ -78,6 +93,7 @@ const MOST_DIGESTS: usize = 10_000;
 const HEALTHY_IN_TEST: &str = "digests that ran healthy in test";
 const APPLIED: &str = "applied";
 const OVERRIDE: &str = "override ";
+const BROKEN_GLASS: &str = "broken glass";
 const EVERY_HOST_SEEN: &str = "every host was seen";
 /// Before an app that was last declared without `protect`.
 const UNPROTECTED: &str = "unprotected ";
@@ -173,6 +189,18 @@ impl<'a> Memory<'a> {
             .collect())
     }
 
+    /// One revision may pass without the signatures that it needs (F1); another one that could is forgotten.
+    pub fn break_glass(&self, glass: &BrokenGlass) -> Result<(), StoreError> {
+        self.write(Record::Approval, BROKEN_GLASS, glass)
+    }
+
+    /// The broken glass in force.
+    pub fn broken_glass(&self, now: Timestamp) -> Result<Option<BrokenGlass>, StoreError> {
+        let glass = self.read::<BrokenGlass>(Record::Approval, BROKEN_GLASS)?;
+        // A clock that went back before it was broken does not lengthen it.
+        Ok(glass.filter(|glass| glass.at <= now && now < glass.until))
+    }
+
     pub fn image_lock(&self, revision: &Revision) -> Result<Option<ImageLock>, StoreError> {
         Ok(self.read::<Vec<(String, String)>>(Record::ImageLock, revision.as_str())?.map(|pairs| ImageLock {
             digests: pairs.iter().filter_map(|(i, d)| Some((i.parse().ok()?, d.parse().ok()?))).collect(),
@@ -224,6 +252,29 @@ impl<'a> Memory<'a> {
             since.insert(subject, at);
         }
         Ok(since)
+    }
+
+    /// What trueup pulled, by host and image id.
+    pub fn pulled(&self) -> Result<BTreeMap<(HostName, Digest), PulledImage>, StoreError> {
+        let all: BTreeMap<String, PulledImage> = self.all(Record::PulledImage)?;
+        let parsed = all.into_iter().filter_map(|(key, pulled)| {
+            let (host, image) = key.split_once(' ')?;
+            Some(((host.parse().ok()?, image.parse().ok()?), pulled))
+        });
+        Ok(parsed.collect())
+    }
+
+    pub fn note_pulled(
+        &self,
+        host: &HostName,
+        image: &Digest,
+        pulled: &PulledImage,
+    ) -> Result<(), StoreError> {
+        self.write(Record::PulledImage, &format!("{host} {image}"), pulled)
+    }
+
+    pub fn forget_pulled(&self, host: &HostName, image: &Digest) -> Result<(), StoreError> {
+        self.store.delete(Record::PulledImage, &format!("{host} {image}"))
     }
 
     /// When the report of this schedule was written last.

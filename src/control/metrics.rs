@@ -7,12 +7,13 @@ use crate::model::app::{Replicas, Runtime};
 use crate::model::metrics::{Metric, MetricKind};
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
+use crate::model::permission::{PermissionStanding, Permitted};
 use crate::model::plan::Outcome;
 use crate::model::units::Timestamp;
 
-use super::World;
 use super::converge::Converged;
 use super::pass::Pass;
+use super::{ControlError, World};
 
 /// Kept for the life of the process.
 #[derive(Debug, Default)]
@@ -25,6 +26,10 @@ pub struct Metrics {
     failed_rounds: f64,
     /// When the last round that could be carried through ended.
     pub last_round: Option<Timestamp>,
+    /// Why the head is not what is enforced, and since when (A2).
+    pub kept: Option<(String, Option<Timestamp>)>,
+    /// What ended the last round, where it was an error of the line itself.
+    pub error: Option<String>,
 }
 
 impl Metrics {
@@ -42,11 +47,15 @@ impl Metrics {
             *self.outcomes.entry((change.action.name().to_owned(), ended)).or_default() += 1.0;
         }
         self.gauges = gauges(world, &round.last, took);
+        let taken = &round.last.taken;
+        self.kept = taken.kept_because.clone().map(|why| (why, taken.kept_since));
+        self.error = None;
     }
 
     /// A round that ended with an error of the line itself.
-    pub fn failed(&mut self) {
+    pub fn failed(&mut self, error: &ControlError) {
         self.failed_rounds += 1.0;
+        self.error = Some(error.to_string());
     }
 
     /// Everything, for one scrape.
@@ -91,6 +100,25 @@ fn gauges(world: &World, pass: &Pass, took: Duration) -> Vec<Metric> {
             kept,
         ),
     ];
+    let since = pass.taken.kept_since.map_or(0.0, |since| now.since(since).duration().as_secs_f64());
+    metrics.push(alone(
+        "trueup_head_not_taken_seconds",
+        "How long a newer head has been refused; 0 where none is (A2).",
+        since,
+    ));
+    let verified = PermissionStanding { mode: world.permission.mode, by: pass.taken.by.clone(), glass: None };
+    let mut permission = gauge(
+        "trueup_permission_verified",
+        "1 where keys or a person vouch for the revision that is enforced (F0, F1).",
+    );
+    let labels = vec![("mode", world.permission.mode.name().to_owned())];
+    permission.add(labels, f64::from(u8::from(verified.verified())));
+    metrics.push(permission);
+    metrics.push(alone(
+        "trueup_broken_glass",
+        "1 where the revision that is enforced was let in by --break-glass (F1).",
+        f64::from(u8::from(matches!(pass.taken.by, Permitted::BrokenGlass { .. }))),
+    ));
     let mut waiting = gauge("trueup_objects", "Objects by what the last plan says of them.");
     for (state, count) in [
         ("drifted", plan.drift.len()),

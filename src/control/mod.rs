@@ -2,12 +2,15 @@
 
 pub mod backoff;
 pub mod baseline;
+pub mod check;
+pub mod collect;
 pub mod converge;
 pub mod images;
 pub mod judge;
 pub mod memory;
 pub mod metrics;
 pub mod pass;
+pub mod permission;
 pub mod person;
 pub mod report;
 pub mod revision;
@@ -20,6 +23,7 @@ use std::sync::Arc;
 
 use crate::model::names::EnvironmentName;
 use crate::model::ownership::Owner;
+use crate::model::permission::PermissionSettings;
 use crate::model::policy::PolicySettings;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{Limits, Settings};
@@ -41,6 +45,8 @@ pub struct World {
     pub installation: String,
     pub key: HashKey,
     pub limits: Limits,
+    /// What a commit needs before it is enforced (F0, F1).
+    pub permission: PermissionSettings,
     /// Which rules are on, and what they are given (F2).
     pub policy: PolicySettings,
     pub call_deadline: TimeSpan,

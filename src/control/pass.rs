@@ -6,18 +6,18 @@ use crate::endpoints::Exceptions;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Files, Rendered};
-use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
-use crate::observe::{self, Surveyor};
+use crate::observe::{self, Pending, Surveyor};
 use crate::plan::{self, Holds, PlanInput, Wait};
 use crate::render;
 
 use super::judge::{self, Judged};
 use super::memory::Memory;
 use super::revision::Taken;
-use super::{ControlError, World, backoff, images};
+use super::{ControlError, World, backoff, images, permission};
 
 /// Everything one pass knew and concluded.
 #[derive(Debug)]
@@ -31,10 +31,12 @@ pub struct Pass {
     pub plan: Plan,
     /// Instances that are no longer declared and stay for now; so does their traffic.
     pub staying: BTreeSet<InstanceName>,
-    /// Hosts that are unknown only because they are still being read (D6).
-    pub pending: BTreeSet<HostName>,
+    /// Hosts and Swarms that are unknown only because they are still being read (D6).
+    pub pending: Pending,
     /// What the policies left of the revision.
     pub judged: Judged,
+    /// The state was lost: the fleet stands still until a person names a revision (H).
+    pub lost: bool,
 }
 
 impl Pass {
@@ -92,10 +94,10 @@ async fn look_by(
     conclude(world, taken, images, Seeing { observed, pending }, judged)
 }
 
-/// What was seen, and the hosts that are still being read.
+/// What was seen, and what is still being read.
 struct Seeing {
     observed: Observed,
-    pending: BTreeSet<HostName>,
+    pending: Pending,
 }
 
 /// Looks at what is enforced.
@@ -112,7 +114,7 @@ async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> See
             let engines = &*world.engines;
             let observed =
                 observe::observe(&desired, engines, files, clock, key, &world.limits, deadline).await;
-            Seeing { observed, pending: BTreeSet::new() }
+            Seeing { observed, pending: Pending::default() }
         }
     }
 }
@@ -121,11 +123,29 @@ async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> See
 pub async fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
     let revision = &taken.desired.revision;
     let images = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
-    let judged = judge::judge(world, &taken, &images, None).await?;
-    conclude(world, taken, images, Seeing { observed, pending: BTreeSet::new() }, judged)
+    // Nothing can come of it, so that nobody needs to say where to begin (H).
+    forecast(world, Taken { first: false, ..taken }, images, observed).await
 }
 
-fn within(world: &World, desired: &Desired) -> Desired {
+/// What a revision would do to what was seen: nothing is asked, no tag is resolved.
+pub async fn forecast(
+    world: &World,
+    taken: Taken,
+    images: ImageLock,
+    observed: Observed,
+) -> Result<Pass, ControlError> {
+    let judged = judge::judge(world, &taken, &images, None).await?;
+    let seen = |observed| Seeing { observed, pending: Pending::default() };
+    let draft = conclude(world, taken, images, seen(observed), judged)?;
+    if !draft.judged.wants_plan {
+        return Ok(draft);
+    }
+    let Pass { taken, images, observed, plan, .. } = draft;
+    let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
+    conclude(world, taken, images, seen(observed), judged)
+}
+
+pub(super) fn within(world: &World, desired: &Desired) -> Desired {
     match &world.environments {
         Some(environments) => desired.only(environments),
         None => desired.clone(),
@@ -142,9 +162,13 @@ fn conclude(
     let desired = within(world, &judged.enforced.desired);
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let mut holds = Holds { pending, ..holds(world, &desired, all_known)? };
+    let mut holds = Holds { pending: pending.hosts.clone(), ..holds(world, &desired, all_known)? };
     holds.paused.extend(judged.enforced.paused.clone());
     holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
+    let lost = if taken.first { permission::state_was_lost(&desired, &observed, &owner) } else { None };
+    if let Some(lost) = &lost {
+        holds.paused_fleet = Some(lost.reason.clone());
+    }
     let planned = |exceptions: &Exceptions| {
         let rendered = files_for(&desired, &observed, &owner, exceptions);
         let plan = plan::plan(&PlanInput {
@@ -171,8 +195,9 @@ fn conclude(
     let ours = |app: &AppKey| desired.judges(&app.environment);
     let blocked = judged.blocked.iter().filter(|blocked| blocked.app.as_ref().is_none_or(ours));
     plan.blocked.extend(blocked.cloned());
-    let pending = holds.pending;
-    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending, judged })
+    let is_lost = lost.is_some();
+    plan.blocked.extend(lost);
+    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending, judged, lost: is_lost })
 }
 
 /// Instances that are no longer declared and that this plan does not take away: held, protected or left alone.

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::model::names::AppKey;
+use crate::model::permission::Permitted;
 use crate::model::settings::Reference;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Store};
@@ -43,7 +44,7 @@ pub async fn trust(world: &World, revision: &str) -> Result<String, ControlError
     let memory = Memory::new(&*world.store);
     let revision = taken.desired.revision;
     let now = world.clock.now();
-    memory.set_last_good(&LastGood { revision: revision.clone(), since: now, refused: None })?;
+    memory.set_last_good(&LastGood::new(revision.clone(), now, Permitted::Named))?;
     // A person names the state to go on from: it is what the next revision is compared with.
     memory.set_applied(&Applied::all(&revision))?;
     // Hosts that it does not declare are gone for good (B2): a person says so.

@@ -16,7 +16,7 @@ use crate::ports::{Documents, Reports};
 
 use super::memory::Memory;
 use super::pass::Pass;
-use super::{ControlError, World};
+use super::{ControlError, World, permission};
 
 /// More entries than happen between two reports of a fleet that is well.
 const MOST_ENTRIES: usize = 5_000;
@@ -32,6 +32,14 @@ pub fn report(world: &World, pass: &Pass, from: Timestamp) -> Result<Report, Con
     });
     let ours =
         containers.filter(|(host, c)| matches!(owner.container(&c.name, host, &c.labels), Belongs::Ours(_)));
+    let services = pass.observed.swarms.iter().flat_map(|(name, seen)| {
+        let swarm = seen.known().into_iter();
+        swarm.flat_map(|s| s.services.values()).filter_map(Seen::known).map(move |live| (name, live))
+    });
+    let our_services = services.filter(|(name, live)| {
+        matches!(owner.swarm_object("service", &live.name, name, &live.labels), Belongs::Ours(_))
+    });
+    let instances = ours.count() + our_services.count();
     let silent_hosts = hosts.iter().filter_map(|(host, seen)| match seen {
         Seen::Known(_) => None,
         Seen::Unknown { why } => Some((host.clone(), why.clone())),
@@ -44,8 +52,10 @@ pub fn report(world: &World, pass: &Pass, from: Timestamp) -> Result<Report, Con
         committed: pass.taken.committed,
         enforced_since: memory.last_good()?.map(|last| last.since),
         kept_because: pass.taken.kept_because.clone(),
+        kept_since: pass.taken.kept_since,
+        permission: permission::standing(world, &pass.taken.by)?,
         from,
-        looked_at: LookedAt { apps: pass.desired.apps.len(), hosts: hosts.len(), instances: ours.count() },
+        looked_at: LookedAt { apps: pass.desired.apps.len(), hosts: hosts.len(), instances },
         plan: pass.plan.clone(),
         since: memory.first_seen()?,
         silent_hosts: silent_hosts.collect(),
@@ -56,9 +66,11 @@ pub fn report(world: &World, pass: &Pass, from: Timestamp) -> Result<Report, Con
 
 /// What no look of this release would find.
 fn unchecked(pass: &Pass) -> Vec<String> {
-    let swarm = pass.desired.apps.values().filter(|app| matches!(app.runtime, Runtime::Swarm(_)));
-    let mut unchecked: Vec<String> =
-        swarm.map(|app| format!("app {}: services of a Swarm", app.key)).collect();
+    let on_swarm = pass.desired.apps.values().filter(|app| matches!(app.runtime, Runtime::Swarm(_)));
+    let mut unchecked: Vec<String> = on_swarm
+        .filter(|app| app.upstream.is_some())
+        .map(|app| format!("app {}: the upstream of a service", app.key))
+        .collect();
     unchecked.push(
         "fields of containers that trueup does not model, and logging options where an app declares no logging"
             .to_owned(),

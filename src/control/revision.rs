@@ -1,18 +1,22 @@
-//! From the repository's head to the revision that is enforced (A2, A3, F0).
+//! From the repository's head to the revision that is enforced (A2, A3, F0, F1).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{self, ParseCache};
+use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::names::{HostName, Revision};
+use crate::model::permission::{Mode, Permitted};
 use crate::model::settings::Reference;
 use crate::model::tree::Tree;
+use crate::model::units::Timestamp;
 use crate::policy::{self, RuleError, Rules, Source};
 use crate::ports::SourceError;
 
 use super::baseline::{self, Applied, Baseline};
 use super::memory::{LastGood, Memory};
+use super::permission::{self, Leave};
 use super::{ControlError, World};
 
 /// The enforced revision, and why it is not the head where it is not.
@@ -20,7 +24,7 @@ use super::{ControlError, World};
 pub struct Taken {
     pub desired: Desired,
     /// When the commit was made and by whom, for reports.
-    pub committed: crate::model::units::Timestamp,
+    pub committed: Timestamp,
     pub author: String,
     pub summary: String,
     /// The repository's own policies, as this revision has them.
@@ -29,6 +33,13 @@ pub struct Taken {
     pub baseline: Arc<Baseline>,
     /// The head was not taken; the last good revision stays enforced.
     pub kept_because: Option<String>,
+    /// Since when a newer head is refused, where that is noted.
+    pub kept_since: Option<Timestamp>,
+    /// How the revision got its leave (F0, F1).
+    pub by: Permitted,
+    /// Nothing was ever enforced as far as is known, and a signature alone let this in: the fleet has yet to show that
+    /// it carries nothing of ours (H).
+    pub first: bool,
 }
 
 /// Reads revisions; keeps what was parsed, so that a small commit costs little.
@@ -48,7 +59,7 @@ pub struct Parsed {
     pub desired: Desired,
     /// The repository's own policies, tests included.
     pub rules: Vec<Source>,
-    committed: crate::model::units::Timestamp,
+    committed: Timestamp,
     author: String,
     summary: String,
 }
@@ -60,6 +71,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn bad_rules(revision: &Revision, errors: &[RuleError]) -> ControlError {
     let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
     ControlError::Config { revision: revision.short().to_owned(), errors: lines.join("\n") }
+}
+
+/// How a revision was let in, where that is worth a word.
+const fn by_words(by: &Permitted) -> &'static str {
+    match by {
+        Permitted::Branch | Permitted::Named => "",
+        Permitted::Signed => " (every commit is signed)",
+        Permitted::BrokenGlass { .. } => " (BY A BROKEN GLASS)",
+    }
 }
 
 impl Reader {
@@ -103,36 +123,118 @@ impl Reader {
         };
         // A revision named on the command line is a question about that revision; it never becomes the last good one.
         let named = world.revision.is_some();
-        match (self.read(world, &head).await, &last) {
-            (Ok(taken), None) => self.accept(world, taken, remember && !named),
-            (Ok(taken), Some(last)) if named || last.revision == head => {
-                self.accept(world, taken, remember && !named)
-            }
-            (Ok(taken), Some(last)) => {
-                // Only a descendant is taken: a force-push is held in every mode (F0).
-                match world.repository.descends(&head, &last.revision).await {
-                    Ok(true) => match self.leaves_hosts_behind(world, &taken)? {
-                        None => self.accept(world, taken, remember),
-                        Some(reason) => self.refuse(world, last, &head, reason, remember).await,
-                    },
-                    Ok(false) => {
-                        let reason = format!(
-                            "{} does not descend from the enforced {} (a force-push?): it is held (F0); \
-                             run `trueup trust {}` if this is meant",
-                            head.short(),
-                            last.revision.short(),
-                            head.short()
-                        );
-                        self.refuse(world, last, &head, reason, remember).await
-                    }
-                    Err(error) => self.keep(world, last, error.to_string()).await,
-                }
-            }
-            (Err(error), Some(last)) if !named && last.revision != head => {
-                self.refuse(world, last, &head, error.to_string(), remember).await
-            }
-            (Err(error), _) => Err(error),
+        let Some(last) = last else {
+            return self.take_first(world, &head, remember && !named).await;
+        };
+        if last.revision == head || named {
+            let by =
+                if last.revision == head { last.by } else { self.leave(world, Some(&last), &head).await? };
+            let taken = self.read(world, &head).await?;
+            return self.accept(world, Taken { by, ..taken }, remember && !named);
         }
+        // Only a descendant is taken: a force-push is held in every mode (F0).
+        match world.repository.descends(&head, &last.revision).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let reason = format!(
+                    "{} does not descend from the enforced {} (a force-push?): it is held (F0); \
+                     run `trueup trust {}` if this is meant",
+                    head.short(),
+                    last.revision.short(),
+                    head.short()
+                );
+                return self.refuse(world, &last, &head, reason, remember).await;
+            }
+            Err(error) => return self.keep(world, &last, error.to_string()).await,
+        }
+        // Nobody looks into what has no leave (F4).
+        let by = match permission::ask(world, Some(&last.revision), &head).await? {
+            Leave::Granted(by) => by,
+            Leave::Held(reason) => return self.refuse(world, &last, &head, reason, remember).await,
+        };
+        match self.read(world, &head).await {
+            Ok(taken) => match self.leaves_behind(world, &last, &taken).await? {
+                None => self.accept(world, Taken { by, ..taken }, remember),
+                Some(reason) => self.refuse(world, &last, &head, reason, remember).await,
+            },
+            Err(error) => self.refuse(world, &last, &head, error.to_string(), remember).await,
+        }
+    }
+
+    /// Without anything enforced before. Where the mode verifies, the head's own signature lets it in, and it is
+    /// remembered only once the fleet was seen to carry nothing of ours (H).
+    async fn take_first(
+        &self,
+        world: &World,
+        head: &Revision,
+        remember: bool,
+    ) -> Result<Taken, ControlError> {
+        let by = self.leave(world, None, head).await?;
+        let taken = Taken { by, ..self.read(world, head).await? };
+        match world.permission.mode {
+            Mode::Branch => self.accept(world, taken, remember),
+            Mode::Signed => Ok(Taken { first: true, ..taken }),
+        }
+    }
+
+    /// The leave of a revision that nothing else could stand in for.
+    async fn leave(
+        &self,
+        world: &World,
+        last: Option<&LastGood>,
+        head: &Revision,
+    ) -> Result<Permitted, ControlError> {
+        match permission::ask(world, last.map(|last| &last.revision), head).await? {
+            Leave::Granted(by) => Ok(by),
+            Leave::Held(reason) => Err(ControlError::Held { revision: head.short().to_owned(), reason }),
+        }
+    }
+
+    /// A first revision whose fleet was looked at: from now on it is the last good one.
+    pub fn begin_with(&self, world: &World, taken: &Taken) -> Result<(), ControlError> {
+        self.accept(world, taken.clone(), true).map(drop)
+    }
+
+    /// Why a revision may not be taken that leaves behind what nobody could clean up afterwards (B2).
+    async fn leaves_behind(
+        &self,
+        world: &World,
+        last: &LastGood,
+        taken: &Taken,
+    ) -> Result<Option<String>, ControlError> {
+        match self.leaves_hosts_behind(world, taken)? {
+            Some(reason) => Ok(Some(reason)),
+            None => self.leaves_swarms_behind(world, last, taken).await,
+        }
+    }
+
+    /// A Swarm that is no longer declared is no longer asked, and its services would run on for ever: its apps go first, in a
+    /// commit of their own.
+    async fn leaves_swarms_behind(
+        &self,
+        world: &World,
+        last: &LastGood,
+        taken: &Taken,
+    ) -> Result<Option<String>, ControlError> {
+        let before = self.parsed(world, &last.revision).await?;
+        let mut behind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for app in before.desired.apps.values() {
+            if let Runtime::Swarm(service) = &app.runtime
+                && !taken.desired.swarms.contains_key(&service.swarm)
+            {
+                behind.entry(&service.swarm).or_default().push(app.service_name());
+            }
+        }
+        let told: Vec<String> =
+            behind.iter().map(|(swarm, services)| format!("{swarm} ({})", services.join(", "))).collect();
+        let revision = taken.desired.revision.short();
+        Ok((!told.is_empty()).then(|| {
+            format!(
+                "{revision} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
+                 commit of its own, and the Swarm once they are gone; if it is gone for good, run `trueup trust {revision}`",
+                told.join(", ")
+            )
+        }))
     }
 
     /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
@@ -171,7 +273,19 @@ impl Reader {
         }
         self.check_rules(world, &tree.revision, &rules)?;
         let baseline = Arc::default();
-        Ok(Taken { desired, committed, author, summary, rules, baseline, kept_because: None })
+        let (kept_because, kept_since, by, first) = (None, None, Permitted::default(), false);
+        Ok(Taken {
+            desired,
+            committed,
+            author,
+            summary,
+            rules,
+            baseline,
+            kept_because,
+            kept_since,
+            by,
+            first,
+        })
     }
 
     /// A commit is taken whole or not at all, its rules included (A3). The same rules are not compiled again.
@@ -238,7 +352,7 @@ impl Reader {
                     Some(b) if b.revision == *revision => b.since,
                     Some(_) | None => world.clock.now(),
                 };
-                memory.set_last_good(&LastGood { revision: revision.clone(), since, refused: None })?;
+                memory.set_last_good(&LastGood::new(revision.clone(), since, taken.by.clone()))?;
             }
             if before.is_none_or(|b| b.revision != *revision) {
                 memory.remember(
@@ -246,7 +360,7 @@ impl Reader {
                     Some(revision),
                     "revision",
                     "fleet",
-                    &format!("took {}: {}", revision.short(), taken.summary),
+                    &format!("took {}{}: {}", revision.short(), by_words(&taken.by), taken.summary),
                 )?;
             }
         }
@@ -262,19 +376,26 @@ impl Reader {
         remember: bool,
     ) -> Result<Taken, ControlError> {
         let known = last.refused.as_ref().is_some_and(|(revision, _)| revision == head);
-        if remember && !known {
-            let memory = Memory::new(&*world.store);
+        // Another head that is refused does not make the wait begin anew.
+        let noted = last.refused_since.filter(|_| last.refused.is_some());
+        let since = noted.or_else(|| remember.then(|| world.clock.now()));
+        let last = LastGood { refused_since: since, ..last.clone() };
+        let memory = Memory::new(&*world.store);
+        if remember && (!known || noted.is_none()) {
             let refused = Some((head.clone(), reason.clone()));
             memory.set_last_good(&LastGood { refused, ..last.clone() })?;
+        }
+        if remember && !known {
             memory.remember(world.clock.now(), Some(head), "refused", "fleet", &reason)?;
         }
-        self.keep(world, last, reason).await
+        let kept = self.keep(world, &last, reason).await?;
+        Ok(Taken { kept_since: since, ..kept })
     }
 
     /// The last good revision once more. Where even that cannot be read (a lost mirror), the error is told.
     async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
         match self.read(world, &last.revision).await {
-            Ok(taken) => Ok(Taken { kept_because: Some(why), ..taken }),
+            Ok(taken) => Ok(Taken { kept_because: Some(why), by: last.by.clone(), ..taken }),
             Err(ControlError::Source(SourceError::Unreachable { url, detail })) => {
                 Err(SourceError::Unreachable { url, detail }.into())
             }

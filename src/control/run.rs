@@ -9,6 +9,7 @@ use crate::apply;
 use crate::model::plan::Outcome;
 use crate::observe::Watch;
 
+use super::collect::Collector;
 use super::converge::{Converged, Scope, converge};
 use super::memory::Memory;
 use super::metrics::Metrics;
@@ -35,6 +36,7 @@ pub async fn run(
     let mut watch = Watch::new(Arc::clone(&wake), Arc::clone(&world.engines), Arc::clone(&world.clock));
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
+    let mut collector = Collector::default();
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
@@ -46,10 +48,11 @@ pub async fn run(
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
                 reporting.send_due(world, &round.last).await?;
+                collector.between_rounds(world, &round.last, stop).await?;
                 next_look(world, &round, reporting)?
             }
             Err(error) => {
-                metrics.lock().unwrap_or_else(PoisonError::into_inner).failed();
+                metrics.lock().unwrap_or_else(PoisonError::into_inner).failed(&error);
                 told(Err(&error));
                 AFTER_ERROR
             }

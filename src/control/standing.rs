@@ -1,5 +1,6 @@
 //! How things stand, gathered from one look and from memory: what `trueup status` prints.
 
+use crate::model::adoption;
 use crate::model::app::{App, Placement, Replicas, Runtime};
 use crate::model::host::Host;
 use crate::model::names::{AppKey, InstanceName};
@@ -9,7 +10,7 @@ use crate::output::{Standing, Status};
 use super::memory::Memory;
 use super::pass::Pass;
 use super::person::whole_or;
-use super::{ControlError, World};
+use super::{ControlError, World, permission};
 
 /// Everything `status` tells of this look.
 pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
@@ -30,6 +31,8 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         committed: pass.taken.committed,
         enforced_since: last_good.as_ref().map(|last| last.since),
         kept_because: pass.taken.kept_because.clone(),
+        kept_since: pass.taken.kept_since,
+        permission: permission::standing(world, &pass.taken.by)?,
         now,
         hosts: hosts.collect(),
         apps: pass.desired.apps.iter().map(|(key, app)| (key.clone(), standing(pass, key, app))).collect(),
@@ -62,12 +65,21 @@ fn standing(pass: &Pass, key: &AppKey, app: &App) -> Standing {
 
 /// An instance that nobody saw while a host that may run it does not answer: it is as unknown as that host (A1).
 fn unseen(pass: &Pass, key: &AppKey, app: &App) -> Option<String> {
+    // A Swarm tells of its services whichever of its hosts is silent.
+    if let Runtime::Swarm(service) = &app.runtime {
+        return match pass.observed.swarms.get(&service.swarm) {
+            Some(Seen::Known(_)) => None,
+            Some(Seen::Unknown { .. }) | None => Some(format!("the Swarm {} is unknown", service.swarm)),
+        };
+    }
     let serves = |host: &&Host| host.environments.contains(&key.environment);
     let silent = |host: &&Host| pass.observed.engine(&host.name).is_none();
     let host = pass.desired.hosts.values().filter(serves).find(silent)?;
     let is_seen = |instance: &InstanceName| {
-        let mut engines = pass.observed.hosts.values().filter_map(Seen::known);
-        engines.any(|engine| engine.containers.contains_key(&instance.container()))
+        let mut engines = pass.observed.hosts.iter().filter_map(|(host, seen)| Some((host, seen.known()?)));
+        engines.any(|(host, engine)| {
+            engine.containers.contains_key(&adoption::standing_name(engine, host, app, instance.slot))
+        })
     };
     match &app.runtime {
         Runtime::Host(Placement { replicas: Replicas::Count(count), .. }) => (0..*count)

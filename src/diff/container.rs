@@ -7,7 +7,8 @@ use crate::model::container::{
 };
 use crate::model::drift::{Cure, FieldChange};
 use crate::model::image::Digest;
-use crate::model::observed::{Container, EngineInfo, Image, LiveAttachment, Seen};
+use crate::model::network::NetworkDriver;
+use crate::model::observed::{Container, EngineInfo, Image, LiveAttachment, LiveNetwork, Seen};
 use crate::model::ownership;
 use crate::model::secrecy::HashKey;
 use crate::model::units::{ByteSize, Cpus, TimeSpan};
@@ -26,6 +27,9 @@ pub struct Against<'a> {
     pub key: &'a HashKey,
     /// `false`: the snapshot hid its values with another key, so env cannot be compared.
     pub key_matches: bool,
+    /// The engine's networks: on an overlay of a Swarm, an address that Swarm chose stands where one that was asked for
+    /// would (measured on 20.10).
+    pub networks: &'a BTreeMap<String, Seen<LiveNetwork>>,
 }
 
 /// Every field that differs. `desired` has its addresses filled in and its image pinned.
@@ -224,6 +228,11 @@ impl Pair<'_> {
         let mut wanted = self.image.map(|i| i.labels.clone()).unwrap_or_default();
         wanted.extend(self.desired.labels.clone());
         let mut live = ownership::own_labels(&self.live.labels);
+        // What was adopted keeps the bookkeeping of the tool that made it until it is replaced: labels cannot be taken
+        // away from a container (B4, docs/decisions/0012).
+        if !self.live.labels.keys().any(|name| name.starts_with(ownership::PREFIX)) {
+            live.retain(|name, _| !ownership::is_bookkeeping(name) || wanted.contains_key(name));
+        }
         if self.image.is_none() {
             live.retain(|name, _| wanted.contains_key(name));
         }
@@ -330,6 +339,11 @@ impl Pair<'_> {
         }
     }
 
+    fn is_overlay(&self, network: &str) -> bool {
+        let known = self.against.networks.get(network).and_then(Seen::known);
+        known.is_some_and(|network| network.driver == NetworkDriver::Overlay.name())
+    }
+
     fn extra_network(&self, name: &str) -> FieldChange {
         FieldChange {
             field: format!("networks.{name}"),
@@ -345,9 +359,21 @@ impl Pair<'_> {
         wanted: &Attachment,
         live: Option<&LiveAttachment>,
     ) -> Option<FieldChange> {
+        // It answers to its own name and host name anyway, and some engines list the latter; an adopted name, git says as an
+        // alias (B4).
+        let own = [self.live.name.as_str(), self.live.live.hostname.as_str()];
+        let but_own = |aliases: &BTreeSet<String>| {
+            aliases.iter().filter(|alias| !own.contains(&alias.as_str())).cloned().collect::<BTreeSet<_>>()
+        };
         let seen = match live {
             None => show::none(),
-            Some(live) if wanted.address == live.requested && wanted.aliases == live.aliases => return None,
+            Some(live)
+                if but_own(&wanted.aliases) == but_own(&live.aliases)
+                    && (wanted.address == live.requested
+                        || (wanted.address.is_none() && self.is_overlay(name))) =>
+            {
+                return None;
+            }
             Some(live) => {
                 show::attachment(&Attachment { address: live.requested, aliases: live.aliases.clone() })
             }

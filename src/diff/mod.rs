@@ -4,6 +4,7 @@
 
 mod container;
 mod network;
+mod service;
 mod show;
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ use similar::TextDiff;
 
 pub use container::{Against, container};
 pub use network::{network, volume};
+pub use service::{is_of_task, service};
 pub use show::NOTHING;
 
 /// A unified diff from what is to what should be; empty where they are equal.

@@ -40,6 +40,7 @@ fn bare(image: &Image) -> Container {
         created: Timestamp(0),
         state: RunState::Running { since: Timestamp(0), health: Health::Unchecked },
         restarts: 0,
+        beyond: Default::default(),
         labels: image.labels.clone(),
         live: LiveSpec {
             entrypoint: image.entrypoint.clone(),
@@ -92,6 +93,7 @@ fn info() -> EngineInfo {
         cpus: 2,
         memory: ByteSize(1 << 30),
         log_driver: "json-file".into(),
+        membership: None,
         swarm: None,
         clock: None,
     }
@@ -107,7 +109,11 @@ fn changes(desired: &ContainerSpec, edit: impl Fn(&mut Container)) -> Vec<crate:
     let mut live = bare(&image);
     edit(&mut live);
     let images = BTreeMap::from([(image.id.clone(), image)]);
-    container(desired, &live, &Against { images: &images, info: &info, key: &key, key_matches: true })
+    container(
+        desired,
+        &live,
+        &Against { images: &images, info: &info, key: &key, key_matches: true, networks: &BTreeMap::new() },
+    )
 }
 
 fn desired() -> ContainerSpec {
@@ -236,7 +242,8 @@ fn a_health_check_takes_what_it_leaves_open_from_the_image() {
     image.health = Some(check("image", seconds(7), None, Some(5)));
     let mut live = bare(&image);
     let images = BTreeMap::from([(image.id.clone(), image)]);
-    let against = Against { images: &images, info: &info, key: &key, key_matches: true };
+    let against =
+        Against { images: &images, info: &info, key: &key, key_matches: true, networks: &BTreeMap::new() };
     let mut d = desired();
     d.health = Some(check("own", None, seconds(9), None));
     live.live.health = Some(check("own", seconds(7), seconds(9), Some(5)));
@@ -266,6 +273,42 @@ fn a_further_network_is_attached_without_a_new_container() {
 }
 
 /// Every field of the spec, by hand: exactly that field is told. A new field without a line here does not compile.
+#[test]
+fn the_own_name_and_host_name_are_no_aliases() {
+    use crate::model::container::{Attachment, Networks};
+    use crate::model::observed::LiveAttachment;
+    let network = |aliases: &[&str]| {
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        Networks::Named(BTreeMap::from([(
+            "n".parse().expect("a name"),
+            Attachment { address: None, aliases },
+        )]))
+    };
+    let live = |aliases: &'static [&'static str]| {
+        move |c: &mut Container| {
+            let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+            let attached = LiveAttachment { aliases, ..LiveAttachment::default() };
+            c.live.networks = BTreeMap::from([("n".into(), attached)]);
+            (c.live.hostname, c.live.network_mode) = ("declared".into(), "n".into());
+        }
+    };
+    for (wanted, seen) in [
+        (&["www"][..], &["www", "declared"][..]),
+        (&["www"], &["www"]),
+        (&["declared"], &[]),
+        (&["declared"], &["declared"]),
+    ] {
+        let mut d = desired();
+        d.hostname = Some("declared".into());
+        d.networks = network(wanted);
+        assert_eq!(fields(&d, live(seen)), Vec::<String>::new(), "{wanted:?} {seen:?}");
+    }
+    let mut d = desired();
+    d.hostname = Some("declared".into());
+    d.networks = network(&["www"]);
+    assert_eq!(fields(&d, live(&["declared"])), ["networks.n"]);
+}
+
 #[test]
 fn every_field_changed_by_hand_is_told() {
     use crate::model::container::*;

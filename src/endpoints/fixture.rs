@@ -71,6 +71,7 @@ pub fn app(key: &str, replicas: u32) -> App {
         logs: Vec::new(),
         protect: false,
         adopt: false,
+        adopted: Default::default(),
         detect_only: false,
         ignore: BTreeSet::new(),
         pull: PullPolicy::Never,
@@ -88,6 +89,7 @@ pub fn desired(hosts: u8, apps: Vec<App>) -> Desired {
         labels: BTreeMap::new(),
         capacity: Capacity::default(),
         swarm: None,
+        availability: None,
         drain: false,
         origin: "hosts.toml:1".into(),
     };
@@ -166,6 +168,7 @@ pub fn container(instance: &str, host: &str, address: &str) -> Container {
         created: Timestamp(1),
         state: RunState::Running { since: Timestamp(2), health: Health::Healthy },
         restarts: 0,
+        beyond: Default::default(),
         labels,
         live: live((!address.is_empty()).then(|| name(address))),
     }
@@ -204,6 +207,7 @@ pub fn engine(containers: Vec<Seen<Container>>) -> Seen<Engine> {
             cpus: 2,
             memory: ByteSize(1 << 30),
             log_driver: "json-file".into(),
+            membership: None,
             swarm: None,
             clock: None,
         },
@@ -220,6 +224,7 @@ pub fn observed(hosts: Vec<(&str, Seen<Engine>)>) -> Observed {
         at: Timestamp(10),
         key: HashKey::new([0; 32]).id(),
         hosts: hosts.into_iter().map(|(host, engine)| (name(host), engine)).collect(),
+        swarms: BTreeMap::new(),
         files: BTreeMap::new(),
     }
 }

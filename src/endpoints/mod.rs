@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 
+use crate::model::adoption;
 use crate::model::app::{App, Replicas, Runtime, Upstream};
 use crate::model::desired::Desired;
 use crate::model::file::Files;
-use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::names::{AppKey, ContainerName, HostName, InstanceName};
 use crate::model::observed::{Container, Health, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, Owner, PlaceInReplacement};
 
@@ -101,7 +102,10 @@ pub fn project(
                 endpoints.apps.insert(key.clone(), view.app(app, upstream, place.replicas, &lines));
             }
             Runtime::Swarm(service) => {
-                let why = format!("it runs on the Swarm {:?}, whose tasks are not read yet", service.swarm);
+                let why = format!(
+                    "it runs on the Swarm {:?}, and upstreams of services are not written yet",
+                    service.swarm
+                );
                 endpoints.unseen.insert(key.clone(), why);
             }
         }
@@ -186,9 +190,11 @@ impl View<'_> {
         for (host, engine) in &self.observed.hosts {
             let Seen::Known(engine) = engine else { continue };
             for (name, container) in &engine.containers {
-                let Ok(instance) = name.as_str().parse::<InstanceName>() else { continue };
                 // `quote-prod-007` parses to the instance `quote-prod-7` and is not it.
-                if instance.key != app.key || instance.to_string() != name.as_str() {
+                let own =
+                    name.as_str().parse::<InstanceName>().ok().filter(|i| i.to_string() == name.as_str());
+                let Some(instance) = own.or_else(|| self.adopted(host, name)) else { continue };
+                if instance.key != app.key {
                     continue;
                 }
                 verdicts.push(match container {
@@ -200,6 +206,12 @@ impl View<'_> {
             }
         }
         verdicts
+    }
+
+    /// The instance for which a container of another name stands until its next replacement (B4).
+    fn adopted(&self, host: &HostName, name: &ContainerName) -> Option<InstanceName> {
+        let instance = adoption::named(self.desired, host, name)?;
+        (!adoption::stands_itself(self.observed, &instance)).then_some(instance)
     }
 
     fn judge(
@@ -218,7 +230,11 @@ impl View<'_> {
                 }
             },
             // B4: adopted by name.
-            Belongs::Foreign { .. } if app.adopt => Ok(()),
+            Belongs::Foreign { .. }
+                if app.adopt && adoption::adopted(self.desired, self.observed, host, container).is_some() =>
+            {
+                Ok(())
+            }
             Belongs::Foreign { why } => Err(format!("it is not trueup's: {why}")),
         };
         let inventory =

@@ -43,14 +43,22 @@ async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, output::OPEN_METRICS)], output::open_metrics(&all))
 }
 
-/// Ready means: the loop carried a round through, and not too long ago.
+/// Ready means: the loop carried a round through, and not too long ago. A head that is held does not make it unready
+/// (a restart would not help), and is told.
 async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
-    let last = pages.metrics.lock().unwrap_or_else(PoisonError::into_inner).last_round;
-    let Some(last) = last else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no round was carried through yet\n".to_owned());
+    let (last, kept, error) = {
+        let metrics = pages.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+        (metrics.last_round, metrics.kept.clone(), metrics.error.clone())
     };
-    let ago = pages.clock.now().since(last).duration();
-    let words = format!("the last good round was {} s ago\n", ago.as_secs());
+    let now = pages.clock.now();
+    let kept = kept.as_ref().map(|(why, since)| output::kept_page(why, *since, now)).unwrap_or_default();
+    let error = error.map(|error| output::failed_page(&error)).unwrap_or_default();
+    let Some(last) = last else {
+        let words = format!("no round was carried through yet\n{error}");
+        return (StatusCode::SERVICE_UNAVAILABLE, words);
+    };
+    let ago = now.since(last).duration();
+    let words = format!("the last good round was {} s ago\n{kept}{error}", ago.as_secs());
     let status = if ago > pages.patience { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (status, words)
 }

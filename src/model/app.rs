@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::adoption::AdoptedBySlot;
 use super::container::ContainerSpec;
 use super::names::{AppKey, AppName, FieldName, HostName, NetworkName, PoolName, TeamName, VolumeName};
 use super::network::Volume;
+use super::service::{EndpointMode, PublishMode, RestartCondition, ServiceMode, TaskRestart, UpdateSettings};
 use super::units::{ByteSize, Cpus, TimeSpan};
 
 /// The base spec with the environment's overlay applied and every default filled in.
@@ -31,6 +33,9 @@ pub struct App {
     pub protect: bool,
     /// Containers of the same names that trueup did not make may be taken over (B4).
     pub adopt: bool,
+    /// Containers of other names that stand for a slot until their next replacement (B4); `adopt` is set with them.
+    #[serde(default, skip_serializing_if = "AdoptedBySlot::is_empty")]
+    pub adopted: AdoptedBySlot,
     /// Drift is reported, nothing is changed (A6).
     pub detect_only: bool,
     /// Fields whose drift is reported but not healed (A6).
@@ -108,20 +113,56 @@ pub enum OnReturn {
     KeepOriginal,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What a service has beyond the container that each of its tasks is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SwarmService {
+    /// The name of the service that it takes over (B4), where that is not the app's own: a service cannot be renamed, and
+    /// keeps it for as long as git says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted: Option<String>,
     /// The Swarm of `fleet.toml` it runs on.
     pub swarm: String,
-    pub mode: SwarmMode,
+    pub mode: ServiceMode,
     /// Placement constraints, passed through.
     pub constraints: Vec<String>,
+    pub spread: Vec<String>,
+    pub max_per_node: u32,
+    /// The service's own labels (D8).
+    pub labels: BTreeMap<String, String>,
+    pub endpoint_mode: EndpointMode,
+    /// How the app's ports are published.
+    pub publish: PublishMode,
+    pub cpus_reservation: Option<Cpus>,
+    pub restart: TaskRestart,
+    /// Swarm rolls changes out itself (D1); jobs have none.
+    pub update: Option<UpdateSettings>,
+    pub rollback: Option<UpdateSettings>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SwarmMode {
-    Replicated(u32),
-    Global,
+impl SwarmService {
+    /// With Swarm's own defaults for everything else.
+    pub fn new(swarm: &str, mode: ServiceMode) -> Self {
+        Self {
+            adopted: None,
+            swarm: swarm.to_owned(),
+            mode,
+            constraints: Vec::new(),
+            spread: Vec::new(),
+            max_per_node: 0,
+            labels: BTreeMap::new(),
+            endpoint_mode: EndpointMode::Vip,
+            publish: PublishMode::Ingress,
+            cpus_reservation: None,
+            restart: TaskRestart {
+                condition: RestartCondition::Any,
+                delay: None,
+                max_attempts: None,
+                window: None,
+            },
+            update: None,
+            rollback: None,
+        }
+    }
 }
 
 /// Where an instance's address on a network comes from.
@@ -213,4 +254,14 @@ pub enum PullPolicy {
     Missing,
     /// Images are loaded by someone else; only what the engine has is used.
     Never,
+}
+
+impl App {
+    /// What its service is called on the Swarm.
+    pub fn service_name(&self) -> String {
+        match &self.runtime {
+            Runtime::Swarm(SwarmService { adopted: Some(name), .. }) => name.clone(),
+            Runtime::Swarm(_) | Runtime::Host(_) => self.key.to_string(),
+        }
+    }
 }

@@ -14,6 +14,11 @@ pub enum Kind {
     Volume,
     Container,
     Service,
+    /// A Swarm config.
+    Config,
+    /// A member of a Swarm.
+    Node,
+    Swarm,
     Files,
     App,
     Revision,
@@ -28,6 +33,9 @@ impl Kind {
             Self::Volume => "volume",
             Self::Container => "container",
             Self::Service => "service",
+            Self::Config => "config",
+            Self::Node => "node",
+            Self::Swarm => "swarm",
             Self::Files => "files",
             Self::App => "app",
             Self::Revision => "revision",
@@ -35,20 +43,42 @@ impl Kind {
     }
 }
 
-/// One object, by the three words that name it everywhere: `container quote-prod-0 on rack-a-1`.
+/// One object, by the words that name it everywhere: `container quote-prod-0 on rack-a-1`, `service web-prod on swarm
+/// prod`. It is on a host, on a Swarm, or on neither.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Subject {
     pub kind: Kind,
     pub name: String,
     pub host: Option<HostName>,
+    /// The Swarm, by its name in fleet.toml.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swarm: Option<String>,
+}
+
+impl Subject {
+    /// An object on one engine.
+    pub fn on_host(kind: Kind, name: impl ToString, host: &HostName) -> Self {
+        Self { kind, name: name.to_string(), host: Some(host.clone()), swarm: None }
+    }
+
+    /// An object that a Swarm holds as a whole.
+    pub fn on_swarm(kind: Kind, name: impl ToString, swarm: &str) -> Self {
+        Self { kind, name: name.to_string(), host: None, swarm: Some(swarm.to_owned()) }
+    }
+
+    /// Something that has no place of its own.
+    pub fn of_fleet(kind: Kind, name: impl ToString) -> Self {
+        Self { kind, name: name.to_string(), host: None, swarm: None }
+    }
 }
 
 impl std::fmt::Display for Subject {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.kind.name(), self.name)?;
-        match &self.host {
-            Some(host) => write!(f, " on {host}"),
-            None => Ok(()),
+        match (&self.host, &self.swarm) {
+            (Some(host), _) => write!(f, " on {host}"),
+            (None, Some(swarm)) => write!(f, " on swarm {swarm}"),
+            (None, None) => Ok(()),
         }
     }
 }

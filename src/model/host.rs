@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::names::{EnvironmentName, HostName};
+use super::swarm::Availability;
 use super::units::{ByteSize, Cpus};
 
 /// A machine with a Docker engine.
@@ -22,10 +23,19 @@ pub struct Host {
     pub capacity: Capacity,
     /// The Swarm it is a member of.
     pub swarm: Option<String>,
+    /// What Swarm may give it; `None` leaves that to people. Drained where `drain` is set.
+    pub availability: Option<Availability>,
     /// Planned work: everything leaves gracefully.
     pub drain: bool,
     /// Where it is declared: `file:line`.
     pub origin: String,
+}
+
+impl Host {
+    /// Whether it belongs to the Swarm: by its own word, or as one of its managers.
+    pub fn is_member(&self, swarm: &str, managers: Option<&Vec<HostName>>) -> bool {
+        self.swarm.as_deref() == Some(swarm) || managers.is_some_and(|managers| managers.contains(&self.name))
+    }
 }
 
 /// What a host offers to placed instances; `None` is not counted.

@@ -18,9 +18,12 @@ macro_rules! serialize_as_text {
     )* };
 }
 
+pub mod adoption;
 pub mod app;
+pub mod check;
 pub mod container;
 pub mod desired;
+pub mod disk;
 pub mod drift;
 pub mod file;
 pub mod finding;
@@ -32,11 +35,14 @@ pub mod names;
 pub mod network;
 pub mod observed;
 pub mod ownership;
+pub mod permission;
 pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod schedule;
 pub mod secrecy;
+pub mod service;
 pub mod settings;
+pub mod swarm;
 pub mod tree;
 pub mod units;

@@ -17,7 +17,9 @@ pub struct NameError {
 const LABEL_RULE: &str = "use 1 to 40 of a-z, 0-9 and '-', starting and ending with a letter or digit";
 const WORD_RULE: &str = "use 1 to 16 of a-z and 0-9, starting with a letter";
 const DOCKER_RULE: &str = "use 2 to 128 of a-z, A-Z, 0-9, '_', '.' and '-', starting with a letter or digit";
-const FIELD_RULE: &str = "use 1 to 64 of a-z and '_'";
+const FIELD_RULE: &str =
+    "write a field such as memory, or one element of it such as env.TZ, of at most 256 characters";
+const NETWORK_RULE: &str = "use 1 to 128 of a-z, A-Z, 0-9, '_', '.' and '-', starting with a letter or digit";
 
 fn is_label(text: &str) -> bool {
     let edge = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
@@ -39,8 +41,18 @@ fn is_docker(text: &str) -> bool {
         && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
 }
 
+fn is_network(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text.bytes().next().is_some_and(|c| c.is_ascii_alphanumeric())
+        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
+}
+
 fn is_field(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
+    let (field, element) = text.split_once('.').map_or((text, None), |(field, rest)| (field, Some(rest)));
+    (1..=64).contains(&field.len())
+        && field.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
+        && text.len() <= 256
+        && element.is_none_or(|rest| !rest.is_empty() && !rest.chars().any(char::is_control))
 }
 
 macro_rules! name {
@@ -107,7 +119,7 @@ name!(
 );
 name!(
     /// A declared network; its name on the engine is the same.
-    NetworkName, "network name", is_label, LABEL_RULE
+    NetworkName, "network name", is_network, NETWORK_RULE
 );
 name!(
     /// A range of addresses of a network from which instances lease.
@@ -126,7 +138,7 @@ name!(
     VolumeName, "volume name", is_docker, DOCKER_RULE
 );
 name!(
-    /// A field of a spec, as `ignore = [...]` names it.
+    /// A field of a spec, or one element of it (`env.TZ`), as `ignore = [...]` names it.
     FieldName, "field name", is_field, FIELD_RULE
 );
 

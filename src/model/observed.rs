@@ -11,6 +11,7 @@ use super::image::{Digest, ImageRef};
 use super::names::{ContainerName, HostName, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
 use super::secrecy::{ContentHash, KeyedHash};
+use super::swarm::{Membership, Swarm};
 use super::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 
 /// A reading, or why there is none. "Could not read" is a different type from "nothing there".
@@ -44,8 +45,21 @@ pub struct Observed {
     /// Names the key that hid the env values; values hidden with another key cannot be compared.
     pub key: KeyedHash,
     pub hosts: BTreeMap<HostName, Seen<Engine>>,
+    /// By the Swarm's name in fleet.toml; unknown where no manager answers for it.
+    #[serde(default)]
+    pub swarms: BTreeMap<String, Seen<Swarm>>,
     /// Installed generated files.
     pub files: BTreeMap<FileSet, Seen<Option<Files>>>,
+}
+
+/// A snapshot as a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Whose it is: what carries this installation's labels is ours (B1). Earlier releases did not write it.
+    #[serde(default)]
+    pub installation: Option<String>,
+    #[serde(flatten)]
+    pub observed: Observed,
 }
 
 impl Observed {
@@ -86,7 +100,10 @@ pub struct EngineInfo {
     /// The daemon's default logging driver. Its default options are not in `info`; what a container carries beyond
     /// the declared ones is compared only where the app declares `logging`.
     pub log_driver: String,
+    /// The id of the Swarm it manages, where it is a manager.
     pub swarm: Option<String>,
+    #[serde(default)]
+    pub membership: Option<Membership>,
     /// What its clock said when it was asked.
     #[serde(default)]
     pub clock: Option<Timestamp>,
@@ -108,6 +125,9 @@ pub struct Container {
     /// All labels, the image's and ownership included.
     pub labels: BTreeMap<String, String>,
     pub live: LiveSpec,
+    /// In words, what is set on it that trueup does not model: a replacement would be without it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub beyond: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

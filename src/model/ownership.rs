@@ -90,6 +90,46 @@ impl Owner {
         self.base(&format!("{kind}/{name}@{host}"))
     }
 
+    /// The labels of a Swarm's object of ours; `kind` is `service`, `network` or `config`. `app` is the app it serves.
+    pub fn swarm_labels(
+        &self,
+        kind: &str,
+        name: &str,
+        swarm: &str,
+        app: Option<&AppKey>,
+    ) -> BTreeMap<String, String> {
+        let mut labels = self.base(&format!("{kind}/{name}@swarm/{swarm}"));
+        if let Some(key) = app {
+            labels.insert(ENVIRONMENT.into(), key.environment.to_string());
+            labels.insert(APP.into(), key.app.to_string());
+        }
+        labels
+    }
+
+    /// Whether the `service`, `network` or `config` called `name` of the Swarm is ours; and the app it serves.
+    pub fn swarm_object(
+        &self,
+        kind: &str,
+        name: &str,
+        swarm: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> Belongs<Option<AppKey>> {
+        match self.foreign_at(&format!("{kind}/{name}@swarm/{swarm}"), labels) {
+            Some(why) => Belongs::Foreign { why },
+            None => Belongs::Ours(claimed_app(labels)),
+        }
+    }
+
+    /// Whether the labels are those of this instance of ours, whatever carries them: that proves nothing (B1).
+    pub fn claims(
+        &self,
+        instance: &InstanceName,
+        host: &HostName,
+        labels: &BTreeMap<String, String>,
+    ) -> bool {
+        self.foreign_at(&format!("container/{instance}@{host}"), labels).is_none()
+    }
+
     fn base(&self, itself: &str) -> BTreeMap<String, String> {
         [(INSTALLATION, self.installation.as_str()), (FLEET, self.fleet.as_str()), (SELF, itself)]
             .into_iter()
@@ -147,7 +187,10 @@ impl Owner {
         host: &HostName,
         labels: &BTreeMap<String, String>,
     ) -> Option<String> {
-        let itself = format!("{kind}/{name}@{host}");
+        self.foreign_at(&format!("{kind}/{name}@{host}"), labels)
+    }
+
+    fn foreign_at(&self, itself: &str, labels: &BTreeMap<String, String>) -> Option<String> {
         let label = |key: &str| labels.get(key).map(String::as_str);
         match (label(INSTALLATION), label(FLEET), label(SELF)) {
             (None, _, _) => Some("it carries no label of trueup's".to_owned()),
@@ -174,6 +217,11 @@ pub fn claimed_app(labels: &BTreeMap<String, String>) -> Option<AppKey> {
 /// The paths of files that were put into a container, from its labels.
 pub fn files_put_in(labels: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
     labels.get(FILES).map(String::as_str).unwrap_or_default().lines()
+}
+
+/// What Docker Compose notes on what it makes, for itself: nothing that an app asks for.
+pub fn is_bookkeeping(label: &str) -> bool {
+    label.starts_with("com.docker.compose.")
 }
 
 /// The labels that are not trueup's bookkeeping.

@@ -8,10 +8,12 @@ use super::container::{Attachment, ContainerSpec, Restart};
 use super::drift::{Drift, Kind, Subject};
 use super::file::{FileSet, Files};
 use super::finding::Findings;
-use super::image::ImageRef;
-use super::names::{AppKey, ContainerName, HostName, InstanceName, Revision, VolumeName};
+use super::image::{Digest, ImageRef};
+use super::names::{AppKey, ContainerName, FieldName, HostName, InstanceName, Revision, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
 use super::secrecy::ContentHash;
+use super::service::ServiceSpec;
+use super::swarm::Availability;
 use super::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 
 /// One pure answer to "what has to happen now?".
@@ -86,6 +88,8 @@ pub enum Verb {
     Install,
     /// Finish what an interrupted replacement left behind.
     Recover,
+    /// It is as declared, and Swarm is still at it: watched until it is there.
+    Await,
 }
 
 impl Verb {
@@ -99,6 +103,7 @@ impl Verb {
             Self::Remove => "remove",
             Self::Install => "install",
             Self::Recover => "recover",
+            Self::Await => "await",
         }
     }
 }
@@ -132,6 +137,11 @@ pub enum Expect {
 pub enum Action {
     PullImage {
         image: ImageRef,
+    },
+    /// By its names, one after the other; the engine refuses where a container uses it.
+    RemoveImage {
+        image: Digest,
+        names: BTreeSet<String>,
     },
     CreateVolume {
         name: VolumeName,
@@ -183,6 +193,56 @@ pub enum Action {
     Disconnect {
         name: ContainerName,
         network: String,
+    },
+    /// `labels` are the ownership's; the spec has the app's. `configs` names the config of each of the spec's files, by
+    /// the file's path (D9).
+    CreateService {
+        name: String,
+        spec: Box<ServiceSpec>,
+        configs: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+    },
+    /// Only from this very version of the live spec; what trueup does not model stays as it is. `restart` makes all
+    /// tasks anew even where nothing of them changes.
+    UpdateService {
+        name: String,
+        version: u64,
+        spec: Box<ServiceSpec>,
+        configs: BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
+        restart: bool,
+        /// Fields, and elements such as `env.TZ`, that stay as Swarm has them: git ignores them (A6).
+        #[serde(default)]
+        keep: BTreeSet<FieldName>,
+    },
+    RemoveService {
+        name: String,
+    },
+    /// Waits until Swarm has what the service's spec asks for (jobs: until they ended well); fails with the tasks' own
+    /// errors at the deadline, or as soon as Swarm gives up.
+    WaitService {
+        name: String,
+        /// An update was sent just before: that Swarm goes back is its failure.
+        update: bool,
+        min_healthy: TimeSpan,
+        deadline: TimeSpan,
+    },
+    /// A Swarm config named by its content's hash.
+    CreateConfig {
+        name: String,
+        hash: ContentHash,
+        labels: BTreeMap<String, String>,
+    },
+    RemoveConfig {
+        name: String,
+    },
+    /// By node id; labels that are not named stay.
+    UpdateNode {
+        node: String,
+        version: u64,
+        /// `None` takes the label away.
+        labels: BTreeMap<String, Option<String>>,
+        availability: Option<Availability>,
     },
     /// Waits until the container runs and was healthy for `min_healthy`; fails at the deadline.
     WaitHealthy {
@@ -309,6 +369,9 @@ impl Change {
             | Kind::Volume
             | Kind::Container
             | Kind::Service
+            | Kind::Config
+            | Kind::Node
+            | Kind::Swarm
             | Kind::App
             | Kind::Revision => (hash(&self.from), hash(&self.to)),
         };
@@ -326,6 +389,7 @@ impl Action {
     pub fn describe(&self) -> String {
         match self {
             Self::PullImage { image } => format!("pull image {image}"),
+            Self::RemoveImage { image, .. } => format!("remove image {}", image.short()),
             Self::CreateVolume { name, .. } => format!("create volume {name}"),
             Self::CreateNetwork { name, .. } => format!("create network {name}"),
             Self::RemoveNetwork { name } => format!("remove network {name}"),
@@ -340,6 +404,13 @@ impl Action {
             Self::Disconnect { name, network } => {
                 format!("disconnect container {name} from network {network}")
             }
+            Self::CreateService { name, .. } => format!("create service {name}"),
+            Self::UpdateService { name, .. } => format!("update service {name}"),
+            Self::RemoveService { name } => format!("remove service {name}"),
+            Self::WaitService { name, .. } => format!("wait until service {name} is as wanted"),
+            Self::CreateConfig { name, .. } => format!("create config {name}"),
+            Self::RemoveConfig { name } => format!("remove config {name}"),
+            Self::UpdateNode { node, .. } => format!("update node {node}"),
             Self::WaitHealthy { name, .. } => format!("wait until container {name} is healthy"),
             Self::Drain { instance, .. } => format!("take {instance} out of the upstreams and drain it"),
             Self::Undrain { instance } => format!("put {instance} back into the upstreams"),

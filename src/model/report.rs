@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::history::HistoryEntry;
 use super::names::{EnvironmentName, FleetName, HostName};
+use super::permission::PermissionStanding;
 use super::plan::Plan;
 use super::units::Timestamp;
 
@@ -19,9 +20,13 @@ pub struct Report {
     pub enforced_since: Option<Timestamp>,
     /// Why the head is not what is enforced (A2).
     pub kept_because: Option<String>,
+    /// Since when a newer head is refused, whichever it is.
+    pub kept_since: Option<Timestamp>,
+    /// Who vouches for the revision (F0, F1).
+    pub permission: PermissionStanding,
     /// What happened from then on, up to `plan.observed_at`.
     pub from: Timestamp,
-    /// Apps, hosts and instances that were looked at.
+    /// Apps, hosts, and instances (containers and services) that were looked at.
     pub looked_at: LookedAt,
     /// Drift, what is held, blocked, unknown and unmanaged, and the revision.
     pub plan: Plan,

@@ -18,6 +18,26 @@ pub struct ContentHash(String);
 #[derive(Clone)]
 pub struct HashKey([u8; 32]);
 
+/// Variables in the clear, read once because a person asked for them to be written into files. It has neither Debug nor
+/// Serialize (G1).
+#[derive(Clone, Default)]
+pub struct PlainEnv(std::collections::BTreeMap<String, String>);
+
+impl PlainEnv {
+    /// Docker's lines `NAME=value`.
+    pub fn of_lines(lines: impl IntoIterator<Item = String>) -> Self {
+        let pairs = lines.into_iter().map(|line| {
+            let (name, value) = line.split_once('=').unwrap_or((&line, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        Self(pairs.collect())
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}
+
 impl HashKey {
     pub fn new(key: [u8; 32]) -> Self {
         Self(key)

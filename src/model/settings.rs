@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use super::disk::ImageSettings;
 use super::names::{EnvironmentName, HostName};
+use super::permission::PermissionSettings;
 use super::policy::PolicySettings;
 use super::schedule::Schedule;
 use super::secrecy::HashKey;
@@ -32,6 +34,8 @@ pub struct Settings {
     pub limits: Limits,
     pub reports: Vec<ReportSettings>,
     pub metrics: MetricsSettings,
+    /// What a commit needs before it is enforced (F0, F1).
+    pub permission: PermissionSettings,
     pub policy: PolicySettings,
 }
 
@@ -180,6 +184,8 @@ pub struct Limits {
     pub relist: TimeSpan,
     /// The same plan this many times in a row quarantines the object (D7).
     pub loop_threshold: u32,
+    /// When images that trueup pulled are taken away.
+    pub images: ImageSettings,
 }
 
 impl Default for Limits {
@@ -193,6 +199,7 @@ impl Default for Limits {
             fan_out: 64,
             relist: TimeSpan::from_secs(60),
             loop_threshold: 3,
+            images: ImageSettings::default(),
         }
     }
 }
@@ -218,6 +225,7 @@ impl Settings {
             limits: Limits::default(),
             reports: Vec::new(),
             metrics: MetricsSettings::default(),
+            permission: PermissionSettings::default(),
             policy: PolicySettings::default(),
         }
     }

@@ -25,3 +25,32 @@ pub struct Blob {
     pub id: String,
     pub bytes: Arc<[u8]>,
 }
+
+/// What a branch changed since it left another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Between {
+    /// The youngest commit that both have: the branch's changes are counted from there.
+    pub since: Revision,
+    /// Commits that the other has and the branch has not.
+    pub behind: usize,
+    /// By path from the repository's top. A file that moved was removed and added.
+    pub touched: BTreeMap<String, Touch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Touch {
+    Added,
+    Changed,
+    Removed,
+}
+
+impl Touch {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+}

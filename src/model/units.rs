@@ -35,6 +35,19 @@ impl FromStr for ByteSize {
     }
 }
 
+impl ByteSize {
+    /// For people who need no more than the order: `8.4GiB`.
+    pub fn rounded(self) -> String {
+        match BYTE_UNITS.iter().find(|(_, factor)| self.0 >= *factor) {
+            Some((unit, factor)) if *factor > 1 => {
+                let tenths = u128::from(self.0) * 10 / u128::from(*factor);
+                format!("{}.{}{unit}", tenths / 10, tenths % 10)
+            }
+            Some(_) | None => self.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = BYTE_UNITS
@@ -93,6 +106,13 @@ impl FromStr for TimeSpan {
         }
         // A moment that far ahead still is one that can be written.
         if total > LONGEST_SPAN { Err(wrong()) } else { Ok(Self::from_millis(total)) }
+    }
+}
+
+impl TimeSpan {
+    /// Whole minutes, for people who need no more.
+    pub fn to_minutes(self) -> Self {
+        Self::from_millis(self.millis() / 60_000 * 60_000)
     }
 }
 
@@ -188,6 +208,16 @@ mod tests {
         for text in ["0.5", "2", "0.25"] {
             assert_eq!(text.parse::<Cpus>().map(|s| s.to_string()), Ok(text.to_owned()));
         }
+    }
+
+    #[test]
+    fn people_read_rounded_ones() {
+        assert_eq!(ByteSize(9 * (1 << 30) + (1 << 29)).rounded(), "9.5GiB");
+        assert_eq!(
+            (ByteSize(12).rounded(), ByteSize(1536).rounded()),
+            ("12B".to_owned(), "1.5KiB".to_owned())
+        );
+        assert_eq!(TimeSpan::from_secs(3_725).to_minutes().to_string(), "1h2m");
     }
 
     #[test]

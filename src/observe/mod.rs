@@ -1,6 +1,8 @@
 //! Engines and file sets → `Observed`: bounded fan-out, a task and an absolute deadline per host (D6).
 
+mod reads;
 mod surveyor;
+mod swarms;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +22,7 @@ use crate::model::secrecy::KeyedHash;
 use crate::model::settings::Limits;
 use crate::ports::{Clock, Engines, FileSets};
 
-pub use surveyor::{Survey, Surveyor};
+pub use surveyor::{Pending, Survey, Surveyor};
 pub use watch::Watch;
 
 /// A whole survey is many calls; it may take this many times the deadline of one.
@@ -37,20 +39,24 @@ pub async fn observe(
     call_deadline: Duration,
 ) -> Observed {
     let hosts = survey(desired, desired.hosts.values().collect(), engines, clock, limits, call_deadline);
-    let (hosts, files) = tokio::join!(hosts, read_files(desired, files));
-    Observed { at: clock.now(), key, hosts, files }
+    let swarms = swarms::read(desired, engines, clock, call_deadline.saturating_mul(SURVEY_CALLS));
+    let (hosts, swarms, files) = tokio::join!(hosts, swarms, read_files(desired, files));
+    let swarms = swarms::contradicted(swarms, &hosts, desired);
+    Observed { at: clock.now(), key, hosts, swarms, files }
 }
 
-/// As [`observe`], but goes on without hosts that are slow (D6); they are told as pending.
+/// As [`observe`], but goes on without hosts and Swarms that are slow (D6); they are told as pending.
 pub async fn observe_quick(
     desired: &Desired,
     surveyor: &Surveyor,
     files: &dyn FileSets,
     clock: &dyn Clock,
     key: KeyedHash,
-) -> (Observed, BTreeSet<HostName>) {
+) -> (Observed, Pending) {
     let (survey, files) = tokio::join!(surveyor.survey(desired), read_files(desired, files));
-    (Observed { at: clock.now(), key, hosts: survey.hosts, files }, survey.pending)
+    let Survey { hosts, swarms, pending } = survey;
+    let swarms = swarms::contradicted(swarms, &hosts, desired);
+    (Observed { at: clock.now(), key, hosts, swarms, files }, pending)
 }
 
 /// Reads some hosts again and keeps the rest of `previous`; files are always read again.
@@ -70,7 +76,7 @@ pub async fn observe_hosts(
     let (fresh, files) = tokio::join!(fresh, read_files(desired, files));
     let mut hosts = previous.hosts.clone();
     hosts.extend(fresh);
-    Observed { at: clock.now(), key: previous.key.clone(), hosts, files }
+    Observed { at: clock.now(), key: previous.key.clone(), hosts, swarms: previous.swarms.clone(), files }
 }
 
 async fn survey(

@@ -28,6 +28,14 @@ pub fn of(change: &Change, installed: &BTreeMap<FileSet, Option<Files>>) -> Vec<
         .filter_map(|step| match &step.action {
             Action::InstallFiles { set, files } => Some((set, files)),
             Action::PullImage { .. }
+            | Action::RemoveImage { .. }
+            | Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::WaitService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. }
             | Action::CreateVolume { .. }
             | Action::CreateNetwork { .. }
             | Action::RemoveNetwork { .. }

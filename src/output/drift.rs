@@ -13,7 +13,7 @@ use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, hang, heading, nature_lines};
-use super::wording::{by_host, many, moment, on_its_host};
+use super::wording::{by_place, many, moment, on_its_host};
 
 type Since = BTreeMap<String, Timestamp>;
 
@@ -31,7 +31,7 @@ pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
 /// By host, and then what is blocked, unknown and unmanaged.
 pub fn body(plan: &Plan, since: &Since, paint: Paint) -> String {
     let mut out = String::new();
-    for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+    for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
         out += &heading(paint, &host);
         for drift in drifts {
             out += &one_text(drift, plan, since, paint);
@@ -97,7 +97,7 @@ pub fn json(plan: &Plan, since: &Since) -> Value {
 
 pub fn markdown(plan: &Plan, since: &Since) -> String {
     let mut out = format!("## Drift from {}\n\n**{}**\n", code(plan.revision.short()), prose(&summary(plan)));
-    for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+    for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
         out += &format!("\n### {}\n\n", prose(&host));
         for drift in drifts {
             let when = first_seen(drift, since)

@@ -8,7 +8,7 @@ use crate::model::report::Report;
 
 use super::report::{head, silent};
 use super::sections::nature_lines;
-use super::wording::{blocked_otherwise, by_host, moment, on_its_host, subject_words};
+use super::wording::{blocked_otherwise, by_place, moment, on_its_host, subject_words};
 use super::{drift, escape};
 
 const STYLE: &str = "
@@ -43,7 +43,7 @@ pub fn page(report: &Report) -> String {
                 h1 { "Drift of " (safe(report.fleet.as_str())) }
                 p .verdict .(verdict(plan)) { (safe(&drift::summary(plan))) }
                 dl { @for (name, fact) in head(report) { dt { (name) } dd { (safe(&fact)) } } }
-                @for (host, drifts) in by_host(&plan.drift, |d| d.subject.host.as_ref()) {
+                @for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
                     h2 { "Drift " (safe(&host)) }
                     table {
                         tr { th { "what" } th { "how it differs" } th { "since" } }

@@ -3,15 +3,18 @@
 //! Pure: the same input gives the same bytes. Text is grouped by host and ends with one line that says it all; JSON is
 //! the stable shape for programs; Markdown is for pull requests. Whatever a name or an error holds is made safe first.
 
+mod check;
 mod contents;
 mod drift;
 mod escape;
 mod findings;
 mod history;
 mod html;
+mod images;
 mod metrics;
 mod outcomes;
 mod paint;
+mod permission;
 mod plan;
 mod public;
 mod report;
@@ -27,6 +30,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::model::check::Checked;
+use crate::model::disk::{HostDisk, ImageSettings};
 use crate::model::file::{FileSet, Files};
 use crate::model::history::HistoryEntry;
 use crate::model::plan::{Change, Outcome, Plan};
@@ -37,7 +42,8 @@ use paint::Paint;
 
 pub use escape::table;
 pub use metrics::{OPEN_METRICS, graphite, open_metrics};
-pub use round::{Tone, kept, lines as round, outcome_words};
+pub use permission::Verification;
+pub use round::{Tone, failed_page, kept, kept_page, lines as round, outcome_words};
 pub use status::{Standing, Status};
 pub use wording::many;
 
@@ -67,6 +73,15 @@ pub fn plan(
     }
 }
 
+/// What a pull request would do. Markdown is one comment, whatever a forge's limit is.
+pub fn checked(checked: &Checked, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => check::text(checked, Paint::new(colour)),
+        Format::Json => pretty(&check::json(checked)),
+        Format::Markdown => check::markdown(checked),
+    }
+}
+
 /// What differs from git, field by field; `since` has the first-seen times by the subject in words.
 pub fn drift(plan: &Plan, since: &BTreeMap<String, Timestamp>, format: Format, colour: bool) -> String {
     match format {
@@ -90,6 +105,21 @@ pub fn report_page(report: &Report) -> String {
     html::page(report)
 }
 
+/// What trueup pulled, and what becomes of it.
+pub fn images(
+    hosts: &[HostDisk],
+    settings: &ImageSettings,
+    now: Timestamp,
+    format: Format,
+    colour: bool,
+) -> String {
+    match format {
+        Format::Text => images::text(hosts, settings, now, Paint::new(colour)),
+        Format::Json => pretty(&images::json(hosts, settings)),
+        Format::Markdown => images::markdown(hosts, now),
+    }
+}
+
 /// How changes ended, and what `last`, the plan made afterwards, still says.
 pub fn outcomes(outcomes: &[(Change, Outcome)], last: &Plan, format: Format, colour: bool) -> String {
     match format {
@@ -105,6 +135,15 @@ pub fn status(status: &Status, format: Format, colour: bool) -> String {
         Format::Text => status::text(status, Paint::new(colour)),
         Format::Json => pretty(&status::json(status)),
         Format::Markdown => status::markdown(status),
+    }
+}
+
+/// Every commit on the way to a revision, with its verdict.
+pub fn verification(verification: &Verification, format: Format, colour: bool) -> String {
+    match format {
+        Format::Text => permission::text(verification, Paint::new(colour)),
+        Format::Json => pretty(&permission::json(verification)),
+        Format::Markdown => permission::markdown(verification),
     }
 }
 

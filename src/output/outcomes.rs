@@ -8,13 +8,13 @@ use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, hang, heading};
-use super::wording::{are, by_host, change_words, held_because, on_its_host};
+use super::wording::{are, by_place, change_words, held_because, on_its_host};
 
 type Ended = (Change, Outcome);
 
 pub fn text(outcomes: &[Ended], last: &Plan, paint: Paint) -> String {
     let mut out = format!("Applied revision {}\n", line(last.revision.short()));
-    for (host, ended) in by_host(outcomes, |(change, _)| change.host()) {
+    for (host, ended) in by_place(outcomes, |(change, _)| &change.subject) {
         out += &heading(paint, &host);
         for (change, outcome) in ended {
             out += &one_text(change, outcome, paint);
@@ -129,7 +129,7 @@ pub fn markdown(outcomes: &[Ended], last: &Plan) -> String {
         code(last.revision.short()),
         prose(&summary(outcomes, last))
     );
-    for (host, ended) in by_host(outcomes, |(change, _)| change.host()) {
+    for (host, ended) in by_place(outcomes, |(change, _)| &change.subject) {
         out += &format!("\n### {}\n\n", prose(&host));
         for (change, outcome) in ended {
             let what = code(&format!("{} {}", change.action.name(), on_its_host(&change.subject)));

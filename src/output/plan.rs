@@ -13,7 +13,7 @@ use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, blocked_markdown, hang, heading};
-use super::wording::{by_host, change_words, held_because, many, mark, on_its_host, plan_summary};
+use super::wording::{by_place, change_words, held_because, many, mark, on_its_host, plan_summary};
 
 type Installed = BTreeMap<FileSet, Option<Files>>;
 
@@ -27,7 +27,14 @@ pub fn text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
         line(plan.revision.short()),
         plan.observed_at
     );
-    for (host, changes) in by_host(&plan.changes, Change::host) {
+    out += &body_text(plan, installed, paint);
+    out + &format!("\n{}\n", paint.ink(Ink::Strong, &plan_summary(plan)))
+}
+
+/// All but the first and the last line.
+pub fn body_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
+    let mut out = String::new();
+    for (host, changes) in by_place(&plan.changes, |change| &change.subject) {
         out += &heading(paint, &host);
         for change in changes {
             out += &change_text(plan, change, installed, paint);
@@ -35,8 +42,7 @@ pub fn text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
     }
     out += &held_text(plan, installed, paint);
     out += &findings::text(plan, paint);
-    out += &sections::text(plan, paint);
-    out + &format!("\n{}\n", paint.ink(Ink::Strong, &plan_summary(plan)))
+    out + &sections::text(plan, paint)
 }
 
 fn change_text(plan: &Plan, change: &Change, installed: &Installed, paint: Paint) -> String {
@@ -108,7 +114,7 @@ fn held_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
     out + &format!("  next: {}\n", approve(plan))
 }
 
-fn approve(plan: &Plan) -> String {
+pub fn approve(plan: &Plan) -> String {
     format!("trueup approve --plan {} --reason WHY", line(&plan.held_id))
 }
 
@@ -162,7 +168,7 @@ pub fn markdown(plan: &Plan, installed: &Installed) -> String {
         code(plan.revision.short()),
         prose(&plan_summary(plan))
     );
-    for (host, changes) in by_host(&plan.changes, Change::host) {
+    for (host, changes) in by_place(&plan.changes, |change| &change.subject) {
         out += &format!("\n### {}\n\n", prose(&host));
         for change in changes {
             out += &change_markdown(change, installed);
@@ -182,7 +188,7 @@ pub fn markdown(plan: &Plan, installed: &Installed) -> String {
     out + &sections::markdown(plan)
 }
 
-fn change_markdown(change: &Change, installed: &Installed) -> String {
+pub fn change_markdown(change: &Change, installed: &Installed) -> String {
     let interrupts = if change.interrupts { " (**interrupts**: requests may fail meanwhile)" } else { "" };
     let mut out =
         format!("- **{}** {}{interrupts}\n", change.action.name(), code(&on_its_host(&change.subject)));

@@ -10,8 +10,11 @@ use crate::model::plan::{Blocked, Change, Outcome, Unknown, Unmanaged};
 
 /// `kind`, `name`, `host` and what `more` adds, in one object.
 fn of(subject: &Subject, more: Value) -> Value {
-    let Subject { kind, name, host } = subject;
+    let Subject { kind, name, host, swarm } = subject;
     let mut object = json!({ "kind": kind.name(), "name": name, "host": host });
+    if let (Some(fields), Some(swarm)) = (object.as_object_mut(), swarm) {
+        fields.insert("swarm".to_owned(), json!(swarm));
+    }
     if let (Some(fields), Value::Object(more)) = (object.as_object_mut(), more) {
         fields.extend(more);
     }

@@ -6,12 +6,10 @@ use crate::model::report::Report;
 
 use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
+use super::permission;
 use super::sections::{hang, heading};
 use super::wording::{age, many, moment};
 use super::{drift, history};
-
-/// Who verified the revision: nobody, in the default mode of permission (F0).
-const UNVERIFIED: &str = "UNVERIFIED: the forge's protection of the branch is trusted (F0)";
 
 /// `1f2e3d4 (start), committed 3d ago, enforced for 2d 4h`.
 fn revision(report: &Report) -> String {
@@ -33,7 +31,7 @@ pub fn head(report: &Report) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("fleet", format!("{}, {}", report.fleet, environments.join(", "))),
         ("revision", revision(report)),
-        ("permission", UNVERIFIED.to_owned()),
+        ("permission", permission::report_words(&report.permission)),
         (
             "looked at",
             format!(
@@ -46,7 +44,11 @@ pub fn head(report: &Report) -> Vec<(&'static str, String)> {
         ),
     ];
     if let Some(why) = &report.kept_because {
-        facts.push(("NOT TAKEN", format!("the head of the repository: {why}")));
+        let since = report.kept_since.map(|at| format!(", since {}", moment(at, report.plan.observed_at)));
+        facts.push(("NOT TAKEN", format!("the head of the repository{}: {why}", since.unwrap_or_default())));
+    }
+    if let Some(glass) = &report.permission.glass {
+        facts.push(("GLASS", permission::glass_words(glass)));
     }
     facts
 }
@@ -96,7 +98,8 @@ pub fn json(report: &Report) -> Value {
         "committed": report.committed.to_string(),
         "enforced_since": report.enforced_since.map(|at| at.to_string()),
         "kept_because": report.kept_because,
-        "permission": "unverified",
+        "kept_since": report.kept_since.map(|at| at.to_string()),
+        "permission": permission::word(&report.permission),
         "from": report.from.to_string(),
         "looked_at": {
             "apps": report.looked_at.apps, "hosts": report.looked_at.hosts, "instances": report.looked_at.instances,

@@ -2,9 +2,10 @@
 
 use crate::model::names::Revision;
 use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::units::Timestamp;
 
-use super::escape::line;
-use super::wording::{change_words, subject_words};
+use super::escape::{line, lines as lines_of};
+use super::wording::{change_words, moment, subject_words};
 
 /// How loud a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,19 @@ pub fn lines(kept_because: Option<&str>, ended: &[(Change, Outcome)], plan: &Pla
 /// Says that the head is not what is enforced (A2).
 pub fn kept(enforced: &Revision, why: &str) -> String {
     format!("the head was not taken; {} stays enforced.\n{why}", enforced.short())
+}
+
+/// The same for a page that a machine asks for and a person reads.
+pub fn kept_page(why: &str, since: Option<Timestamp>, now: Timestamp) -> String {
+    let since = since.map(|at| format!(", since {}", moment(at, now))).unwrap_or_default();
+    let why: String = lines_of(why).map(|text| format!("  {text}\n")).collect();
+    format!("the head was not taken{since}; the last good revision stays enforced:\n{why}")
+}
+
+/// What ended the last round.
+pub fn failed_page(error: &str) -> String {
+    let error: String = lines_of(error).map(|text| format!("  {text}\n")).collect();
+    format!("the last round ended with an error:\n{error}")
 }
 
 /// An outcome as people read it.

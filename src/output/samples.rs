@@ -13,7 +13,8 @@ use crate::model::units::Timestamp;
 pub const NOW: Timestamp = Timestamp(1_767_323_045_000);
 
 pub fn subject(kind: Kind, name: &str, host: Option<&str>) -> Subject {
-    Subject { kind, name: name.to_owned(), host: host.map(|h| h.parse().expect("a host name")) }
+    let host = host.map(|h| h.parse().expect("a host name"));
+    Subject { kind, name: name.to_owned(), host, swarm: None }
 }
 
 pub fn change(action: Verb, subject: Subject, because: &str) -> Change {

@@ -7,11 +7,13 @@ use serde_json::{Value, json};
 
 use crate::model::finding::Findings;
 use crate::model::names::{AppKey, FleetName, HostName, Revision};
+use crate::model::permission::PermissionStanding;
 use crate::model::units::Timestamp;
 
 use super::escape::{cell, code, line, prose};
 use super::findings;
 use super::paint::{Ink, Paint};
+use super::permission;
 use super::public;
 use super::sections::{hang, heading};
 use super::wording::{age, many, moment};
@@ -27,6 +29,11 @@ pub struct Status {
     pub enforced_since: Option<Timestamp>,
     /// Why the head was not taken (A2).
     pub kept_because: Option<String>,
+    /// Since when a newer head is refused, where that is noted.
+    pub kept_since: Option<Timestamp>,
+    /// Who vouches for the revision (F0, F1).
+    #[serde(skip)]
+    pub permission: PermissionStanding,
     pub now: Timestamp,
     /// Each host, and why it is unknown where it is.
     pub hosts: BTreeMap<HostName, Option<String>>,
@@ -75,9 +82,6 @@ impl Standing {
     }
 }
 
-/// What this release says about permission in every report (F0): it has no other mode.
-const PERMISSION: &str = "UNVERIFIED (mode branch: whoever may push to the branch may deploy)";
-
 pub fn text(status: &Status, paint: Paint) -> String {
     let mut out = revision_text(status, paint);
     out += &hosts_text(status, paint);
@@ -114,11 +118,17 @@ fn revision_text(status: &Status, paint: Paint) -> String {
     let enforced = status
         .enforced_since
         .map_or_else(|| "never applied from here".to_owned(), |t| format!("since {}", moment(t, status.now)));
-    out += &format!("enforced    {enforced}\npermission  {PERMISSION}\n");
+    out += &format!("enforced    {enforced}\npermission  {}\n", line(&permission::words(&status.permission)));
+    if let Some(glass) = &status.permission.glass {
+        out += &format!("glass       {}\n", paint.ink(Ink::Bad, &line(&permission::glass_words(glass))));
+    }
     let writer = status.writer.as_deref().map_or_else(|| "nobody now".to_owned(), line);
     out += &format!("writer      {writer}\n");
     if let Some(why) = &status.kept_because {
         out += &heading(paint, "THE HEAD WAS NOT TAKEN: the last good revision stays enforced");
+        if let Some(since) = status.kept_since {
+            out += &format!("  since {}\n", moment(since, status.now));
+        }
         out += &hang("  ", why);
     }
     out
@@ -189,6 +199,8 @@ pub fn json(status: &Status) -> Value {
         committed,
         enforced_since,
         kept_because,
+        kept_since,
+        permission,
         now,
         hosts,
         apps,
@@ -220,7 +232,8 @@ pub fn json(status: &Status) -> Value {
         "age_seconds": now.since(*committed).millis() / 1000,
         "enforced_since": enforced_since.map(|t| t.to_string()),
         "kept_because": kept_because,
-        "permission": { "mode": "branch", "verified": false },
+        "kept_since": kept_since.map(|t| t.to_string()),
+        "permission": permission::standing_json(permission),
         "now": now.to_string(),
         "summary": summary(status),
         "hosts": hosts,
@@ -240,13 +253,18 @@ pub fn markdown(status: &Status) -> String {
         prose(&summary(status)),
         prose(&status.summary),
         moment(status.committed, status.now),
-        prose(PERMISSION),
+        prose(&permission::words(&status.permission)),
     );
     if let Some(since) = status.enforced_since {
         out += &format!("- enforced since {}\n", moment(since, status.now));
     }
     if let Some(why) = &status.kept_because {
-        out += &format!("- **the head was not taken**: {}\n", prose(why));
+        let since =
+            status.kept_since.map(|t| format!(", since {}", moment(t, status.now))).unwrap_or_default();
+        out += &format!("- **the head was not taken**{since}: {}\n", prose(why));
+    }
+    if let Some(glass) = &status.permission.glass {
+        out += &format!("- **broken glass**: {}\n", prose(&permission::glass_words(glass)));
     }
     if let Some(writer) = &status.writer {
         out += &format!("- writer: {}\n", prose(writer));

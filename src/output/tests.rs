@@ -6,6 +6,9 @@ use super::samples::{NOW, change, drifts, empty, full, installed, subject};
 use super::*;
 use crate::model::drift::{Kind, Nature};
 use crate::model::names::Revision;
+use crate::model::permission::{
+    BrokenGlass, Mode, PermissionStanding, Permitted, PublicKey, Signature, SignedCommit, Verdict,
+};
 use crate::model::plan::{Blocked, Unknown, Verb};
 use crate::model::units::TimeSpan;
 
@@ -38,6 +41,8 @@ fn status_sample() -> Status {
         committed: span(90_000),
         enforced_since: Some(span(3_600)),
         kept_because: Some("fedcba9876 does not parse:\napps/quote/app.toml:3:1: unknown key".to_owned()),
+        kept_since: Some(span(7_200)),
+        permission: PermissionStanding { mode: Mode::Branch, by: Permitted::Branch, glass: None },
         now: NOW,
         hosts: [
             ("edge".parse().expect("a name"), None),
@@ -588,6 +593,7 @@ fn status_in_text() {
     writer      trueup run, process 12
 
     THE HEAD WAS NOT TAKEN: the last good revision stays enforced
+      since 2026-01-02T01:04:05Z (2h ago)
       fedcba9876 does not parse:
       apps/quote/app.toml:3:1: unknown key
 
@@ -655,6 +661,7 @@ fn status_in_json() {
         }
       },
       "kept_because": "fedcba9876 does not parse:\napps/quote/app.toml:3:1: unknown key",
+      "kept_since": "2026-01-02T01:04:05Z",
       "now": "2026-01-02T03:04:05Z",
       "pauses": [
         {
@@ -664,6 +671,8 @@ fn status_in_json() {
         }
       ],
       "permission": {
+        "broken_glass": null,
+        "by": "unverified",
         "mode": "branch",
         "verified": false
       },
@@ -687,7 +696,7 @@ fn status_in_markdown() {
     - commit: quote 1.5, 2026-01-01T02:04:05Z (1d 1h ago)
     - permission: UNVERIFIED (mode branch: whoever may push to the branch may deploy)
     - enforced since 2026-01-02T02:04:05Z (1h ago)
-    - **the head was not taken**: fedcba9876 does not parse:<br>apps/quote/app.toml:3:1: unknown key
+    - **the head was not taken**, since 2026-01-02T01:04:05Z (2h ago): fedcba9876 does not parse:<br>apps/quote/app.toml:3:1: unknown key
     - writer: trueup run, process 12
 
     | host | known |
@@ -859,4 +868,81 @@ fn without_code(line: &str) -> String {
         }
     }
     out + rest
+}
+
+#[test]
+fn permission_is_told_as_it_is() {
+    let mut status_now = status_sample();
+    let by = Permitted::BrokenGlass { reason: "bob: the keys\u{1b}[2J burnt".to_owned() };
+    let glass = BrokenGlass {
+        revision: Revision::new("fedcba9876543210fedcba9876543210fedcba98"),
+        reason: "ada: the forge is down".to_owned(),
+        at: NOW,
+        until: NOW.plus(TimeSpan::from_secs(3600).duration()),
+    };
+    status_now.permission = PermissionStanding { mode: Mode::Signed, by, glass: Some(glass) };
+    let text = status(&status_now, Format::Text, false);
+    let told: Vec<&str> =
+        text.lines().filter(|l| l.starts_with("permission") || l.starts_with("glass")).collect();
+    assert_snapshot!(told.join("\n"), @"
+    permission  UNVERIFIED: a person BROKE THE GLASS for it: bob: the keys\\u{1b}[2J burnt
+    glass       fedcba9876 may pass unsigned until 2026-01-02T04:04:05Z: ada: the forge is down
+    ");
+    assert!(status(&status_now, Format::Markdown, false).contains("- **broken glass**: fedcba9876 may pass"));
+    let json: serde_json::Value =
+        serde_json::from_str(&status(&status_now, Format::Json, false)).expect("JSON");
+    assert_eq!(json["permission"]["by"], "broken_glass");
+    assert_eq!(json["permission"]["verified"], false);
+    assert_eq!(json["permission"]["broken_glass"]["until"], "2026-01-02T04:04:05Z");
+}
+
+#[test]
+fn a_verification_names_every_commit() {
+    let key: PublicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+        .parse()
+        .expect("a key");
+    let commit = |revision: &str, summary: &str, merge: bool| SignedCommit {
+        revision: Revision::new(revision.repeat(40)),
+        author: "Eve <eve@example.org>".to_owned(),
+        committer: "Eve <eve@example.org>".to_owned(),
+        committed: Timestamp(NOW.0 - 60_000),
+        summary: summary.to_owned(),
+        merge,
+        signature: Signature::None,
+    };
+    let signed = Verdict::Signed { principals: "ada@example.org".to_owned(), key };
+    let mut shown = Verification {
+        mode: Mode::Signed,
+        base: Some(Revision::new("a".repeat(40))),
+        head: Revision::new("c".repeat(40)),
+        descends: true,
+        commits: vec![
+            (commit("c", "Merge a branch", true), signed),
+            (commit("b", "a\u{7}bell", false), Verdict::Refused("it is not signed".to_owned())),
+        ],
+        glass: None,
+        permitted: false,
+        now: NOW,
+    };
+    assert_snapshot!(verification(&shown, Format::Text, false), @"
+    2 commits from aaaaaaaaaa to cccccccccc
+      ✓ merge cccccccccc Merge a branch
+          by Eve <eve@example.org>, 2026-01-02T03:03:05Z (1m ago)
+          signed by ada@example.org, SHA256:RXm/ruZ0eTzRXKwi1AQEDynB0VgHQ2ac9KPSFdf/YnA (ssh-ed25519)
+      ✗ bbbbbbbbbb a\\u{7}bell
+          by Eve <eve@example.org>, 2026-01-02T03:03:05Z (1m ago)
+          it is not signed
+
+    HELD: 1 of 2 commits not signed by a trusted key (F1).
+    ");
+    let json: serde_json::Value =
+        serde_json::from_str(&verification(&shown, Format::Json, false)).expect("JSON");
+    assert_eq!(json["permitted"], false);
+    assert_eq!(
+        (&json["commits"][1]["why"], &json["commits"][0]["permitted"]),
+        (&"it is not signed".into(), &true.into())
+    );
+    assert!(verification(&shown, Format::Markdown, false).contains("| **refused** |"));
+    shown.descends = false;
+    assert!(verification(&shown, Format::Text, false).contains("HELD: cccccccccc does not descend"));
 }

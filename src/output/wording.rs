@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::HostName;
 use crate::model::plan::{Blocked, Change, Plan, Verb};
 use crate::model::units::{TimeSpan, Timestamp};
 
@@ -17,6 +16,7 @@ pub const fn mark(verb: Verb) -> (&'static str, Ink) {
         Verb::Update | Verb::Install => ("~", Ink::Change),
         Verb::Replace => ("±", Ink::Change),
         Verb::Start | Verb::Restart | Verb::Recover => ("^", Ink::Change),
+        Verb::Await => ("…", Ink::Change),
         Verb::Remove => ("-", Ink::Bad),
     }
 }
@@ -35,6 +35,9 @@ pub fn subject_words(subject: &Subject) -> String {
         | Kind::Volume
         | Kind::Container
         | Kind::Service
+        | Kind::Config
+        | Kind::Node
+        | Kind::Swarm
         | Kind::Files
         | Kind::App
         | Kind::Revision => subject.to_string(),
@@ -46,24 +49,19 @@ pub fn on_its_host(subject: &Subject) -> String {
     format!("{} {}", subject.kind.name(), subject.name)
 }
 
-/// Things by the host they happen on, hosts in order, what belongs to no host last.
-pub fn by_host<T>(items: &[T], host: impl Fn(&T) -> Option<&HostName>) -> Vec<(String, Vec<&T>)> {
-    let mut hosts: BTreeMap<&HostName, Vec<&T>> = BTreeMap::new();
-    let mut fleet = Vec::new();
+/// Things by the place they happen at: hosts in order, then Swarms, what belongs to neither last.
+pub fn by_place<T>(items: &[T], subject: impl Fn(&T) -> &Subject) -> Vec<(String, Vec<&T>)> {
+    let mut places: BTreeMap<(u8, String), Vec<&T>> = BTreeMap::new();
     for item in items {
-        match host(item) {
-            Some(name) => hosts.entry(name).or_default().push(item),
-            None => fleet.push(item),
-        }
+        let subject = subject(item);
+        let place = match (&subject.host, &subject.swarm) {
+            (Some(host), _) => (0, format!("on {}", escape::line(host.as_str()))),
+            (None, Some(swarm)) => (1, format!("on swarm {}", escape::line(swarm))),
+            (None, None) => (2, "fleet-wide".to_owned()),
+        };
+        places.entry(place).or_default().push(item);
     }
-    let mut groups: Vec<_> = hosts
-        .into_iter()
-        .map(|(name, items)| (format!("on {}", escape::line(name.as_str())), items))
-        .collect();
-    if !fleet.is_empty() {
-        groups.push(("fleet-wide".to_owned(), fleet));
-    }
-    groups
+    places.into_iter().map(|((_, place), items)| (place, items)).collect()
 }
 
 /// What is blocked for another reason than the blast radius; what that holds is shown with its changes.

@@ -93,7 +93,7 @@ impl Draft {
 
 /// An object on a host, in the words used everywhere.
 pub(super) fn subject(kind: Kind, name: impl ToString, host: &HostName) -> Subject {
-    Subject { kind, name: name.to_string(), host: Some(host.clone()) }
+    Subject::on_host(kind, name, host)
 }
 
 enum Reason {

@@ -12,7 +12,7 @@ use super::draft::Draft;
 /// One change per set that differs. Nothing waits for it and it waits for nobody: files follow what is seen.
 pub(super) fn install(input: &PlanInput<'_>, draft: &mut Draft) {
     for (set, seen) in &input.observed.files {
-        let subject = Subject { kind: Kind::Files, name: set.to_string(), host: None };
+        let subject = Subject::of_fleet(Kind::Files, set);
         match seen {
             Seen::Unknown { why } => draft.unknown.push(Unknown { subject, why: why.clone() }),
             Seen::Known(installed) => one(input, set, subject, installed.as_ref(), draft),

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::diff::{self, Against};
+use crate::model::adoption;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
+use crate::model::names::ContainerName;
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{ASIDE, Belongs, NEXT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
@@ -47,8 +49,9 @@ fn one(
     let host = &target.seat.host;
     // A seat on an unknown host is what stands there; nobody can ask, so nothing is done (A1, C8).
     let engine = fleet.engines.get(host)?;
-    let name = target.instance.container();
-    let subject = subject(Kind::Container, &name, host);
+    // What is adopted stands under a name of its own (B4); people are told of the instance.
+    let name = adoption::standing_name(engine, host, &target.app, target.instance.slot);
+    let subject = subject(Kind::Container, &target.instance, host);
     // Nothing is done to an instance of which a part could not be read (A1).
     if fleet.unreadable.get(&target.instance).is_some_and(|hosts| hosts.contains(&host)) {
         return None;
@@ -60,6 +63,10 @@ fn one(
         // What was moved aside is put back first; what stands elsewhere and may not stand twice goes first.
         None if put_back || target.gone_first => None,
         None => {
+            if let Some(other) = renamed(input, engine, target, &name) {
+                told_renamed(target, subject, other, &name, draft);
+                return None;
+            }
             let parts =
                 Parts::new(Verb::Create, steps::create(input, target), vec!["it is missing".to_owned()]);
             furnished(target, around, subject, Nature::Missing, parts, false, draft)
@@ -72,6 +79,48 @@ fn one(
             existing(input, engine, target, around, subject, live, draft)
         }
     }
+}
+
+/// A container that runs under another name and says that it is this very instance: a copied label owns nothing, and still
+/// nothing is to run twice because somebody renamed it.
+fn renamed<'e>(
+    input: &PlanInput<'_>,
+    engine: &'e Engine,
+    target: &Target,
+    name: &ContainerName,
+) -> Option<&'e ContainerName> {
+    let host = &target.seat.host;
+    let claims = |container: &&Container| {
+        let runs = match container.state {
+            RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
+            RunState::Created | RunState::Removing | RunState::Exited { .. } | RunState::Dead => false,
+        };
+        let foreign = matches!(
+            input.owner.container(&container.name, host, &container.labels),
+            Belongs::Foreign { .. }
+        );
+        runs && foreign
+            && container.name != *name
+            && input.owner.claims(&target.instance, host, &container.labels)
+    };
+    engine.containers.values().filter_map(Seen::known).find(claims).map(|container| &container.name)
+}
+
+fn told_renamed(
+    target: &Target,
+    subject: Subject,
+    other: &ContainerName,
+    name: &ContainerName,
+    draft: &mut Draft,
+) {
+    let reason = format!(
+        "{other} runs there with the labels of {}: somebody renamed it, or copied them, and nothing is started beside it \
+         (B1, C8)",
+        target.instance
+    );
+    let hint = format!("rename it back (`docker rename {other} {name}`), or remove it");
+    draft.leave(subject.clone(), Some(target.app.key.clone()), Nature::Missing, reason.clone());
+    draft.block(subject, Some(target.app.key.clone()), reason, &hint);
 }
 
 /// What a change consists of before its subject and order are added.
@@ -93,7 +142,8 @@ impl Parts {
             | Verb::Restart
             | Verb::Remove
             | Verb::Install
-            | Verb::Recover => Some(ContentHash::of(because.join("\n").as_bytes())),
+            | Verb::Recover
+            | Verb::Await => Some(ContentHash::of(because.join("\n").as_bytes())),
         };
         Self { verb, steps, undo: Vec::new(), because, from }
     }
@@ -170,6 +220,7 @@ fn existing(
         info: &engine.info,
         key: input.key,
         key_matches: input.observed.key == input.key.id(),
+        networks: &engine.networks,
     };
     if !against.key_matches {
         let note = "env was not compared: the snapshot hid its values with another key".to_owned();
@@ -178,6 +229,7 @@ fn existing(
         }
     }
     let (changes, ignored) = split_ignored(target, diff::container(&target.spec, live, &against));
+    let unsaid: Vec<String> = ignored.iter().map(|change| change.field.clone()).collect();
     if !ignored.is_empty() {
         let why = "ignore: the app says so (A6)".to_owned();
         draft.leave(subject.clone(), Some(target.app.key.clone()), Nature::Changed(ignored), why);
@@ -186,6 +238,17 @@ fn existing(
     if dead || changes.iter().any(|c| c.cure == Cure::Replace) {
         let nature =
             if dead { Nature::NotRunning("it is dead".to_owned()) } else { Nature::Changed(changes) };
+        // What was taken over as it is may hold what git has no word for: that must not be lost by the way (B4).
+        if is_adopted(input, target, live) && !unsaid.is_empty() {
+            let reason = format!(
+                "replacing the adopted {} would lose what git does not say: {}",
+                live.name,
+                unsaid.join(", ")
+            );
+            draft.leave(subject.clone(), Some(target.app.key.clone()), nature, reason.clone());
+            draft.block(subject, Some(target.app.key.clone()), reason, HINT_UNSAID);
+            return None;
+        }
         return replaced(input, engine, target, around, subject, live, nature, draft);
     }
     if changes.is_empty() {
@@ -205,6 +268,14 @@ fn existing(
     Some(wanted)
 }
 
+const HINT_UNSAID: &str =
+    "declare it in git, or take it out of `ignore` where losing it is meant; until then it runs on as it is";
+
+/// It stands for its instance although trueup did not make it (B4).
+fn is_adopted(input: &PlanInput<'_>, target: &Target, live: &Container) -> bool {
+    matches!(input.owner.container(&live.name, &target.seat.host, &live.labels), Belongs::Foreign { .. })
+}
+
 fn live_and_wanted(change: &FieldChange) -> bool {
     change.live != diff::NOTHING && change.desired != diff::NOTHING
 }
@@ -222,11 +293,20 @@ fn replaced(
     draft: &mut Draft,
 ) -> Option<Wanted> {
     let name = target.instance.container();
-    let because = match &nature {
+    let mut because = match &nature {
         Nature::Changed(changes) => because(changes),
         Nature::NotRunning(why) | Nature::Unhealthy(why) => vec![why.clone()],
         Nature::Missing | Nature::Extra => Vec::new(),
     };
+    if is_adopted(input, target, live) {
+        if live.name != name {
+            because.push(format!("it stands as {} until now (B4)", live.name));
+        }
+        if !live.beyond.is_empty() {
+            let lost: Vec<&str> = live.beyond.iter().map(String::as_str).collect();
+            because.push(format!("its successor is without what trueup does not model: {}", lost.join("; ")));
+        }
+    }
     let mut cleared = Vec::new();
     for suffix in [ASIDE, NEXT] {
         let name = steps::suffixed(&name, suffix);
@@ -244,7 +324,8 @@ fn replaced(
     }
     let (steps, undo) = if live.state == RunState::Dead {
         // The engine starts and renames no dead container: it can only make room.
-        let gone = Step { action: Action::RemoveContainer { name }, expect: Expect::Id(live.id.clone()) };
+        let action = Action::RemoveContainer { name: live.name.clone() };
+        let gone = Step { action, expect: Expect::Id(live.id.clone()) };
         (std::iter::once(gone).chain(steps::create(input, target)).collect(), Vec::new())
     } else {
         steps::replace(input, target, live)
@@ -256,7 +337,8 @@ fn replaced(
 
 /// Whether a container of the target will be created, so that its image is needed.
 pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Target) -> bool {
-    match engine.containers.get(&target.instance.container()) {
+    let name = adoption::standing_name(engine, &target.seat.host, &target.app, target.instance.slot);
+    match engine.containers.get(&name) {
         None => true,
         Some(Seen::Unknown { .. }) => false,
         Some(Seen::Known(live)) => {
@@ -265,6 +347,7 @@ pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Targ
                 info: &engine.info,
                 key: input.key,
                 key_matches: input.observed.key == input.key.id(),
+                networks: &engine.networks,
             };
             let (changes, _) = split_ignored(target, diff::container(&target.spec, live, &against));
             live.state == RunState::Dead || changes.iter().any(|c| c.cure == Cure::Replace)
@@ -276,7 +359,7 @@ pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Targ
 fn split_ignored(target: &Target, changes: Vec<FieldChange>) -> (Vec<FieldChange>, Vec<FieldChange>) {
     changes.into_iter().partition(|change| {
         let field = change.field.split('.').next().unwrap_or_default();
-        !target.app.ignore.iter().any(|ignored| ignored.as_str() == field)
+        !target.app.ignore.iter().any(|i| i.as_str() == field || i.as_str() == change.field)
     })
 }
 

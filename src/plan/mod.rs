@@ -2,6 +2,7 @@
 
 mod addresses;
 mod admit;
+pub mod collect;
 mod draft;
 mod files;
 mod input;
@@ -14,6 +15,7 @@ mod safety;
 mod seen;
 mod steps;
 mod surroundings;
+mod swarm;
 mod volumes;
 
 #[cfg(test)]
@@ -23,22 +25,27 @@ use crate::model::plan::Plan;
 
 pub use admit::admit;
 pub use input::{Holds, PlanInput, Wait};
+pub use swarm::{Standing, failures, standing};
 
 use draft::Draft;
 use seen::Fleet;
+use swarm::Swarms;
 
 /// Reads like the table of contents: see who is there, place, give addresses, compare, order, hold back.
 pub fn plan(input: &PlanInput<'_>) -> Plan {
     let fleet = Fleet::see(input);
     let mut draft = Draft::default();
     fleet.tell_unknown(&mut draft);
+    let swarms = Swarms::see(input, &mut draft);
+    swarms.nodes(input, &mut draft);
     let seats = place::place(input, &fleet, &mut draft);
     let targets = addresses::targets(input, &fleet, &seats, &mut draft);
-    let around = surroundings::prepare(input, &fleet, &targets, &mut draft);
+    let around = surroundings::prepare(input, &fleet, &swarms, &targets, &mut draft);
     leftovers::recover(input, &fleet, &seats, &mut draft);
     let instances = instance::classify(input, &fleet, &targets, &around, &mut draft);
-    rollout::order(input, &fleet, &targets, instances, &mut draft);
+    rollout::order(input, &fleet, &swarms, &targets, instances, &mut draft);
     files::install(input, &mut draft);
     prune::prune(input, &fleet, &seats, &targets, &around, &mut draft);
-    safety::finish(input, &fleet, draft)
+    swarm::prune(&swarms, input, &mut draft);
+    safety::finish(input, &fleet, &swarms, draft)
 }

@@ -41,8 +41,11 @@ impl<'a> Taken<'a> {
 
     /// Ports that running containers hold which have no seat there: other people's, and what is about to go.
     fn ports_of_others(&mut self, fleet: &Fleet<'a>, seats: &BTreeMap<InstanceName, Seat>) {
-        let seated: BTreeSet<(&HostName, ContainerName)> =
-            seats.iter().map(|(instance, seat)| (&seat.host, instance.container())).collect();
+        let standing = seats.iter().flat_map(|(instance, seat)| {
+            let here = fleet.current(instance).filter(|owned| *owned.host == seat.host);
+            here.map(|owned| (owned.host, owned.container.name.clone()))
+        });
+        let seated: BTreeSet<(&HostName, ContainerName)> = standing.collect();
         for (host, engine) in &fleet.engines {
             let running = engine.containers.values().filter_map(Seen::known).filter(|c| c.state.is_running());
             for container in running.filter(|c| !seated.contains(&(*host, c.name.clone()))) {
@@ -93,20 +96,6 @@ pub(super) fn place<'a>(
     taken.ports_of_others(fleet, &seats);
     for (app, placement) in &placed {
         seat_missing(input, fleet, app, placement, &mut taken, &mut seats, draft);
-    }
-    for app in input.desired.apps.values() {
-        if let Runtime::Swarm(service) = &app.runtime {
-            let subject = Subject { kind: Kind::Service, name: app.key.to_string(), host: None };
-            draft.block(
-                subject,
-                Some(app.key.clone()),
-                format!(
-                    "services on the Swarm {} are checked but not carried out by this release",
-                    service.swarm
-                ),
-                "use runtime = \"host\", or deploy the service by other means until then",
-            );
-        }
     }
     seats
 }
@@ -204,7 +193,7 @@ fn keep<'a>(
         };
         if !fits(kept.host) || shared(kept.host) {
             draft.block(
-                Subject { kind: Kind::Container, name: instance.to_string(), host: Some(kept.host.clone()) },
+                Subject::on_host(Kind::Container, &instance, kept.host),
                 Some(app.key.clone()),
                 format!("it should leave {}, and the app stays where its data is (B5)", kept.host),
                 "move the data and the instance by hand, or declare the data disposable",
@@ -230,7 +219,7 @@ fn seat_missing<'a>(
         if seats.contains_key(&instance) {
             continue;
         }
-        let subject = Subject { kind: Kind::Container, name: instance.to_string(), host: None };
+        let subject = Subject::of_fleet(Kind::Container, &instance);
         if let Some(why) = maybe_elsewhere(input, fleet, app, placement, &hosts, &instance) {
             draft.notes.push(format!("{instance} {why}"));
             continue;
@@ -300,6 +289,14 @@ fn maybe_elsewhere(
             .unknown_hosts
             .contains_key(host)
             .then(|| format!("was last seen on {host}, which is unknown: it counts as running there (C8)"));
+    }
+    if let Some(adopted) = app.adopted.get(&instance.slot)
+        && fleet.unknown_hosts.contains_key(&adopted.host)
+    {
+        let host = &adopted.host;
+        return Some(format!(
+            "is taken over from {adopted}, and {host} is unknown: it counts as running there (B4)"
+        ));
     }
     if input.holds.memory_complete || placement.replicas == Replicas::EveryHost {
         return None;

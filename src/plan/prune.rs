@@ -247,7 +247,7 @@ fn hosts_out_of_the_inventory(input: &PlanInput<'_>, draft: &mut Draft) {
         }
     }
     for (host, instances) in left {
-        let subject = Subject { kind: Kind::Host, name: host.to_string(), host: None };
+        let subject = Subject::of_fleet(Kind::Host, host);
         let reason =
             format!("it is no longer declared and was last seen running {} (B2)", instances.join(", "));
         draft.block(subject, None, reason, "declare it again with drain = true; remove it once it is empty");

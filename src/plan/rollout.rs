@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::app::{App, Strategy};
-use crate::model::drift::{Kind, Nature};
+use crate::model::app::{App, Runtime, Strategy};
+use crate::model::drift::{Drift, Kind, Nature};
 use crate::model::names::{AppKey, InstanceName};
 use crate::model::plan::{Change, Verb};
 
@@ -12,11 +12,13 @@ use super::addresses::Target;
 use super::draft::Draft;
 use super::instance::Wanted;
 use super::seen::{Fleet, serves};
+use super::swarm::Swarms;
 
 /// Takes the wanted changes up, app by app, each waiting for what it has to.
 pub(super) fn order(
     input: &PlanInput<'_>,
     fleet: &Fleet<'_>,
+    swarms: &Swarms<'_>,
     targets: &[Target],
     wanted: Vec<Wanted>,
     draft: &mut Draft,
@@ -27,11 +29,17 @@ pub(super) fn order(
             by_app.entry(key).or_default().push(one);
         }
     }
-    let away = away(fleet, targets, draft);
+    let mut away = away(fleet, targets, draft);
+    for app in input.desired.apps.values().filter(|app| !swarms.is_well(input, app)) {
+        away.entry(app.key.clone()).or_default().insert(app.key.to_string());
+    }
     for key in in_dependency_order(input) {
-        let (Some(app), Some(mut wanted)) = (input.desired.apps.get(&key), by_app.remove(&key)) else {
+        let Some(app) = input.desired.apps.get(&key) else { continue };
+        if matches!(app.runtime, Runtime::Swarm(_)) {
+            service(input, swarms, app, &away, draft);
             continue;
-        };
+        }
+        let Some(mut wanted) = by_app.remove(&key) else { continue };
         wanted.sort_by_key(|w| (w.takes_away, slot(&w.change.subject.name)));
         one_app(input, app, wanted, &away, draft);
     }
@@ -84,9 +92,44 @@ fn dependencies(app: &App) -> impl Iterator<Item = AppKey> + '_ {
     app.depends_on.iter().map(|name| AppKey { app: name.clone(), environment: app.key.environment.clone() })
 }
 
+/// A service comes after the changes of what it depends on; where that is not well and nothing mends it, it waits (D4).
+fn service(input: &PlanInput<'_>, swarms: &Swarms<'_>, app: &App, away: &Away, draft: &mut Draft) {
+    let after: BTreeSet<usize> = dependencies(app).flat_map(|key| draft.of_app(&key)).collect();
+    let not_well = dependencies(app).find(|key| is_unwell(draft, away, key));
+    let Some(dependency) = not_well else {
+        swarms.app(input, app, &after, draft);
+        return;
+    };
+    // What it would be is planned on the side: what has nothing to wait for is not told as waiting.
+    let before = draft.changes.len();
+    let mut aside = Draft::default();
+    aside.changes.clone_from(&draft.changes);
+    swarms.app(input, app, &after, &mut aside);
+    let starts = |change: &Change| change.subject.kind == Kind::Service && change.action != Verb::Await;
+    if !aside.changes.iter().skip(before).any(starts) {
+        swarms.app(input, app, &after, draft);
+        return;
+    }
+    draft.drift.extend(
+        aside
+            .drift
+            .into_iter()
+            .map(|drift| Drift { left_alone: Some(format!("waits for {dependency} (D4)")), ..drift }),
+    );
+    if let Some(change) = aside.changes.into_iter().skip(before).find(|change| starts(change)) {
+        let why = format!("waits for {dependency}, which is not yet well as declared (D4)");
+        draft.block(change.subject, change.app, why, "mend the dependency; this goes on by itself then");
+    }
+}
+
 fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, draft: &mut Draft) {
     let dependencies_done: BTreeSet<usize> = dependencies(app).flat_map(|key| draft.of_app(&key)).collect();
     let not_well = dependencies(app).find(|key| is_unwell(draft, away, key));
+    // A rollout begins when every host of it has the image: it is not left half done for want of one (D1). Healing and
+    // first creations wait for their own host's alone (D6).
+    let pulls: BTreeSet<usize> = wanted.iter().flat_map(|w| &w.waits_for).copied().collect();
+    let pulls: Vec<usize> =
+        pulls.into_iter().filter(|n| draft.changes[*n].subject.kind == Kind::Image).collect();
     let mut pace = Pace::new(app);
     for Wanted { nature, mut change, takes_away, waits_for } in wanted {
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
@@ -99,6 +142,9 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
         after.extend(waits_for);
         after.extend(leftovers_of(&change, draft));
         let paced = takes_away && app.update.strategy == Strategy::Rolling;
+        if takes_away && change.action == Verb::Replace {
+            after.extend(&pulls);
+        }
         if paced {
             match pace.next(away, draft) {
                 Ok(earlier) => after.extend(earlier),
@@ -172,7 +218,7 @@ fn leftovers_of(change: &Change, draft: &Draft) -> BTreeSet<usize> {
 
 /// Nobody else serves while this one is replaced: told in the plan as an interruption (D1).
 fn serves_alone(app: &App) -> bool {
-    use crate::model::app::{Replicas, Runtime};
+    use crate::model::app::Replicas;
     match &app.runtime {
         Runtime::Host(placement) => placement.replicas == Replicas::Count(1),
         Runtime::Swarm(_) => false,
@@ -182,7 +228,8 @@ fn serves_alone(app: &App) -> bool {
 /// An instance of it is away or drifts, and nothing in this plan brings it back.
 fn is_unwell(draft: &Draft, away: &Away, key: &AppKey) -> bool {
     let mended = |name: &String| {
-        draft.changes.iter().any(|c| c.subject.kind == Kind::Container && c.subject.name == *name)
+        let mends = |kind| matches!(kind, Kind::Container | Kind::Service);
+        draft.changes.iter().any(|c| mends(c.subject.kind) && c.subject.name == *name)
     };
     if away.get(key).into_iter().flatten().any(|name| !mended(name)) {
         return true;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::drift::Kind;
+use crate::model::drift::{Cure, Drift, Kind, Nature};
 use crate::model::finding::Findings;
 use crate::model::names::AppKey;
 use crate::model::plan::{Blocked, Change, Plan, Verb};
@@ -10,10 +10,11 @@ use crate::model::plan::{Blocked, Change, Plan, Verb};
 use super::PlanInput;
 use super::draft::Draft;
 use super::seen::Fleet;
+use super::swarm::Swarms;
 
 /// Holds what takes away too much, drops what waits for it, and numbers the rest.
-pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: Draft) -> Plan {
-    let reasons = held(input, fleet, &draft);
+pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: Draft) -> Plan {
+    let reasons = held(input, fleet, swarms, &draft);
     let mut notes = draft.notes;
     let mut blocked = draft.blocked;
     let (held, changes) = split(draft.changes, &reasons, &mut notes);
@@ -52,7 +53,7 @@ fn reasons_of(reasons: &Reasons, promise: &str) -> Option<String> {
     reasons.get(promise).cloned()
 }
 
-fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &Draft) -> Reasons {
+fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &Draft) -> Reasons {
     let mut reasons = Reasons::new();
     let mut hold = |change: &Change, reason: &str| {
         let promise = change.promise();
@@ -63,7 +64,7 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &Draft) -> Reasons {
     let destructive: Vec<&Change> = draft.changes.iter().filter(|c| c.destructive).collect();
     let recent = input.holds.destroyed_recently;
     let going = destructive.len() + recent;
-    let all = fleet.instances() + recent;
+    let all = fleet.instances() + swarms.services(input) + recent;
     if going > input.limits.destroy_count && exceeds(going, all, input.limits.destroy_share) {
         let earlier = match recent {
             0 => String::new(),
@@ -86,7 +87,19 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, draft: &Draft) -> Reasons {
 }
 
 fn replacements(draft: &Draft) -> impl Iterator<Item = &Change> {
-    draft.changes.iter().filter(|c| c.action == Verb::Replace && c.subject.kind == Kind::Container)
+    // A service's update replaces its tasks where a field of them changes.
+    let renews = |change: &Change| {
+        let differs = |drift: &&Drift| drift.subject == change.subject && drift.left_alone.is_none();
+        draft.drift.iter().filter(differs).any(|drift| match &drift.nature {
+            Nature::Changed(fields) => fields.iter().any(|field| field.cure == Cure::Replace),
+            Nature::Missing | Nature::Extra | Nature::NotRunning(_) | Nature::Unhealthy(_) => false,
+        })
+    };
+    draft.changes.iter().filter(move |change| match (change.subject.kind, change.action) {
+        (Kind::Container | Kind::Service, Verb::Replace) => true,
+        (Kind::Service, Verb::Update) => renews(change),
+        (_, _) => false,
+    })
 }
 
 fn exceeds(part: usize, all: usize, share: f64) -> bool {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::app::{App, Replicas, Runtime};
+use crate::model::adoption;
 use crate::model::drift::{Kind, Subject};
 use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
-use crate::model::ownership::{ASIDE, Belongs, NEXT, PREFIX, PlaceInReplacement};
+use crate::model::ownership::{ASIDE, Belongs, NEXT, PlaceInReplacement};
 use crate::model::plan::Unknown;
 
 use super::PlanInput;
@@ -57,12 +57,13 @@ impl<'a> Fleet<'a> {
             for (name, seen) in &engine.containers {
                 match seen {
                     Seen::Known(container) => {
-                        if let Some((instance, owned)) = ours(input, host, container) {
+                        if let Some((instance, owned)) = ours(input, &fleet.unknown_hosts, host, container) {
                             fleet.owned.entry(instance).or_default().push(owned);
                         }
                     }
                     Seen::Unknown { .. } => {
-                        if let Some(instance) = instance_of(name) {
+                        let adopted = || adoption::named(input.desired, host, name);
+                        if let Some(instance) = instance_of(name).or_else(adopted) {
                             fleet.unreadable.entry(instance).or_default().push(host);
                         }
                     }
@@ -102,12 +103,12 @@ impl<'a> Fleet<'a> {
 
     pub fn tell_unknown(&self, draft: &mut Draft) {
         for (host, why) in &self.unknown_hosts {
-            let subject = Subject { kind: Kind::Host, name: host.to_string(), host: Some((*host).clone()) };
+            let subject = Subject::on_host(Kind::Host, host, host);
             draft.unknown.push(Unknown { subject, why: (*why).to_owned() });
         }
         for (host, engine) in &self.engines {
             let mut tell = |kind, name: String, why: &str| {
-                let subject = Subject { kind, name, host: Some((*host).clone()) };
+                let subject = Subject::on_host(kind, name, host);
                 draft.unknown.push(Unknown { subject, why: why.to_owned() });
             };
             for (name, seen) in &engine.containers {
@@ -132,6 +133,7 @@ impl<'a> Fleet<'a> {
 /// Ours by its labels (B1), or by its name and `adopt = true` (B4).
 fn ours<'a>(
     input: &PlanInput<'_>,
+    unknown: &BTreeMap<&HostName, &str>,
     host: &'a HostName,
     container: &'a Container,
 ) -> Option<(InstanceName, Owned<'a>)> {
@@ -140,28 +142,22 @@ fn ours<'a>(
             Some((owned.instance, Owned { host, container, place: owned.place, adopted: false }))
         }
         Belongs::Foreign { .. } => {
-            let instance = adoptable(input, container)?;
-            Some((instance, Owned { host, container, place: PlaceInReplacement::Current, adopted: true }))
+            let (instance, place) = adoption::adopted(input.desired, input.observed, host, container)?;
+            (!last_seen_on_unknown(input, unknown, &instance, host))
+                .then_some((instance, Owned { host, container, place, adopted: true }))
         }
     }
 }
 
-/// A container that no trueup made, with the name of a declared instance whose app may take it over.
-fn adoptable(input: &PlanInput<'_>, container: &Container) -> Option<InstanceName> {
-    let instance = instance_of(&container.name).filter(|i| i.container() == container.name)?;
-    let app = input.desired.apps.get(&instance.key)?;
-    let labelled = container.labels.keys().any(|label| label.starts_with(PREFIX));
-    (app.adopt && !labelled && has_slot(app, instance.slot)).then_some(instance)
-}
-
-fn has_slot(app: &App, slot: u32) -> bool {
-    match &app.runtime {
-        Runtime::Host(placement) => match placement.replicas {
-            Replicas::Count(count) => slot < count,
-            Replicas::EveryHost => true,
-        },
-        Runtime::Swarm(_) => false,
-    }
+/// The instance was last seen on another host, which does not answer: there it may still run under its own name, so
+/// what it was adopted from is not it any more (C8).
+fn last_seen_on_unknown(
+    input: &PlanInput<'_>,
+    unknown: &BTreeMap<&HostName, &str>,
+    instance: &InstanceName,
+    host: &HostName,
+) -> bool {
+    input.holds.last_seen.get(instance).is_some_and(|last| last != host && unknown.contains_key(last))
 }
 
 /// The instance that a container's name belongs to, the names of a replacement included.

@@ -62,6 +62,8 @@ pub(super) fn create(input: &PlanInput<'_>, target: &Target) -> Vec<Step> {
 pub(super) fn replace(input: &PlanInput<'_>, target: &Target, old: &Container) -> (Vec<Step>, Vec<Step>) {
     let name = target.instance.container();
     let (next, aside) = (suffixed(&name, NEXT), suffixed(&name, ASIDE));
+    // What is adopted may have another name than its instance (B4); its successor never has.
+    let was = || old.name.clone();
     let old_id = || Expect::Id(old.id.clone());
     let successor = || Expect::OursBut(old.id.clone());
     let timeout = stop_timeout(&target.spec);
@@ -74,8 +76,8 @@ pub(super) fn replace(input: &PlanInput<'_>, target: &Target, old: &Container) -
         steps.push(step(Action::Drain { instance: target.instance.clone(), timeout }, Expect::Anything));
     }
     steps.extend([
-        step(Action::StopContainer { name: name.clone(), timeout }, old_id()),
-        step(Action::RenameContainer { name: name.clone(), to: aside.clone() }, old_id()),
+        step(Action::StopContainer { name: was(), timeout }, old_id()),
+        step(Action::RenameContainer { name: was(), to: aside.clone() }, old_id()),
         step(Action::RenameContainer { name: next.clone(), to: name.clone() }, successor()),
         step(Action::StartContainer { name: name.clone() }, successor()),
         wait(&name, &target.app, target.app.update.min_healthy),
@@ -88,10 +90,10 @@ pub(super) fn replace(input: &PlanInput<'_>, target: &Target, old: &Container) -
         step(Action::StopContainer { name: name.clone(), timeout }, successor()),
         step(Action::RemoveContainer { name: name.clone() }, successor()),
         step(Action::RemoveContainer { name: next }, successor()),
-        step(Action::RenameContainer { name: aside, to: name.clone() }, old_id()),
+        step(Action::RenameContainer { name: aside, to: was() }, old_id()),
     ];
     if old.state.is_running() {
-        undo.push(step(Action::StartContainer { name }, old_id()));
+        undo.push(step(Action::StartContainer { name: was() }, old_id()));
     }
     if drains {
         undo.push(undrain(&target.instance));
@@ -105,7 +107,7 @@ fn undrain(instance: &InstanceName) -> Step {
 
 /// `docker update`, connects and disconnects: the container keeps running.
 pub(super) fn update(target: &Target, live: &Container, changes: &[FieldChange]) -> Vec<Step> {
-    let name = target.instance.container();
+    let name = live.name.clone();
     let id = || Expect::Id(live.id.clone());
     let (networks, limits): (Vec<&FieldChange>, Vec<&FieldChange>) =
         changes.iter().partition(|c| c.field.starts_with("networks."));
@@ -141,7 +143,7 @@ pub(super) fn update(target: &Target, live: &Container, changes: &[FieldChange])
 }
 
 pub(super) fn start(target: &Target, live: &Container) -> Vec<Step> {
-    let name = target.instance.container();
+    let name = live.name.clone();
     vec![
         step(Action::StartContainer { name: name.clone() }, Expect::Id(live.id.clone())),
         wait(&name, &target.app, TimeSpan::default()),
@@ -149,7 +151,7 @@ pub(super) fn start(target: &Target, live: &Container) -> Vec<Step> {
 }
 
 pub(super) fn restart(target: &Target, live: &Container) -> Vec<Step> {
-    let name = target.instance.container();
+    let name = live.name.clone();
     let timeout = stop_timeout(&target.spec);
     let drains = target.app.upstream.is_some() && live.state.is_running();
     let mut steps = Vec::new();

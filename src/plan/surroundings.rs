@@ -8,7 +8,7 @@ use crate::model::container::{Attachment, Networks};
 use crate::model::drift::{FieldChange, Kind, Nature, Subject};
 use crate::model::image::ImageRef;
 use crate::model::names::{HostName, InstanceName, NetworkName};
-use crate::model::network::Network;
+use crate::model::network::{Network, NetworkDriver};
 use crate::model::observed::{Engine, LiveNetwork, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
@@ -19,6 +19,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::instance;
 use super::seen::Fleet;
+use super::swarm::Swarms;
 use super::volumes;
 
 /// The number of a change that must come first, or why the thing can't be had and what to do.
@@ -36,6 +37,7 @@ pub(super) struct Around {
 pub(super) fn prepare(
     input: &PlanInput<'_>,
     fleet: &Fleet<'_>,
+    swarms: &Swarms<'_>,
     targets: &[Target],
     draft: &mut Draft,
 ) -> Around {
@@ -53,6 +55,11 @@ pub(super) fn prepare(
         }
         if let Networks::Named(named) = &target.spec.networks {
             for name in named.keys() {
+                if let Some(swarm) = swarm_of(input, name, host) {
+                    let made = swarms.network(input, swarm, name, draft);
+                    around.note(&target.instance, made);
+                    continue;
+                }
                 let key = (host.clone(), name.clone());
                 let made = networks
                     .entry(key)
@@ -66,6 +73,13 @@ pub(super) fn prepare(
         }
     }
     around
+}
+
+/// The Swarm whose managers make this network: an overlay on a member of it.
+fn swarm_of<'a>(input: &PlanInput<'a>, name: &NetworkName, host: &HostName) -> Option<&'a str> {
+    let network = input.desired.networks.get(name)?;
+    let swarm = input.desired.hosts.get(host)?.swarm.as_deref()?;
+    (network.spec.driver == NetworkDriver::Overlay).then_some(swarm)
 }
 
 impl Around {

@@ -106,8 +106,8 @@ fn words(finding: &Finding) -> String {
 pub fn blocked(findings: &Findings, revision: &Revision) -> Vec<Blocked> {
     let one = |finding: &Finding| Blocked {
         subject: match &finding.app {
-            Some(app) => Subject { kind: Kind::App, name: app.to_string(), host: None },
-            None => Subject { kind: Kind::Revision, name: revision.short().to_owned(), host: None },
+            Some(app) => Subject::of_fleet(Kind::App, app),
+            None => Subject::of_fleet(Kind::Revision, revision.short()),
         },
         app: finding.app.clone(),
         reason: format!("policy {} [{}]", words(finding), finding.file),

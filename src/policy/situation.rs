@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::model::app::{App, Replicas, Runtime, SwarmMode};
+use crate::model::app::{App, Replicas, Runtime};
 use crate::model::container::Networks;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::host::Host;
@@ -14,6 +14,7 @@ use crate::model::names::{AppKey, EnvironmentName, NetworkName};
 use crate::model::network::Network;
 use crate::model::plan::Plan;
 use crate::model::policy::{Window, WindowEffect};
+use crate::model::service::ServiceMode;
 use crate::model::units::Timestamp;
 
 /// Everything the rules may know.
@@ -230,8 +231,8 @@ fn spec(app: &App, lock: &ImageLock) -> Value {
             Replicas::EveryHost => Value::Null,
         },
         Runtime::Swarm(service) => match service.mode {
-            SwarmMode::Replicated(count) => count.into(),
-            SwarmMode::Global => Value::Null,
+            ServiceMode::Replicated(count) | ServiceMode::ReplicatedJob { total: count, .. } => count.into(),
+            ServiceMode::Global | ServiceMode::GlobalJob => Value::Null,
         },
     };
     value

@@ -10,6 +10,7 @@ use crate::endpoints::fixture::*;
 use crate::model::app::{App, Balance};
 use crate::model::container::Logging;
 use crate::model::observed::{Observed, RunState, Seen};
+use crate::model::service::ServiceMode;
 
 fn rendered(
     desired: &Desired,
@@ -360,11 +361,8 @@ fn flumes_rules_are_checked() {
 #[test]
 fn a_swarm_app_keeps_the_upstream_it_has() {
     let mut spec = app("quote-prod", 1);
-    spec.runtime = crate::model::app::Runtime::Swarm(crate::model::app::SwarmService {
-        swarm: "prod".into(),
-        mode: crate::model::app::SwarmMode::Global,
-        constraints: Vec::new(),
-    });
+    spec.runtime =
+        crate::model::app::Runtime::Swarm(crate::model::app::SwarmService::new("prod", ServiceMode::Global));
     let old = Files::from([("quote-prod.conf".to_owned(), "old".to_owned())]);
     let all = rendered(
         &desired(1, vec![spec]),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
+use crate::model::disk::{ImageStore, StoredImage};
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{ContainerName, HostName, VolumeName};
 use crate::model::observed::{
@@ -12,6 +13,7 @@ use crate::model::observed::{
 };
 use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
+use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task};
 use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
 
@@ -32,7 +34,7 @@ pub(super) struct SimEngine {
 }
 
 impl SimEngine {
-    fn error(&self, kind: EngineErrorKind, call: &str, detail: impl Into<String>) -> EngineError {
+    pub(super) fn error(&self, kind: EngineErrorKind, call: &str, detail: impl Into<String>) -> EngineError {
         EngineError { host: self.host.clone(), call: call.to_owned(), kind, detail: detail.into() }
     }
 
@@ -106,6 +108,9 @@ impl SimEngine {
     }
 
     fn mutate(&self, action: &Action, contents: &Contents) -> Result<(), EngineError> {
+        if let Some(result) = self.on_swarm(action, contents) {
+            return result;
+        }
         let mut guard = self.world.lock();
         let world = &mut *guard;
         world.made += 1;
@@ -124,6 +129,12 @@ impl SimEngine {
                     return fail(EngineErrorKind::Registry, format!("manifest for {image} not found"));
                 };
                 state.images.insert(found.id.clone(), found.clone());
+            }
+            Action::RemoveImage { image, .. } => {
+                if state.containers.values().any(|container| container.image == *image) {
+                    return fail(EngineErrorKind::Conflict, format!("a container uses {image}"));
+                }
+                state.images.remove(image);
             }
             Action::CreateVolume { name, spec, labels } => {
                 let volume = LiveVolume { name: name.clone(), spec: spec.clone(), labels: labels.clone() };
@@ -233,6 +244,13 @@ impl SimEngine {
             Action::WaitHealthy { .. }
             | Action::Drain { .. }
             | Action::Undrain { .. }
+            | Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::WaitService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. }
             | Action::InstallFiles { .. } => {
                 return fail(EngineErrorKind::Refused, "this is not an engine's to do".to_owned());
             }
@@ -243,9 +261,10 @@ impl SimEngine {
 }
 
 /// The call that a real engine would get, for errors.
-fn call_of(action: &Action) -> String {
+pub(super) fn call_of(action: &Action) -> String {
     match action {
         Action::PullImage { .. } => "POST /images/create".to_owned(),
+        Action::RemoveImage { image, .. } => format!("DELETE /images/{image}"),
         Action::CreateVolume { .. } => "POST /volumes/create".to_owned(),
         Action::CreateNetwork { .. } => "POST /networks/create".to_owned(),
         Action::RemoveNetwork { name } => format!("DELETE /networks/{name}"),
@@ -258,13 +277,22 @@ fn call_of(action: &Action) -> String {
         Action::UpdateContainer { name, .. } => format!("POST /containers/{name}/update"),
         Action::Connect { network, .. } => format!("POST /networks/{network}/connect"),
         Action::Disconnect { network, .. } => format!("POST /networks/{network}/disconnect"),
+        Action::CreateService { .. } => "POST /services/create".to_owned(),
+        Action::UpdateService { name, .. } => format!("POST /services/{name}/update"),
+        Action::RemoveService { name } => format!("DELETE /services/{name}"),
+        Action::CreateConfig { .. } => "POST /configs/create".to_owned(),
+        Action::RemoveConfig { name } => format!("DELETE /configs/{name}"),
+        Action::UpdateNode { node, .. } => format!("POST /nodes/{node}/update"),
         Action::WaitHealthy { .. }
+        | Action::WaitService { .. }
         | Action::Drain { .. }
         | Action::Undrain { .. }
         | Action::InstallFiles { .. } => action.describe(),
     }
 }
 
+/// What every simulated image takes on its disk.
+const IMAGE_SIZE: ByteSize = ByteSize(1 << 30);
 /// What an engine says of a container that it cannot inspect.
 const UNREADABLE: &str = "the simulated engine cannot inspect it";
 
@@ -318,7 +346,7 @@ impl Engine for SimEngine {
         {
             meddler(&mut state.containers);
         }
-        Ok(self.read(|state, world| Snapshot {
+        let mut snapshot = self.read(|state, world| Snapshot {
             info: info(&self.host),
             containers: state.containers.iter().map(|(n, c)| (n.clone(), self.inspected(state, c))).collect(),
             images: state
@@ -330,7 +358,9 @@ impl Engine for SimEngine {
             networks: known(&state.networks),
             volumes: known(&state.volumes),
             volumes_hidden: None,
-        }))
+        });
+        self.as_member(&mut snapshot);
+        Ok(snapshot)
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
@@ -342,9 +372,48 @@ impl Engine for SimEngine {
         Ok(self.read(|state, _| state.containers.get(name).cloned()))
     }
 
+    async fn image_store(&self) -> Result<ImageStore, EngineError> {
+        self.enter("GET /system/df").await?;
+        Ok(self.read(|state, _| {
+            let names = |image: &Image| {
+                image.tags.iter().chain(&image.digests).map(|name| name.pull_name()).collect()
+            };
+            let stored = |image: &Image| {
+                let none = ByteSize(0);
+                (image.id.clone(), StoredImage { names: names(image), size: IMAGE_SIZE, shared: none })
+            };
+            let images: BTreeMap<_, _> = state.images.values().map(stored).collect();
+            ImageStore { layers: ByteSize(IMAGE_SIZE.0 * images.len() as u64), images }
+        }))
+    }
+
+    async fn swarm(&self) -> Result<Swarm, EngineError> {
+        self.enter("GET /swarm").await?;
+        self.as_manager("GET /swarm", |swarm| swarm.told(&self.host))
+    }
+
+    async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError> {
+        let call = format!("GET /services/{name}");
+        self.enter(&call).await?;
+        self.as_manager(&call, |swarm| swarm.service(name))
+    }
+
+    async fn config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError> {
+        let call = format!("GET /configs/{name}");
+        self.enter(&call).await?;
+        self.as_manager(&call, |swarm| swarm.config(name))
+    }
+
+    async fn node(&self, id: &str) -> Result<Option<Node>, EngineError> {
+        let call = format!("GET /nodes/{id}");
+        self.enter(&call).await?;
+        self.as_manager(&call, |swarm| swarm.node(id))
+    }
+
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
         self.enter(&format!("GET /networks/{name}")).await?;
-        Ok(self.read(|state, _| state.networks.get(name).cloned()))
+        let local = self.read(|state, _| state.networks.get(name).cloned());
+        Ok(local.or_else(|| self.overlay(name)))
     }
 
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {
@@ -424,6 +493,12 @@ fn info(host: &HostName) -> EngineInfo {
         memory: ByteSize(32 << 30),
         log_driver: "json-file".to_owned(),
         swarm: None,
+        membership: Some(Membership {
+            node: String::new(),
+            state: "inactive".to_owned(),
+            controls: false,
+            error: String::new(),
+        }),
         clock: None,
     }
 }

@@ -26,6 +26,7 @@ pub(super) fn create(
     labels.extend(spec.labels.clone());
     labels.extend(ownership.clone());
     Container {
+        beyond: std::collections::BTreeSet::new(),
         live: live(spec, image, key, &id),
         id,
         name: name.clone(),

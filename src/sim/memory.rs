@@ -8,10 +8,11 @@ use async_trait::async_trait;
 
 use crate::model::file::{FileSet, Files};
 use crate::model::names::Revision;
+use crate::model::permission::{Signature, SignedCommit};
 use crate::model::plan::Outcome;
 use crate::model::secrecy::ContentHash;
 use crate::model::settings::Reference;
-use crate::model::tree::{Blob, Tree};
+use crate::model::tree::{Between, Blob, Touch, Tree};
 use crate::model::units::Timestamp;
 use crate::ports::{
     Clock, CommitSummary, FileSets, FilesError, HistoryEntry, Intent, Record, Repository, SourceError, Store,
@@ -35,6 +36,7 @@ struct Commit {
     parent: Option<usize>,
     /// Its objects cannot be read.
     lost: bool,
+    signature: Signature,
 }
 
 impl Default for SimRepository {
@@ -52,17 +54,33 @@ impl SimRepository {
 
     /// As `commit`, with the first line of its message.
     pub fn commit_as(&self, files: &BTreeMap<String, String>, summary: &str) -> Revision {
+        self.commit_signed(files, summary, Signature::None)
+    }
+
+    /// As `commit_as`, by somebody whose signature is found to be this.
+    pub fn commit_signed(
+        &self,
+        files: &BTreeMap<String, String>,
+        summary: &str,
+        signature: Signature,
+    ) -> Revision {
         let parent = lock(&self.commits).len().checked_sub(1);
-        self.push(files, summary, parent)
+        self.push(files, summary, parent, signature)
     }
 
     /// A commit in place of the head: it does not descend from it (F0).
     pub fn force_push(&self, files: &BTreeMap<String, String>, summary: &str) -> Revision {
         let parent = lock(&self.commits).last().and_then(|head| head.parent);
-        self.push(files, summary, parent)
+        self.push(files, summary, parent, Signature::None)
     }
 
-    fn push(&self, files: &BTreeMap<String, String>, summary: &str, parent: Option<usize>) -> Revision {
+    fn push(
+        &self,
+        files: &BTreeMap<String, String>,
+        summary: &str,
+        parent: Option<usize>,
+        signature: Signature,
+    ) -> Revision {
         let mut commits = lock(&self.commits);
         let revision =
             Revision::new(ContentHash::of(format!("{} {files:?}", commits.len()).as_bytes()).to_string());
@@ -78,7 +96,7 @@ impl SimRepository {
             blobs: files.iter().map(|(path, text)| (path.clone(), blob(text))).collect(),
             refused: BTreeMap::new(),
         };
-        commits.push(Commit { tree, parent, lost: false });
+        commits.push(Commit { tree, parent, lost: false, signature });
         revision
     }
 
@@ -148,6 +166,77 @@ impl Repository for SimRepository {
             at = at.and_then(|at| commits.get(at)).and_then(|commit| commit.parent);
         }
         Ok(at.is_some())
+    }
+
+    async fn between(&self, base: &Revision, head: &Revision) -> Result<Between, SourceError> {
+        let of = |revision: &Revision| {
+            let mut at = Some(self.position(revision).ok_or_else(|| Self::no_such(revision))?);
+            let commits = lock(&self.commits);
+            let mut line = Vec::new();
+            while let Some(commit) = at.and_then(|at| commits.get(at)) {
+                line.push(commit.tree.clone());
+                at = commit.parent;
+            }
+            Ok::<_, SourceError>(line)
+        };
+        let (of_base, of_head) = (of(base)?, of(head)?);
+        let has = |line: &[Tree], tree: &Tree| line.iter().any(|other| other.revision == tree.revision);
+        let since = of_head.iter().find(|tree| has(&of_base, tree)).ok_or_else(|| Self::no_such(base))?;
+        let (old, new) = (&since.blobs, of_head.first().map(|tree| &tree.blobs));
+        let new = new.ok_or_else(|| Self::no_such(head))?;
+        let touch = |path: &String| match (old.get(path), new.get(path)) {
+            (before, after) if before == after => None,
+            (None, _) => Some(Touch::Added),
+            (_, None) => Some(Touch::Removed),
+            (Some(_), Some(_)) => Some(Touch::Changed),
+        };
+        let paths = old.keys().chain(new.keys());
+        Ok(Between {
+            since: since.revision.clone(),
+            behind: of_base.iter().filter(|tree| !has(&of_head, tree)).count(),
+            touched: paths.filter_map(|path| Some((path.clone(), touch(path)?))).collect(),
+        })
+    }
+
+    async fn file(
+        &self,
+        revision: &Revision,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let tree = self.tree(revision).await?;
+        let blob = tree.blobs.get(path).filter(|blob| blob.bytes.len() <= limit);
+        Ok(blob.map(|blob| blob.bytes.to_vec()))
+    }
+
+    async fn signatures(
+        &self,
+        base: Option<&Revision>,
+        head: &Revision,
+        limit: usize,
+    ) -> Result<Vec<SignedCommit>, SourceError> {
+        let end = base.and_then(|base| self.position(base));
+        let mut at = Some(self.position(head).ok_or_else(|| Self::no_such(head))?);
+        let commits = lock(&self.commits);
+        let mut found = Vec::new();
+        while let Some(commit) = at.filter(|_| at != end).and_then(|at| commits.get(at)) {
+            if commit.lost || found.len() >= limit {
+                return Err(SourceError::Refused {
+                    detail: "the simulated history cannot be read".to_owned(),
+                });
+            }
+            found.push(SignedCommit {
+                revision: commit.tree.revision.clone(),
+                author: commit.tree.author.clone(),
+                committer: commit.tree.author.clone(),
+                committed: commit.tree.committed,
+                summary: commit.tree.summary.clone(),
+                merge: false,
+                signature: commit.signature.clone(),
+            });
+            at = commit.parent.filter(|_| base.is_some());
+        }
+        Ok(found)
     }
 
     async fn log(&self, _: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError> {

@@ -2,7 +2,9 @@
 
 mod engine;
 mod live;
+mod member;
 mod memory;
+mod swarm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,6 +21,8 @@ use crate::model::secrecy::{ContentHash, HashKey};
 use crate::ports::{Engine, EngineError, Engines};
 
 use engine::SimEngine;
+use swarm::SimSwarm;
+
 pub use memory::{FilesFaults, SimClock, SimFiles, SimRepository, SimStore};
 
 /// What is wrong with a host.
@@ -71,6 +75,8 @@ pub(super) struct State {
 
 pub(super) struct World {
     pub hosts: BTreeMap<HostName, State>,
+    /// By name.
+    swarms: BTreeMap<String, SimSwarm>,
     /// Images that every host has, and registries know.
     pub images: BTreeMap<ImageRef, Image>,
     pub random: fastrand::Rng,
@@ -93,6 +99,7 @@ impl SimWorld {
     pub fn new(key: HashKey, seed: u64) -> Self {
         let world = World {
             hosts: BTreeMap::new(),
+            swarms: BTreeMap::new(),
             images: BTreeMap::new(),
             random: fastrand::Rng::with_seed(seed),
             behaviour: BTreeMap::new(),
@@ -131,6 +138,7 @@ impl SimWorld {
     /// What happens to containers of the image when they start; `None`: they are well.
     pub fn set_behaviour(&self, image: &ImageRef, behaviour: Option<Behaviour>) {
         let mut world = self.lock();
+        world.pass();
         let Some(id) = world.images.get(image).map(|image| image.id.clone()) else { return };
         match behaviour {
             Some(behaviour) => world.behaviour.insert(id, behaviour),
@@ -145,7 +153,9 @@ impl SimWorld {
 
     /// Breaks a host, or mends it.
     pub fn set_fault(&self, host: &HostName, fault: Option<Fault>) {
-        self.lock().hosts.entry(host.clone()).or_default().fault = fault;
+        let mut world = self.lock();
+        world.pass();
+        world.hosts.entry(host.clone()).or_default().fault = fault;
     }
 
     /// After a [`Fault::Cut`] the host comes back by itself.

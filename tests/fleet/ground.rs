@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
+use trueup::config::own;
+use trueup::model::settings::Settings;
 
 use super::Fleet;
 use crate::stage;
@@ -13,12 +15,19 @@ use crate::stage;
 /// Where everything but the fleet itself lies; it goes with the fleet.
 pub struct Ground<'a> {
     pub fleet: &'a Fleet,
+    /// trueup itself.
+    pub binary: PathBuf,
 }
 
 impl<'a> Ground<'a> {
+    /// The one that was made on this fleet before.
+    pub fn there(fleet: &'a Fleet) -> Self {
+        Self { fleet, binary: env!("CARGO_BIN_EXE_trueup").into() }
+    }
+
     /// Little patience with a host that does not answer; a look without a reason every half minute.
     pub fn new(fleet: &'a Fleet) -> Self {
-        let ground = Self { fleet };
+        let ground = Self::there(fleet);
         std::fs::create_dir_all(ground.repo()).expect("a directory");
         stage::git(&ground.repo(), &["init", "-q", "-b", "main"]);
         let tls = &fleet.state.tls;
@@ -36,6 +45,14 @@ impl<'a> Ground<'a> {
         std::fs::write(ground.at("trueup.toml"), settings).expect("the settings");
         std::fs::write(ground.at("hash.key"), "42".repeat(32)).expect("a key");
         ground
+    }
+
+    /// What `trueup.toml` says.
+    pub fn settings(&self) -> Settings {
+        let file = self.at("trueup.toml");
+        let text = std::fs::read_to_string(&file).expect("the settings");
+        let read = |path: &Path| std::fs::read(path);
+        own::parse(&text, &file.display().to_string(), self.fleet.dir(), &read).expect("good settings")
     }
 
     fn at(&self, name: &str) -> PathBuf {
@@ -73,14 +90,14 @@ impl<'a> Ground<'a> {
     /// The image of the example's apps, made from the real binary on this host's engine.
     pub fn make_demo_image(&self, host: &str) {
         let socket = format!("unix://{}", self.fleet.state.hosts[host].socket.display());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        let mut command = Command::new(&self.binary);
         let made = command.args(["image", "--tag", "trueup-demo:1"]).env("DOCKER_HOST", socket).output();
         let made = made.expect("the binary");
         assert!(made.status.success(), "{}", told(&made));
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        let mut command = Command::new(&self.binary);
         command.args(args).arg("--config").arg(self.at("trueup.toml")).stdin(Stdio::null());
         command
     }
@@ -94,12 +111,26 @@ impl<'a> Ground<'a> {
         (code, value)
     }
 
+    /// A command that prints no JSON: it must succeed.
+    pub fn told(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().expect("the binary");
+        assert!(output.status.success(), "{args:?}: {}", told(&output));
+        told(&output)
+    }
+
     /// Applies and insists that it converged and that a second plan is empty (A4).
     pub fn apply_in_full(&self) {
         let (code, done) = self.trueup(&["apply", "--yes"]);
         assert_eq!(code, 0, "{done:#}");
         let (code, plan) = self.trueup(&["plan"]);
         assert_eq!(code, 0, "a second plan is not empty: {plan:#}");
+    }
+
+    /// Begun, and ended by its guard at the latest: as `kill -9` does.
+    pub fn begin(&self, args: &[&str]) -> Running {
+        let log = std::fs::File::create(self.at("begun.log")).expect("a file");
+        let child = self.command(args).stderr(log).stdout(Stdio::null()).spawn();
+        Running { child: child.expect("the binary"), log: self.at("begun.log") }
     }
 
     /// `trueup run`, with what it says in the file `run.log`.
@@ -121,6 +152,16 @@ pub struct Running {
 }
 
 impl Running {
+    /// Waits for its own end: the exit code.
+    pub fn end(mut self) -> Option<i32> {
+        self.child.wait().expect("the process").code()
+    }
+
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

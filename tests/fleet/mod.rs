@@ -10,6 +10,7 @@
 )]
 
 pub mod ground;
+pub mod services;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -10,6 +10,7 @@
 pub mod bad_engine;
 pub mod certificates;
 pub mod dockerd;
+pub mod forge;
 pub mod registry;
 pub mod sshd;
 

@@ -4,6 +4,7 @@ mod hands;
 mod masks;
 mod operator;
 mod stage;
+mod swarm;
 mod words;
 
 use std::collections::BTreeMap;

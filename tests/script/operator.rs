@@ -9,7 +9,7 @@ use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::pass::{self, Pass};
 use trueup::control::report::{self, Reporting};
 use trueup::control::revision::Reader;
-use trueup::control::{ControlError, person, run, standing};
+use trueup::control::{ControlError, permission, person, run, standing};
 use trueup::model::plan::Plan;
 use trueup::output::{self, Format, Tone};
 
@@ -23,7 +23,19 @@ impl Stage<'_> {
     pub async fn operator(&mut self, mut words: Vec<String>) -> Printed {
         let said = match words.remove(0).as_str() {
             "plan" => self.plan(option(&mut words, "--out")).await,
-            "apply" => self.apply(option(&mut words, "--plan")).await?,
+            "apply" => {
+                let span = option(&mut words, "--for").unwrap_or_else(|| "1h".to_owned());
+                match option(&mut words, "--break-glass") {
+                    Some(reason) => {
+                        match permission::break_glass(&self.world, &reason, parse(&span)?).await {
+                            Ok(_) => self.apply(None).await?,
+                            Err(error) => Err(error),
+                        }
+                    }
+                    None => self.apply(option(&mut words, "--plan")).await?,
+                }
+            }
+            "verify" => self.verify().await,
             "drift" => self.drift().await,
             "status" => self.status().await,
             "history" => self.history(),
@@ -125,6 +137,15 @@ impl Stage<'_> {
         let pass = self.look().await?;
         let status = standing::status(&self.world, &pass)?;
         Ok(Said(output::status(&status, Format::Text, false), pass.plan.exit_code()))
+    }
+
+    async fn verify(&self) -> Result<Said, ControlError> {
+        let examined = permission::examine(&self.world, None).await?;
+        let permitted = examined.permitted();
+        let permission::Examined { mode, base, head, descends, commits, glass } = examined;
+        let now = self.world.clock.now();
+        let all = output::Verification { mode, base, head, descends, commits, glass, permitted, now };
+        Ok(Said(output::verification(&all, Format::Text, false), if permitted { 0 } else { 3 }))
     }
 
     fn history(&self) -> Result<Said, ControlError> {

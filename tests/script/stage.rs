@@ -6,6 +6,7 @@ use std::sync::Arc;
 use trueup::control::World;
 use trueup::model::image::ImageRef;
 use trueup::model::names::HostName;
+use trueup::model::permission::{Mode, PermissionSettings, PublicKey, Signature, Signer};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::units::TimeSpan;
@@ -55,6 +56,7 @@ impl<'a> Stage<'a> {
             limits: Limits::default(),
             call_deadline: TimeSpan::from_secs(20),
             pull_deadline: TimeSpan::from_secs(60),
+            permission: Default::default(),
             policy: Default::default(),
             environments: None,
             revision: None,
@@ -90,9 +92,20 @@ impl<'a> Stage<'a> {
                 self.world.clock.sleep(parse::<TimeSpan>(span)?.duration()).await;
                 format!("it is {}\n", self.world.clock.now())
             }
+            ["swarm", name, rest @ ..] => self.on_swarm(name.trim_end_matches(':'), rest)?,
             [host, rest @ ..] if host.ends_with(':') => self.on_host(host.trim_end_matches(':'), rest)?,
             ["image", image, rest @ ..] => self.image(image, rest)?,
             ["nginx" | "flume", rest @ ..] => self.nginx(rest).await?,
+            ["permission", "is", "branch"] => {
+                self.world.permission = PermissionSettings::default();
+                String::new()
+            }
+            ["permission", "is", "signed", "by", names @ ..] => {
+                let signers = names.iter().map(|name| signer(name)).collect::<Result<_, _>>()?;
+                let usual = PermissionSettings::default();
+                self.world.permission = PermissionSettings { mode: Mode::Signed, signers, ..usual };
+                String::new()
+            }
             ["another", "trueup", "runs"] => self.another(true)?,
             ["another", "trueup", "ends"] => self.another(false)?,
             ["the", "state", "file", "is", "lost"] => {
@@ -130,6 +143,12 @@ impl<'a> Stage<'a> {
             ["commit", message] => {
                 self.images_of_files()?;
                 let revision = self.repository.commit_as(&self.files, message);
+                return Ok(format!("{}\n", self.masks.revision(&revision)));
+            }
+            ["commit", message, "signed", "by", name] => {
+                self.images_of_files()?;
+                let signature = Signature::By(signer(name)?.key);
+                let revision = self.repository.commit_signed(&self.files, message, signature);
                 return Ok(format!("{}\n", self.masks.revision(&revision)));
             }
             ["force-push", message] => {
@@ -232,6 +251,11 @@ impl<'a> Stage<'a> {
             _ => Err("is it before its effect or after its effect?".to_owned()),
         };
         match words {
+            ["leaves", "the", "swarm"] => {
+                self.sim.leave_swarm(&host);
+                Ok(String::new())
+            }
+            ["joins", "the", "swarm", name] => self.sim.join_swarm(name, &host).map(|()| String::new()),
             ["is", "down"] => fault(Some(Fault::Down)),
             ["hangs"] => fault(Some(Fault::Hung)),
             ["is", "back"] => fault(None),
@@ -261,6 +285,15 @@ impl<'a> Stage<'a> {
             _ => self.by_hand(&host, words),
         }
     }
+}
+
+/// A person with a key of their own, which signs for git.
+fn signer(name: &str) -> Result<Signer, String> {
+    let mut blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20".to_vec();
+    blob.extend(name.bytes().chain(std::iter::repeat(0)).take(32));
+    let key = PublicKey::from_blob(&blob).map_err(|e| e.to_string())?;
+    let principals = format!("{name}@example.org");
+    Ok(Signer { principals, key, valid_after: None, valid_before: None, for_git: true })
 }
 
 /// A value of the model from its text.

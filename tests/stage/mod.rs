@@ -6,7 +6,9 @@
     reason = "each test file uses a part of the stage, and tests may fail loudly"
 )]
 
+pub mod hand;
 pub mod source;
+pub mod team;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -209,6 +211,7 @@ pub fn assemble(settings: &Settings) -> World {
         progress: Arc::new(Quiet),
         installation: settings.installation.clone(),
         key: settings.hash_key.clone(),
+        permission: settings.permission.clone(),
         policy: trueup::model::policy::PolicySettings::default(),
         limits,
         call_deadline,
@@ -221,6 +224,16 @@ pub fn assemble(settings: &Settings) -> World {
 /// The fleet of most tests: this machine as the one host `local`.
 pub const FLEET: &str = "fleet = \"testing\"\nenvironments = [\"test\"]\n";
 pub const HOST: &str = "[host.local]\naddress = \"127.0.0.1\"\nengine = \"unix:///var/run/docker.sock\"\nenvironments = [\"test\"]\n";
+
+/// Takes an image off the machine's engine, with the containers that are made from it.
+pub fn remove_image(id: &str) {
+    let filter = format!("ancestor={id}");
+    let made = docker(&["ps", "-aq", "--filter", &filter]);
+    for container in String::from_utf8_lossy(&made.stdout).lines() {
+        docker(&["rm", "-f", container]);
+    }
+    docker(&["rmi", "-f", id]);
+}
 
 /// Live labels of a container.
 pub fn labels_of(container: &str) -> BTreeMap<String, String> {

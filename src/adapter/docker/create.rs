@@ -183,7 +183,7 @@ pub(super) fn restart(restart: Restart) -> RestartPolicy {
     RestartPolicy { name: Some(name), maximum_retry_count: retries }
 }
 
-fn health(check: &HealthCheck) -> HealthConfig {
+pub(super) fn health(check: &HealthCheck) -> HealthConfig {
     let nanos = |span: &Option<TimeSpan>| span.map(TimeSpan::nanos);
     match check {
         HealthCheck::Disabled => {

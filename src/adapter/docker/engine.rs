@@ -13,6 +13,7 @@ use bollard::query_parameters::{
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
+use crate::model::disk::ImageStore;
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{ContainerName, HostName, VolumeName};
 use crate::model::observed::{
@@ -21,9 +22,11 @@ use crate::model::observed::{
 use crate::model::ownership;
 use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
+use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task};
 use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Progress};
 
+use super::transport::Raw;
 use super::{error, live, within};
 
 /// Inspects in flight at once on one engine.
@@ -33,6 +36,7 @@ const AT_ONCE: usize = 16;
 pub(super) struct DockerEngine {
     pub(super) host: HostName,
     pub(super) docker: Docker,
+    pub(super) raw: Raw,
     pub(super) key: HashKey,
     pub(super) deadline: Duration,
     pub(super) pull_deadline: Duration,
@@ -55,24 +59,31 @@ impl DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         let (info, version) = tokio::join!(
             self.call("GET /info", self.docker.info()),
-            self.call("GET /version", self.docker.version())
+            self.call("GET /_ping", self.raw.newest())
         );
         let (info, version) = (info?, version?);
         // Every field may be absent for the parser; an engine without an id is none.
         let id = info.id.filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| self.garbage("GET /info", "the answer names no engine"))?;
+        let membership = info.swarm.clone().map(|swarm| Membership {
+            node: swarm.node_id.unwrap_or_default(),
+            state: swarm.local_node_state.map(|state| state.to_string()).unwrap_or_default(),
+            controls: swarm.control_available.unwrap_or_default(),
+            error: swarm.error.unwrap_or_default(),
+        });
         let swarm = info.swarm.and_then(|s| s.cluster).and_then(|c| c.id).filter(|id| !id.is_empty());
         Ok(EngineInfo {
             id,
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
-            api_version: version.api_version.unwrap_or_default(),
+            api_version: version,
             os: info.operating_system.unwrap_or_default(),
             architecture: info.architecture.unwrap_or_default(),
             cpus: u32::try_from(info.ncpu.unwrap_or_default()).unwrap_or_default(),
             memory: ByteSize(u64::try_from(info.mem_total.unwrap_or_default()).unwrap_or_default()),
             log_driver: info.logging_driver.unwrap_or_default(),
             swarm,
+            membership,
             clock: info.system_time.as_deref().map(live::moment),
         })
     }
@@ -227,6 +238,22 @@ impl Engine for DockerEngine {
         self.inspect_image(&image.pull_name()).await
     }
 
+    async fn swarm(&self) -> Result<Swarm, EngineError> {
+        self.whole_swarm().await
+    }
+
+    async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError> {
+        self.one_service(name).await
+    }
+
+    async fn config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError> {
+        self.one_config(name).await
+    }
+
+    async fn node(&self, id: &str) -> Result<Option<Node>, EngineError> {
+        self.one_node(id).await
+    }
+
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
         let call = format!("GET /distribution/{image}/json");
         let credentials = self.credentials(image).await?;
@@ -235,6 +262,10 @@ impl Engine for DockerEngine {
         let told = told.map_err(|e| EngineError { kind: error::of_registry(e.kind), ..e })?;
         let digest = told.descriptor.digest.unwrap_or_default();
         digest.parse().map_err(|_| self.garbage(&call, format!("{digest:?} is not a digest")))
+    }
+
+    async fn image_store(&self) -> Result<ImageStore, EngineError> {
+        self.disk().await
     }
 
     async fn perform(
@@ -247,14 +278,17 @@ impl Engine for DockerEngine {
     }
 
     async fn watch(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError> {
-        let kinds = ["container", "network", "volume", "image"].map(str::to_owned).to_vec();
+        let kinds = ["container", "network", "volume", "image", "service", "node", "config"]
+            .map(str::to_owned)
+            .to_vec();
         let filters = std::collections::HashMap::from([("type".to_owned(), kinds)]);
         let options = EventsOptionsBuilder::new().filters(&filters).build();
         let mut events = self.docker.events(Some(options));
         while let Some(event) = events.next().await {
             match event {
-                // `exec_*` is what health checks make all the time; it changes nothing that is modelled.
-                Ok(event) if event.action.as_deref().is_some_and(|a| a.starts_with("exec_")) => {}
+                // Health checks run programs all the time, and reading a file is an event too: a look at files of the
+                // repository (D9) must not be the reason for the next one.
+                Ok(event) if event.action.as_deref().is_some_and(changes_nothing) => {}
                 Ok(_) => changed(),
                 Err(e) => return Err(error::of(&self.host, "GET /events", &e)),
             }
@@ -305,5 +339,28 @@ impl DockerEngine {
             line(&String::from_utf8_lossy(rest));
         }
         Ok(())
+    }
+}
+
+/// Whether an event is of somebody who looks or runs something inside: nothing that is modelled is another then.
+fn changes_nothing(action: &str) -> bool {
+    const LOOKS: [&str; 6] = ["archive-path", "attach", "detach", "export", "resize", "top"];
+    action.starts_with("exec_") || LOOKS.contains(&action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changes_nothing;
+
+    #[test]
+    fn who_looks_wakes_nobody_and_who_changes_does() {
+        for action in ["archive-path", "top", "exec_create: /check", "exec_die", "attach", "export"] {
+            assert!(changes_nothing(action), "{action}");
+        }
+        for action in
+            ["start", "die", "rename", "extract-to-dir", "update", "health_status: unhealthy", "destroy"]
+        {
+            assert!(!changes_nothing(action), "{action}");
+        }
     }
 }

@@ -10,6 +10,8 @@ use bollard::models::{
 };
 use chrono::DateTime;
 
+use super::beyond;
+
 use crate::model::container::{
     Device, HealthCheck, Logging, Mount, MountSource, Port, Protocol, Restart, Ulimit,
 };
@@ -31,6 +33,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
     let image = inspect.image.unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
+    let beyond = beyond::of(&config, &host, inspect.mounts.as_ref(), inspect.network_settings.as_ref());
     let networks = attachments(inspect.network_settings, &id, &name);
     Ok(Container {
         name: name.parse().map_err(|e| format!("{e}"))?,
@@ -40,6 +43,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
         state: run_state(inspect.state.unwrap_or_default(), has_check),
         restarts: u64::try_from(inspect.restart_count.unwrap_or_default()).unwrap_or_default(),
         labels: sorted(config.labels),
+        beyond,
         live: LiveSpec {
             entrypoint: config.entrypoint.unwrap_or_default(),
             command: config.cmd.unwrap_or_default(),
@@ -232,6 +236,15 @@ fn ports(map: Option<&PortMap>) -> BTreeSet<Port> {
 
 /// From the host configuration, where only what was asked for stands; the image's own volumes do not.
 fn mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
+    // `-v /data:/data/` mounts at `/data`.
+    let trimmed = |at: String| match at.trim_end_matches('/') {
+        "" => at,
+        path => path.to_owned(),
+    };
+    untrimmed_mounts(host).into_iter().map(|(at, mount)| (trimmed(at), mount)).collect()
+}
+
+fn untrimmed_mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
     let mut mounts = BTreeMap::new();
     for bind in host.binds.iter().flatten() {
         let mut parts = bind.splitn(3, ':');
@@ -249,6 +262,15 @@ fn mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
                 let size = mount.tmpfs_options.as_ref().and_then(|o| o.size_bytes).filter(|s| *s > 0);
                 MountSource::Tmpfs { size: size.map(|s| bytes(Some(s))) }
             }
+            Some(
+                MountType::BIND
+                | MountType::VOLUME
+                | MountType::NPIPE
+                | MountType::CLUSTER
+                | MountType::IMAGE,
+            )
+            // Without a source it is an anonymous volume, of which nobody can say more than that it is there.
+            | None if source.is_empty() => continue,
             Some(
                 MountType::BIND
                 | MountType::VOLUME
@@ -309,7 +331,7 @@ fn attachments(settings: Option<NetworkSettings>, id: &str, name: &str) -> BTree
     networks.into_iter().map(|(network, endpoint)| (network, live(endpoint))).collect()
 }
 
-fn health_check(config: HealthConfig) -> Option<HealthCheck> {
+pub(super) fn health_check(config: HealthConfig) -> Option<HealthCheck> {
     let span = |nanos: Option<i64>| {
         let nanos = u64::try_from(nanos.unwrap_or_default()).unwrap_or_default();
         (nanos > 0).then(|| TimeSpan::from_millis(nanos / 1_000_000))

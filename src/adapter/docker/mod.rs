@@ -2,25 +2,29 @@
 //! knows the calls; connections are ours (docs/decisions/0009).
 
 mod auth;
+mod beyond;
 mod create;
 mod dial;
+mod disk;
 mod engine;
 mod error;
 mod files;
 mod live;
 mod perform;
 mod selfimage;
+mod swarm;
 mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bollard::query_parameters::InspectContainerOptions;
 use bollard::{ClientVersion, Docker};
 
 use crate::model::host::{EngineAddress, Host};
-use crate::model::names::HostName;
-use crate::model::secrecy::HashKey;
+use crate::model::names::{ContainerName, HostName};
+use crate::model::secrecy::{HashKey, PlainEnv};
 use crate::model::settings::EngineSettings;
 use crate::ports::{Engine, EngineError, EngineErrorKind, Engines};
 
@@ -28,6 +32,7 @@ pub use selfimage::{has_image, import_self, reachable_local, remove_image};
 
 use dial::Dial;
 use engine::DockerEngine;
+use transport::Raw;
 
 /// The API trueup is made for. Engines that no longer speak it (Docker 29) are asked in their oldest.
 const API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
@@ -47,14 +52,26 @@ impl DockerEngines {
         Self { settings, key, known: Mutex::default() }
     }
 
-    fn connect(&self, host: &Host) -> Result<Docker, EngineError> {
+    fn connect(&self, host: &Host) -> Result<(Docker, Raw), EngineError> {
         let dial = Dial::to(host, &self.settings).map_err(|detail| EngineError {
             host: host.name.clone(),
             call: format!("connect to {}", host.engine),
             kind: EngineErrorKind::Refused,
             detail,
         })?;
-        transport::docker(dial).map_err(|e| error::of(&host.name, "connect", &e))
+        transport::connect(dial).map_err(|e| error::of(&host.name, "connect", &e))
+    }
+}
+
+impl DockerEngines {
+    /// A container's variables in the clear: only for a person who asked for them (`trueup import --env-values`, G1).
+    pub async fn plain_env(&self, host: &Host, name: &ContainerName) -> Result<PlainEnv, EngineError> {
+        let (docker, _) = self.connect(host)?;
+        let call = format!("GET /containers/{name}/json");
+        let inspect = docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
+        let deadline = self.settings.call_deadline.duration();
+        let told = within(&host.name, &call, deadline, inspect).await?;
+        Ok(PlainEnv::of_lines(told.config.and_then(|config| config.env).unwrap_or_default()))
     }
 }
 
@@ -65,9 +82,11 @@ impl Engines for DockerEngines {
         if let Some(engine) = known.get(&key) {
             return Ok(Arc::clone(engine) as Arc<dyn Engine>);
         }
+        let (docker, raw) = self.connect(host)?;
         let engine = Arc::new(DockerEngine {
             host: host.name.clone(),
-            docker: self.connect(host)?,
+            docker,
+            raw,
             key: self.key.clone(),
             deadline: self.settings.call_deadline.duration(),
             pull_deadline: self.settings.pull_deadline.duration(),

@@ -1,6 +1,6 @@
 //! The primitives, carried out. What is so already is success.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::{
     ContainerUpdateBody, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
@@ -8,7 +8,7 @@ use bollard::models::{
 };
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
-    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
+    RemoveImageOptions, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
     StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt as _;
@@ -31,8 +31,12 @@ impl DockerEngine {
         contents: &Contents,
         progress: &dyn Progress,
     ) -> Result<(), EngineError> {
+        if let Some(done) = self.on_swarm(action, contents).await {
+            return done;
+        }
         match action {
             Action::PullImage { image } => self.pull(image, progress).await,
+            Action::RemoveImage { names, .. } => self.remove_image(names).await,
             Action::CreateVolume { name, spec, labels } => {
                 let request = VolumeCreateRequest {
                     name: Some(name.to_string()),
@@ -98,6 +102,13 @@ impl DockerEngine {
             Action::WaitHealthy { .. }
             | Action::Drain { .. }
             | Action::Undrain { .. }
+            | Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::WaitService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. }
             | Action::InstallFiles { .. } => Err(EngineError {
                 host: self.host.clone(),
                 call: action.describe(),
@@ -169,6 +180,15 @@ impl DockerEngine {
             ..NetworkCreateRequest::default()
         };
         self.call("POST /networks/create", self.docker.create_network(request)).await.map(|_| ())
+    }
+
+    /// The last name takes the image with it; never by force, so that a container's image stays.
+    async fn remove_image(&self, names: &BTreeSet<String>) -> Result<(), EngineError> {
+        for name in names {
+            let remove = self.docker.remove_image(name, None::<RemoveImageOptions>, None);
+            done_if_gone(self.call(&format!("DELETE /images/{name}"), remove).await.map(|_| ()))?;
+        }
+        Ok(())
     }
 
     /// Pulls run apart from other calls and have their own deadline (D6).

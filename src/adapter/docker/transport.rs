@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use futures_util::Stream;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -42,9 +42,79 @@ type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<
 
 /// bollard speaking to the engine that `dial` reaches.
 pub(super) fn docker(dial: Dial) -> Result<Docker, Error> {
+    connect(dial).map(|(docker, _)| docker)
+}
+
+/// As [`docker`], and the same connections for what bollard has no words for.
+pub(super) fn connect(dial: Dial) -> Result<(Docker, Raw), Error> {
     let line = Arc::new(Line::new(dial));
+    let raw = Raw(Arc::clone(&line));
     let send = move |request: BollardRequest| Arc::clone(&line).send(request);
-    Docker::connect_with_custom_transport(send, Some("http://engine"), LONGEST, &API)
+    Ok((Docker::connect_with_custom_transport(send, Some("http://engine"), LONGEST, &API)?, raw))
+}
+
+/// Engines before this one (Docker 29) speak every version from 1.24 on; later ones drop old versions.
+const RAISED: u32 = 52;
+
+/// How an engine is spoken to.
+#[derive(Debug, Clone)]
+struct Spoken {
+    /// The version of our calls, 1.x.
+    minor: u32,
+    /// The newest that the engine has, as it says it.
+    newest: String,
+}
+
+/// Calls whose answers bollard does not read as engines of these versions give them.
+pub(super) struct Raw(Arc<Line>);
+
+impl Raw {
+    /// The answer to a GET of `path`, which has no version in it, such as `system/df`.
+    pub(super) async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        self.ask(Request::get(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?).await
+    }
+
+    /// The newest API version that the engine speaks, such as `1.41`; empty where it does not say.
+    pub(super) async fn newest(&self) -> Result<String, Error> {
+        Ok(self.0.spoken().await?.newest)
+    }
+
+    /// Sends JSON; `auth` is for the registry, as Docker's header has it.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+        auth: Option<String>,
+    ) -> Result<Bytes, Error> {
+        let mut request = Request::post(format!("/v{API}/{path}")).header(CONTENT_TYPE, "application/json");
+        if let Some(auth) = auth {
+            request = request.header("X-Registry-Auth", auth);
+        }
+        let body = Full::new(Bytes::from(serde_json::to_vec(body)?));
+        self.ask(request.body(Either::Left(body))?).await
+    }
+
+    pub(super) async fn delete(&self, path: &str) -> Result<Bytes, Error> {
+        self.ask(Request::delete(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Result<Bytes, Error> {
+        let response = Arc::clone(&self.0).send(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let told = serde_json::from_slice::<Told>(&body).map(|told| told.message);
+        let message = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
+        Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })
+    }
+}
+
+/// How an engine says why not.
+#[derive(Deserialize)]
+struct Told {
+    message: String,
 }
 
 /// All connections to one engine.
@@ -52,8 +122,12 @@ struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
     idle: Mutex<VecDeque<Kept>>,
-    /// The API version this engine is spoken to with, once it is known.
-    minor: Mutex<Option<u32>>,
+    /// Once it is known.
+    spoken: Mutex<Option<Spoken>>,
+    /// Held by the one call that finds it out.
+    asking: tokio::sync::Mutex<()>,
+    /// It refused a call once: what its ping says is not enough.
+    doubted: AtomicBool,
 }
 
 /// An open connection that has no call under way.
@@ -81,35 +155,68 @@ impl Kept {
 impl Line {
     fn new(dial: Dial) -> Self {
         let free = Arc::new(Semaphore::new(dial.at_once()));
-        Self { dial, free, idle: Mutex::default(), minor: Mutex::default() }
+        Self {
+            dial,
+            free,
+            idle: Mutex::default(),
+            spoken: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+            doubted: AtomicBool::default(),
+        }
     }
 
     async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         let answer = Answer::to(request.uri().path());
-        let request = plain(request, self.minor().await?)?;
+        let request = plain(request, self.spoken().await?.minor)?;
         let response = Arc::clone(&self).exchange(request, answer).await?;
         if response.status() == StatusCode::BAD_REQUEST {
             // It may be another engine by now, with another oldest version.
-            *lock(&self.minor) = None;
+            *lock(&self.spoken) = None;
+            self.doubted.store(true, Ordering::Relaxed);
         }
         Ok(response)
     }
 
-    /// The API version to speak, 1.x: ours, or the oldest that a newer engine still speaks. Calls that begin together
-    /// ask together: one that hangs is not to hold up another.
-    async fn minor(self: &Arc<Self>) -> Result<u32, Error> {
-        let known = *lock(&self.minor);
-        if let Some(minor) = known {
-            return Ok(minor);
+    /// The API version to speak, 1.x: ours, or the oldest that a newer engine still speaks. Calls that begin together ask
+    /// once: `GET /version` has the engine run its runtime, which takes longer than most calls.
+    async fn spoken(self: &Arc<Self>) -> Result<Spoken, Error> {
+        let _one = self.asking.lock().await;
+        if let Some(spoken) = lock(&self.spoken).clone() {
+            return Ok(spoken);
         }
-        let request = Request::get("/version").header(HOST, "engine").body(Either::Left(Full::default()))?;
-        let response = Arc::clone(self).exchange(request, Answer::Whole(1 << 20)).await?;
-        let body = response.into_body().collect().await?.to_bytes();
+        let newest = self.ping().await?;
+        let sure = newest.is_some_and(|newest| newest < RAISED) && !self.doubted.load(Ordering::Relaxed);
+        let version = |newest: u32| format!("1.{newest}");
+        if let (true, Some(newest)) = (sure, newest) {
+            let spoken = Spoken { minor: OURS, newest: version(newest) };
+            *lock(&self.spoken) = Some(spoken.clone());
+            return Ok(spoken);
+        }
+        let body = self.ask_plainly("/version").await?.into_body().collect().await?.to_bytes();
         // What is no version here tells nothing; the call itself will say what is wrong.
-        let oldest = serde_json::from_slice::<Versions>(&body).ok().and_then(|versions| versions.oldest());
-        let minor = oldest.map(|minor| minor.max(OURS));
-        *lock(&self.minor) = minor;
-        Ok(minor.unwrap_or(OURS))
+        let versions = serde_json::from_slice::<Versions>(&body).ok();
+        let oldest = versions.as_ref().and_then(Versions::oldest);
+        let newest = versions.map(|versions| versions.newest).unwrap_or_default();
+        let spoken = Spoken { minor: oldest.map_or(OURS, |minor| minor.max(OURS)), newest };
+        if oldest.is_some() {
+            *lock(&self.spoken) = Some(spoken.clone());
+        }
+        Ok(spoken)
+    }
+
+    /// The newest version that the engine says it speaks, 1.x.
+    async fn ping(self: &Arc<Self>) -> Result<Option<u32>, Error> {
+        let response = self.ask_plainly("/_ping").await?;
+        let newest = response.headers().get("api-version").and_then(|value| value.to_str().ok());
+        let newest = newest.and_then(|text| text.strip_prefix("1.")?.parse().ok());
+        response.into_body().collect().await?;
+        Ok(newest)
+    }
+
+    /// A path that has no version in it.
+    async fn ask_plainly(self: &Arc<Self>, path: &str) -> Result<Response<Incoming>, Error> {
+        let request = Request::get(path).header(HOST, "engine").body(Either::Left(Full::default()))?;
+        Arc::clone(self).exchange(request, Answer::Whole(1 << 20)).await
     }
 
     async fn exchange(
@@ -193,6 +300,8 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 struct Versions {
     #[serde(rename = "MinAPIVersion")]
     oldest: String,
+    #[serde(rename = "ApiVersion", default)]
+    newest: String,
 }
 
 impl Versions {
@@ -233,9 +342,9 @@ impl Answer {
             (Some("images"), Some("create"), None) => Self::Stream(256 * MIB),
             // `files` stops reading before.
             (Some("containers"), Some(_), Some("archive")) => Self::Whole(32 * MIB),
-            (Some("containers"), Some("json"), None) | (Some("networks" | "volumes"), None, None) => {
-                Self::Whole(64 * MIB)
-            }
+            (Some("containers"), Some("json"), None)
+            | (Some("networks" | "volumes" | "services" | "tasks" | "nodes" | "configs"), None, None)
+            | (Some("system"), Some("df"), None) => Self::Whole(64 * MIB),
             _ => Self::Whole(8 * MIB),
         }
     }

@@ -1,9 +1,13 @@
 //! The config repository through libgit2: read from git objects, never from a checkout (F4).
 
+mod compare;
 mod objects;
+mod range;
 mod remote;
 mod revert;
 mod revision;
+mod signature;
+mod sshsig;
 mod transport;
 mod tree;
 mod watch;
@@ -16,8 +20,9 @@ use async_trait::async_trait;
 use git2::Oid;
 
 use crate::model::names::Revision;
+use crate::model::permission::SignedCommit;
 use crate::model::settings::{Reference, RepositorySettings};
-use crate::model::tree::Tree;
+use crate::model::tree::{Between, Tree};
 use crate::model::units::Timestamp;
 use crate::ports::{CommitSummary, Repository, SourceError};
 
@@ -42,6 +47,8 @@ pub(super) struct Inner {
     deadline: Duration,
     /// Blobs of the last tree by object id: an unchanged file is not read again.
     known: Mutex<tree::Known>,
+    /// Commits with their signatures, as read.
+    walked: range::Walked,
     /// What `head` told last, `None` in it for an error: only another answer is a change.
     told: Mutex<Option<Option<Revision>>>,
     /// File events of a local repository, from the first wait on.
@@ -80,6 +87,7 @@ impl GitRepository {
             remote,
             deadline,
             known: Mutex::default(),
+            walked: range::Walked::default(),
             told: Mutex::default(),
             events: Mutex::default(),
         };
@@ -209,7 +217,32 @@ impl Repository for GitRepository {
 
     async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError> {
         let (descendant, ancestor) = (descendant.clone(), ancestor.clone());
-        self.blocking(move |inner| revision::descends(inner, &descendant, &ancestor)).await
+        self.blocking(move |inner| range::descends(inner, &descendant, &ancestor)).await
+    }
+
+    async fn between(&self, base: &Revision, head: &Revision) -> Result<Between, SourceError> {
+        let (base, head) = (base.clone(), head.clone());
+        self.blocking(move |inner| compare::between(inner, &base, &head)).await
+    }
+
+    async fn file(
+        &self,
+        revision: &Revision,
+        path: &str,
+        limit: usize,
+    ) -> Result<Option<Vec<u8>>, SourceError> {
+        let (revision, path) = (revision.clone(), path.to_owned());
+        self.blocking(move |inner| compare::file(inner, &revision, &path, limit)).await
+    }
+
+    async fn signatures(
+        &self,
+        base: Option<&Revision>,
+        head: &Revision,
+        limit: usize,
+    ) -> Result<Vec<SignedCommit>, SourceError> {
+        let (base, head) = (base.cloned(), head.clone());
+        self.blocking(move |inner| range::signatures(inner, base.as_ref(), &head, limit)).await
     }
 
     async fn log(&self, path: &str, limit: usize) -> Result<Vec<CommitSummary>, SourceError> {

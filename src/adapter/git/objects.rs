@@ -13,6 +13,8 @@ use git2::{Commit, Error, ErrorClass, ErrorCode, ObjectType, Odb, Oid, Repositor
 /// Directories that borrow objects from each other; git follows five of them as well.
 const MOST_ALTERNATES: usize = 8;
 const PIECE: usize = 64 << 10;
+/// A message of a megabyte is no message.
+const LARGEST_COMMIT: usize = 1 << 20;
 
 pub(super) struct Objects {
     repository: Repository,
@@ -37,6 +39,27 @@ impl Objects {
     pub(super) fn commit(&self, id: Oid) -> Result<Commit<'_>, Error> {
         self.check(id)?;
         self.repository.find_commit(id).map_err(|e| naming(id, &e))
+    }
+
+    /// A commit's own bytes, held to its name: neither replaced nor grafted.
+    pub(super) fn raw_commit(&self, id: Oid) -> Result<Vec<u8>, Error> {
+        self.check(id)?;
+        let odb = self.odb()?;
+        let (size, kind) = odb.read_header(id).map_err(|e| naming(id, &e))?;
+        let wrong = |message: String| Error::new(ErrorCode::Invalid, ErrorClass::Object, message);
+        if kind != ObjectType::Commit {
+            return Err(wrong(format!("object {id} is a {kind} and no commit")));
+        }
+        if size > LARGEST_COMMIT {
+            return Err(wrong(format!("commit {id} has {size} bytes; the limit is {LARGEST_COMMIT}")));
+        }
+        let object = odb.read(id).map_err(|e| naming(id, &e))?;
+        if Oid::hash_object(ObjectType::Commit, object.data())? != id {
+            return Err(wrong(format!(
+                "commit {id} is not what its name says; fetch it anew from another clone"
+            )));
+        }
+        Ok(object.data().to_vec())
     }
 
     pub(super) fn tree(&self, id: Oid) -> Result<Tree<'_>, Error> {

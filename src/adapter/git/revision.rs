@@ -1,6 +1,4 @@
-//! Names of commits, and whether one commit descends from another. Every object on the way is looked through first.
-
-use std::collections::{BTreeSet, VecDeque};
+//! Names of commits. Every object on the way is looked through first.
 
 use git2::{Error, ErrorClass, ErrorCode, Oid};
 
@@ -115,20 +113,4 @@ fn base_of(inner: &Inner, objects: &Objects, base: &str) -> Result<Oid, Error> {
         }
     }
     objects.odb()?.exists_prefix(Oid::from_str(base)?, base.len())
-}
-
-/// Breadth first: the ancestor is mostly near. A history without it is walked to its end.
-pub(super) fn descends(inner: &Inner, young: &Revision, old: &Revision) -> Result<bool, SourceError> {
-    let (first, wanted) = (inner.oid(young)?, inner.oid(old)?);
-    let objects = inner.open()?;
-    let mut seen = BTreeSet::from([first]);
-    let mut next = VecDeque::from([first]);
-    while let Some(id) = next.pop_front() {
-        if id == wanted {
-            return Ok(true);
-        }
-        let commit = objects.commit(id).map_err(|e| inner.unreadable(id, e.message()))?;
-        next.extend(commit.parent_ids().filter(|parent| seen.insert(*parent)));
-    }
-    Ok(false)
 }

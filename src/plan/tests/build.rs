@@ -63,6 +63,7 @@ pub fn app(key: &str, replicas: u32) -> App {
         logs: Vec::new(),
         protect: false,
         adopt: false,
+        adopted: Default::default(),
         detect_only: false,
         ignore: BTreeSet::new(),
         pull: PullPolicy::Missing,
@@ -120,6 +121,7 @@ pub fn host(number: u8) -> Host {
         )]),
         capacity: Capacity::default(),
         swarm: None,
+        availability: None,
         drain: false,
         origin: "hosts/all.toml:1".into(),
     }

@@ -1,7 +1,10 @@
 //! The planner's tests: a small fleet to build on, a pure world that carries plans out, and the safety rules as
 //! properties.
 
+mod adoption;
 mod build;
+mod cluster;
 mod properties;
 mod rules;
+mod services;
 mod world;

@@ -582,6 +582,25 @@ fn images_are_pulled_where_a_container_is_made_and_only_there() {
     assert!(reasons(&plan).contains("pull = \"never\""), "{}", reasons(&plan));
 }
 
+#[test]
+fn a_rollout_waits_for_the_pulls_of_all_its_hosts_and_healing_for_its_own_d1_d6() {
+    let mut fleet = desired(2, vec![app("quote-prod", 2)]);
+    let mut world = standing(&fleet);
+    edit(&mut fleet, "quote-prod", |app| {
+        app.container.image = "registry.example/quote:2".parse().expect("image")
+    });
+    let waits = |plan: &Plan, wanted: Verb| -> Vec<usize> {
+        let is_pull = |n: &&usize| plan.changes[**n].subject.kind == Kind::Image;
+        let of = |c: &&Change| c.subject.kind == Kind::Container && c.action == wanted;
+        plan.changes.iter().filter(of).map(|c| c.after.iter().filter(is_pull).count()).collect()
+    };
+    assert_eq!(waits(&plan_of(&fleet, &world.observed), Verb::Replace), [2, 2]);
+    // One of the two is gone: making it again waits for its own host's pull alone.
+    world.engine_mut("h1").containers.clear();
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((waits(&plan, Verb::Create), waits(&plan, Verb::Replace)), (vec![1], vec![2]));
+}
+
 // ---- what is left alone
 
 #[test]

@@ -36,6 +36,7 @@ impl World {
             at: NOW,
             key: key().id(),
             hosts: desired.hosts.keys().map(|h| (h.clone(), Seen::Known(empty(h)))).collect(),
+            swarms: BTreeMap::new(),
             files: BTreeMap::new(),
         };
         Self { observed, made: 0, clock: 1000 }
@@ -152,6 +153,7 @@ impl World {
         let host = change.subject.host.as_ref().map(ToString::to_string).unwrap_or_default();
         match &step.action {
             Action::PullImage { image } => self.pull(&host, image),
+            Action::RemoveImage { .. } => panic!("the planner collects no images"),
             Action::CreateVolume { name, spec, labels } => {
                 let volume = LiveVolume { name: name.clone(), spec: spec.clone(), labels: labels.clone() };
                 self.engine_mut(&host).volumes.insert(name.clone(), Seen::Known(volume));
@@ -219,6 +221,13 @@ impl World {
                 assert!(self.container(&host, name.as_str()).state.is_running(), "{name} does not run");
             }
             Action::Drain { .. } | Action::Undrain { .. } => {}
+            Action::CreateService { .. }
+            | Action::UpdateService { .. }
+            | Action::RemoveService { .. }
+            | Action::WaitService { .. }
+            | Action::CreateConfig { .. }
+            | Action::RemoveConfig { .. }
+            | Action::UpdateNode { .. } => panic!("these tests place by trueup"),
             Action::InstallFiles { set, files } => {
                 self.observed.files.insert(set.clone(), Seen::Known(Some(files.clone())));
             }
@@ -253,6 +262,7 @@ impl World {
             created: Timestamp(0),
             state: RunState::Created,
             restarts: 0,
+            beyond: Default::default(),
             labels: spec.labels.clone().into_iter().chain(labels).collect(),
         };
         engine.containers.insert(name.clone(), Seen::Known(container));
@@ -328,8 +338,16 @@ fn target(action: &Action) -> Option<Target<'_>> {
         | Action::Disconnect { name, .. }
         | Action::WaitHealthy { name, .. } => Some(Target::Container(name)),
         Action::PullImage { .. }
+        | Action::RemoveImage { .. }
         | Action::Drain { .. }
         | Action::Undrain { .. }
+        | Action::CreateService { .. }
+        | Action::UpdateService { .. }
+        | Action::RemoveService { .. }
+        | Action::WaitService { .. }
+        | Action::CreateConfig { .. }
+        | Action::RemoveConfig { .. }
+        | Action::UpdateNode { .. }
         | Action::InstallFiles { .. } => None,
     }
 }
@@ -373,6 +391,7 @@ fn empty(host: &HostName) -> Engine {
             cpus: 4,
             memory: ByteSize(8 << 30),
             log_driver: "json-file".into(),
+            membership: None,
             swarm: None,
             clock: None,
         },

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::properties::escape;
+use crate::model::adoption::Adopted;
 use crate::model::app::{App, LogSource};
 use crate::model::desired::{Desired, FlumeDefaults};
 use crate::model::file::{FileSet, Files};
@@ -197,6 +198,11 @@ fn placed<'a>(
                 }
                 Belongs::Foreign { .. } => {
                     let named = name.as_str().parse::<InstanceName>().ok();
+                    let adopted = sound.iter().find_map(|(key, app)| {
+                        let named = |a: &Adopted| a.host == *host && a.container == *name;
+                        app.adopted.values().any(named).then(|| (*key).clone())
+                    });
+                    keys.extend(adopted);
                     keys.extend(
                         named
                             .filter(|n| n.to_string() == name.as_str())

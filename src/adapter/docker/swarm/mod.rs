@@ -1,0 +1,6 @@
+//! Swarm through one of its managers: what it runs, and the calls that change it.
+
+mod json;
+mod read;
+mod spec;
+mod write;

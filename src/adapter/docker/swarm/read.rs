@@ -1,0 +1,346 @@
+//! What a Swarm holds, read in a handful of calls that go on side by side.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use bollard::models::NetworkInspect;
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::model::observed::{LiveNetwork, Seen};
+use crate::model::secrecy::{ContentHash, HashKey};
+use crate::model::swarm::{
+    Availability, LiveConfig, LiveService, Node, NodeRole, NodeState, Swarm, Task, TaskState, UpdateState,
+    UpdateStatus,
+};
+use crate::ports::EngineError;
+
+use super::super::engine::DockerEngine;
+use super::super::{error, live, within};
+use super::json::{at, flag, list, moment, number, pairs, text, texts};
+use super::spec::{self, Names};
+
+impl DockerEngine {
+    pub(in super::super) async fn get(&self, path: &str) -> Result<Value, EngineError> {
+        let call = format!("GET /{}", path.split('?').next().unwrap_or(path));
+        let body = within(&self.host, &call, self.deadline, self.raw.get(path)).await?;
+        serde_json::from_slice(&body).map_err(|error| self.garbage(&call, error.to_string()))
+    }
+
+    async fn items(&self, path: &str) -> Result<Vec<Value>, EngineError> {
+        match self.get(path).await? {
+            Value::Array(items) => Ok(items),
+            // Go writes an empty list as null.
+            Value::Null => Ok(Vec::new()),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
+                let call = format!("GET /{}", path.split('?').next().unwrap_or(path));
+                Err(self.garbage(&call, "it is no list"))
+            }
+        }
+    }
+
+    /// What has one of these values, such as ids.
+    async fn filtered(
+        &self,
+        path: &str,
+        filter: &str,
+        values: impl IntoIterator<Item = String>,
+    ) -> Result<Vec<Value>, EngineError> {
+        let values: Vec<String> = values.into_iter().collect();
+        if values.is_empty() {
+            return Ok(Vec::new());
+        }
+        let filters = serde_json::json!({ filter: values }).to_string();
+        let filters: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+        self.items(&format!("{path}?filters={filters}")).await
+    }
+
+    pub(in super::super) async fn whole_swarm(&self) -> Result<Swarm, EngineError> {
+        let (cluster, nodes, services, tasks, attached, networks, configs) = tokio::join!(
+            self.get("swarm"),
+            self.items("nodes"),
+            self.items("services"),
+            self.items("tasks"),
+            self.filtered("tasks", "runtime", ["attachment".to_owned()]),
+            self.swarm_networks(),
+            self.items("configs"),
+        );
+        let (networks, configs) = (networks?, self.configs(configs?)?);
+        let cluster = cluster?;
+        let id = text(&cluster, "ID").ok_or_else(|| self.garbage("GET /swarm", "it has no id"))?;
+        let referred = Referred::new(networks.values(), configs.values());
+        let names = referred.names(&self.key);
+        let mut swarm = Swarm {
+            id,
+            manager: self.host.clone(),
+            nodes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            networks: networks.into_values().map(|n| (n.name.clone(), Seen::Known(n))).collect(),
+            configs,
+        };
+        for entry in nodes? {
+            let node = node(&entry).ok_or_else(|| self.garbage("GET /nodes", "a node has no id"))?;
+            swarm.nodes.insert(node.id.clone(), node);
+        }
+        let tasks = tasks?;
+        for entry in services? {
+            let name = text(&entry, "Spec.Name");
+            let name = name.ok_or_else(|| self.garbage("GET /services", "a service has no name"))?;
+            let seen = service(&entry, &names, &tasks).map_or_else(Seen::unknown, Seen::Known);
+            swarm.services.insert(name, seen);
+        }
+        for entry in tasks.into_iter().chain(attached?) {
+            let task = task(&entry).ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
+            swarm.tasks.insert(task.id.clone(), task);
+        }
+        Ok(swarm)
+    }
+
+    /// By id.
+    async fn swarm_networks(&self) -> Result<BTreeMap<String, LiveNetwork>, EngineError> {
+        // The Swarm's own "host" is in no list (measured on 20.10).
+        let (all, host) = tokio::join!(self.items("networks"), self.get("networks/host?scope=swarm"));
+        let of_swarm = |entry: &Value| text(entry, "Scope").as_deref() == Some("swarm");
+        let all = all?.into_iter().chain(error::or_none(host)?).filter(of_swarm);
+        all.map(|entry| self.swarm_network(entry).map(|network| (network.id.clone(), network))).collect()
+    }
+
+    fn swarm_network(&self, entry: Value) -> Result<LiveNetwork, EngineError> {
+        let inspect: NetworkInspect = serde_json::from_value(entry)
+            .map_err(|error| self.garbage("GET /networks", error.to_string()))?;
+        Ok(live::network(inspect))
+    }
+
+    /// By name; the bytes are hashed here and dropped.
+    fn configs(&self, entries: Vec<Value>) -> Result<BTreeMap<String, LiveConfig>, EngineError> {
+        let config = |entry: &Value| {
+            config(entry).ok_or_else(|| self.garbage("GET /configs", "a config has no id, name or data"))
+        };
+        entries.iter().map(|entry| config(entry).map(|config| (config.name.clone(), config))).collect()
+    }
+
+    /// What the ids in these specs mean, read anew.
+    pub(super) async fn referred(&self, specs: &[&Value]) -> Result<Referred, EngineError> {
+        let ids = |path: &str, key: &str| {
+            let all = specs.iter().flat_map(|spec| list(spec, path));
+            all.filter_map(|entry| text(entry, key)).collect::<BTreeSet<_>>()
+        };
+        let mut networks = ids("TaskTemplate.Networks", "Target");
+        networks.extend(ids("Networks", "Target"));
+        let configs = ids("TaskTemplate.ContainerSpec.Configs", "ConfigID");
+        let networks = join_all(networks.iter().map(|id| async move {
+            let found = error::or_none(self.get(&format!("networks/{id}?scope=swarm")).await)?;
+            found.map(|entry| self.swarm_network(entry)).transpose()
+        }));
+        let (networks, configs) = tokio::join!(networks, self.filtered("configs", "id", configs));
+        let networks = networks.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        Ok(Referred::new(networks.iter(), self.configs(configs?)?.values()))
+    }
+
+    pub(in super::super) async fn one_service(
+        &self,
+        name: &str,
+    ) -> Result<Option<(LiveService, Vec<Task>)>, EngineError> {
+        let Some(entry) = error::or_none(self.get(&format!("services/{name}")).await)? else {
+            return Ok(None);
+        };
+        // An id's beginning matches too; only the name itself is meant.
+        let id = text(&entry, "ID").filter(|_| text(&entry, "Spec.Name").as_deref() == Some(name));
+        let Some(id) = id else { return Ok(None) };
+        let tasks = self.filtered("tasks", "service", [id]).await?;
+        let previous = previous(&entry, &tasks);
+        let specs: Vec<&Value> = [entry.get("Spec"), previous.as_ref()].into_iter().flatten().collect();
+        let referred = self.referred(&specs).await?;
+        let call = format!("GET /services/{name}");
+        let service =
+            service(&entry, &referred.names(&self.key), &tasks).map_err(|why| self.garbage(&call, why))?;
+        let tasks = tasks.iter().map(task).collect::<Option<Vec<_>>>();
+        let tasks = tasks.ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
+        Ok(Some((service, tasks)))
+    }
+
+    pub(in super::super) async fn one_config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError> {
+        let entry = error::or_none(self.get(&format!("configs/{name}")).await)?;
+        Ok(entry.as_ref().and_then(config).filter(|config| config.name == name))
+    }
+
+    pub(in super::super) async fn one_node(&self, id: &str) -> Result<Option<Node>, EngineError> {
+        let entry = error::or_none(self.get(&format!("nodes/{id}")).await)?;
+        Ok(entry.as_ref().and_then(node).filter(|node| node.id == id))
+    }
+}
+
+/// What ids mean in specs.
+pub(super) struct Referred {
+    networks: BTreeMap<String, String>,
+    configs: BTreeMap<String, ContentHash>,
+}
+
+impl Referred {
+    fn new<'a>(
+        networks: impl Iterator<Item = &'a LiveNetwork>,
+        configs: impl Iterator<Item = &'a LiveConfig>,
+    ) -> Self {
+        Self {
+            networks: networks.map(|network| (network.id.clone(), network.name.clone())).collect(),
+            configs: configs.map(|config| (config.id.clone(), config.hash.clone())).collect(),
+        }
+    }
+
+    pub fn names<'a>(&'a self, key: &'a HashKey) -> Names<'a> {
+        Names { networks: &self.networks, configs: &self.configs, key }
+    }
+}
+
+fn node(entry: &Value) -> Option<Node> {
+    Some(Node {
+        id: text(entry, "ID")?,
+        version: number(entry, "Version.Index")?,
+        hostname: text(entry, "Description.Hostname").unwrap_or_default(),
+        role: match text(entry, "Spec.Role").as_deref() {
+            Some("manager") => NodeRole::Manager,
+            Some(_) | None => NodeRole::Worker,
+        },
+        availability: match text(entry, "Spec.Availability").as_deref() {
+            Some("pause") => Availability::Pause,
+            Some("drain") => Availability::Drain,
+            Some(_) | None => Availability::Active,
+        },
+        state: match text(entry, "Status.State").as_deref() {
+            Some("ready") => NodeState::Ready,
+            Some("down") => NodeState::Down,
+            Some("disconnected") => NodeState::Disconnected,
+            Some(_) | None => NodeState::Unknown,
+        },
+        message: text(entry, "Status.Message").unwrap_or_default(),
+        address: text(entry, "Status.Addr").and_then(|address| address.parse().ok()),
+        leader: flag(entry, "ManagerStatus.Leader").unwrap_or_default(),
+        reachable: text(entry, "ManagerStatus.Reachability").map(|reachability| reachability == "reachable"),
+        labels: pairs(entry, "Spec.Labels"),
+    })
+}
+
+/// The error says what in it cannot be read. `tasks` are those of all services.
+fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveService, String> {
+    let spec = at(entry, "Spec").ok_or("it has no spec")?;
+    let previous = previous(entry, tasks);
+    Ok(LiveService {
+        id: text(entry, "ID").ok_or("it has no id")?,
+        name: text(spec, "Name").ok_or("it has no name")?,
+        version: number(entry, "Version.Index").ok_or("it has no version")?,
+        created: moment(entry, "CreatedAt"),
+        updated: moment(entry, "UpdatedAt"),
+        spec: spec::read(spec, names)?,
+        // What cannot be read of it is nothing that Swarm could be held to.
+        previous: previous.and_then(|previous| spec::read(&previous, names).ok()),
+        labels: pairs(spec, "Labels"),
+        update: at(entry, "UpdateStatus").and_then(update_status),
+        published: list(entry, "Endpoint.Ports").filter_map(spec::port).collect(),
+        job_iteration: number(entry, "JobStatus.JobIteration.Index"),
+    })
+}
+
+/// What Swarm would go back to, or, after it went back, what failed.
+fn previous(entry: &Value, tasks: &[Value]) -> Option<Value> {
+    let rolled = at(entry, "UpdateStatus").and_then(update_status).is_some_and(|update| match update.state {
+        UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted => true,
+        UpdateState::Updating | UpdateState::Paused | UpdateState::Completed => false,
+    });
+    match rolled {
+        true => failed(entry, at(entry, "Spec")?, tasks),
+        false => at(entry, "PreviousSpec").cloned(),
+    }
+}
+
+/// After a rollback, Swarm keeps what failed in the failed tasks alone (measured on 20.10): the newest one's spec in
+/// the place of the service's.
+fn failed(entry: &Value, spec: &Value, tasks: &[Value]) -> Option<Value> {
+    let id = text(entry, "ID")?;
+    let of_service = tasks.iter().filter(|task| text(task, "ServiceID").as_ref() == Some(&id));
+    let failed = of_service.filter(|task| {
+        text(task, "Status.State")
+            .is_some_and(|text| matches!(state(&text), TaskState::Failed | TaskState::Rejected))
+    });
+    let newest = failed.max_by_key(|task| moment(task, "CreatedAt"))?;
+    let mut previous = spec.clone();
+    previous["TaskTemplate"] = at(newest, "Spec")?.clone();
+    Some(previous)
+}
+
+fn update_status(status: &Value) -> Option<UpdateStatus> {
+    let state = match text(status, "State")?.as_str() {
+        "updating" => UpdateState::Updating,
+        "paused" => UpdateState::Paused,
+        "rollback_started" => UpdateState::RollbackStarted,
+        "rollback_paused" => UpdateState::RollbackPaused,
+        "rollback_completed" => UpdateState::RollbackCompleted,
+        _ => UpdateState::Completed,
+    };
+    let time = |path| Some(moment(status, path)).filter(|moment| moment.0 > 0);
+    Some(UpdateStatus {
+        state,
+        started: time("StartedAt"),
+        completed: time("CompletedAt"),
+        message: text(status, "Message").unwrap_or_default(),
+    })
+}
+
+fn task(entry: &Value) -> Option<Task> {
+    let addresses = list(entry, "NetworksAttachments").filter_map(|attachment| {
+        let name = text(attachment, "Network.Spec.Name")?;
+        let addresses: Vec<String> = texts(attachment, "Addresses");
+        let addresses = addresses.iter().filter_map(|a| a.split('/').next()?.parse().ok());
+        Some((name, addresses.collect::<BTreeSet<_>>()))
+    });
+    Some(Task {
+        id: text(entry, "ID")?,
+        service: text(entry, "ServiceID"),
+        slot: number(entry, "Slot").unwrap_or_default(),
+        node: text(entry, "NodeID"),
+        wanted: state(&text(entry, "DesiredState")?),
+        state: state(&text(entry, "Status.State")?),
+        since: moment(entry, "Status.Timestamp"),
+        error: text(entry, "Status.Err").unwrap_or_default(),
+        exit_code: at(entry, "Status.ContainerStatus.ExitCode").and_then(Value::as_i64),
+        container: text(entry, "Status.ContainerStatus.ContainerID")
+            .or_else(|| text(entry, "Spec.NetworkAttachmentSpec.ContainerID")),
+        image: text(entry, "Spec.ContainerSpec.Image").unwrap_or_default(),
+        addresses: addresses.collect(),
+        published: list(entry, "Status.PortStatus.Ports").filter_map(spec::port).collect(),
+        job_iteration: number(entry, "JobIteration.Index"),
+    })
+}
+
+/// A state that is none we know is one that says nothing: the first.
+fn state(text: &str) -> TaskState {
+    match text {
+        "allocated" => TaskState::Allocated,
+        "pending" => TaskState::Pending,
+        "assigned" => TaskState::Assigned,
+        "accepted" => TaskState::Accepted,
+        "preparing" => TaskState::Preparing,
+        "ready" => TaskState::Ready,
+        "starting" => TaskState::Starting,
+        "running" => TaskState::Running,
+        "complete" => TaskState::Complete,
+        "shutdown" => TaskState::Shutdown,
+        "failed" => TaskState::Failed,
+        "rejected" => TaskState::Rejected,
+        "remove" => TaskState::Remove,
+        "orphaned" => TaskState::Orphaned,
+        _ => TaskState::New,
+    }
+}
+
+fn config(entry: &Value) -> Option<LiveConfig> {
+    let data = text(entry, "Spec.Data").unwrap_or_default();
+    let data = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
+    Some(LiveConfig {
+        id: text(entry, "ID")?,
+        name: text(entry, "Spec.Name")?,
+        hash: ContentHash::of(&data),
+        labels: pairs(entry, "Spec.Labels"),
+        created: moment(entry, "CreatedAt"),
+    })
+}

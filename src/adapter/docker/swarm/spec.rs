@@ -1,0 +1,547 @@
+//! A service's spec as Swarm tells it, into the model and back; one function each way for every modelled field.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bollard::models::HealthConfig;
+use serde_json::{Map, Value, json};
+
+use crate::model::container::{
+    EnvValue, FileSpec, HealthCheck, Logging, Mount, MountSource, Protocol, Ulimit,
+};
+use crate::model::names::{FieldName, NetworkName};
+use crate::model::ownership;
+use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
+use crate::model::service::{
+    EndpointMode, OnFailure, PublishMode, RestartCondition, ServiceField, ServiceMode, ServicePort,
+    ServiceSpec, TaskRestart, UpdateOrder, UpdateSettings,
+};
+use crate::model::units::{ByteSize, Cpus, TimeSpan};
+
+use super::super::{create, live};
+use super::json::{at, flag, list, nanos, number, pairs, span, text, texts};
+
+/// What ids in a spec mean.
+pub(super) struct Names<'a> {
+    /// Network names by id.
+    pub networks: &'a BTreeMap<String, String>,
+    /// Hashes of configs by id.
+    pub configs: &'a BTreeMap<String, ContentHash>,
+    pub key: &'a HashKey,
+}
+
+/// The error says what in the spec cannot be read.
+pub(super) fn read(spec: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
+    let task = at(spec, "TaskTemplate").ok_or("it has no task template")?;
+    let container = at(task, "ContainerSpec").ok_or("its tasks are no containers")?;
+    let image = text(container, "Image").ok_or("it names no image")?;
+    let mut service_labels: BTreeMap<String, String> = pairs(spec, "Labels");
+    service_labels.retain(|name, _| !name.starts_with(ownership::PREFIX));
+    Ok(ServiceSpec {
+        image: image.parse().map_err(|error| format!("{error}"))?,
+        entrypoint: some(texts(container, "Command")),
+        command: some(texts(container, "Args")),
+        env: texts::<Vec<_>>(container, "Env").into_iter().map(|line| hide(&line, names.key)).collect(),
+        workdir: text(container, "Dir"),
+        user: text(container, "User"),
+        hostname: text(container, "Hostname"),
+        labels: pairs(container, "Labels"),
+        service_labels,
+        mounts: list(container, "Mounts").filter_map(mount).collect(),
+        files: list(container, "Configs").filter_map(|config| file(config, names)).collect(),
+        networks: networks(spec, task, names)?,
+        cpus: number(task, "Resources.Limits.NanoCPUs").filter(|n| *n > 0).map(Cpus),
+        memory: size(task, "Resources.Limits.MemoryBytes"),
+        cpus_reservation: number(task, "Resources.Reservations.NanoCPUs").filter(|n| *n > 0).map(Cpus),
+        memory_reservation: size(task, "Resources.Reservations.MemoryBytes"),
+        pids: number(task, "Resources.Limits.Pids").and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0),
+        restart: restart(task),
+        health: health(container)?,
+        cap_add: capabilities(container, "CapabilityAdd"),
+        cap_drop: capabilities(container, "CapabilityDrop"),
+        read_only: flag(container, "ReadOnly").unwrap_or_default(),
+        init: flag(container, "Init"),
+        sysctls: pairs(container, "Sysctls"),
+        ulimits: list(container, "Ulimits").filter_map(ulimit).collect(),
+        dns: texts::<Vec<_>>(container, "DNSConfig.Nameservers")
+            .iter()
+            .filter_map(|a| a.parse().ok())
+            .collect(),
+        extra_hosts: texts::<Vec<_>>(container, "Hosts").iter().filter_map(|line| host_line(line)).collect(),
+        logging: text(task, "LogDriver.Name")
+            .map(|driver| Logging { driver, options: pairs(task, "LogDriver.Options") }),
+        stop_signal: text(container, "StopSignal"),
+        stop_timeout: span(container, "StopGracePeriod"),
+        mode: mode(spec)?,
+        constraints: texts(task, "Placement.Constraints"),
+        spread: list(task, "Placement.Preferences")
+            .filter_map(|p| text(p, "Spread.SpreadDescriptor"))
+            .collect(),
+        max_per_node: number(task, "Placement.MaxReplicas")
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default(),
+        update: at(spec, "UpdateConfig").map(update),
+        rollback: at(spec, "RollbackConfig").map(update),
+        endpoint_mode: match text(spec, "EndpointSpec.Mode").as_deref() {
+            Some("dnsrr") => EndpointMode::Dnsrr,
+            Some(_) | None => EndpointMode::Vip,
+        },
+        ports: list(spec, "EndpointSpec.Ports").filter_map(port).collect(),
+    })
+}
+
+fn some(words: Vec<String>) -> Option<Vec<String>> {
+    (!words.is_empty()).then_some(words)
+}
+
+fn hide(line: &str, key: &HashKey) -> (String, KeyedHash) {
+    let (name, value) = line.split_once('=').unwrap_or((line, ""));
+    (name.to_owned(), key.hide(value))
+}
+
+fn size(task: &Value, path: &str) -> Option<ByteSize> {
+    number(task, path).filter(|bytes| *bytes > 0).map(ByteSize)
+}
+
+fn mount(mount: &Value) -> Option<(String, Mount)> {
+    let target = text(mount, "Target")?;
+    let source = text(mount, "Source").unwrap_or_default();
+    let source = match text(mount, "Type").as_deref() {
+        Some("tmpfs") => MountSource::Tmpfs { size: size(mount, "TmpfsOptions.SizeBytes") },
+        Some("volume") => match source.parse() {
+            Ok(volume) => MountSource::Volume(volume),
+            // An anonymous volume, or one whose name no file of ours could hold.
+            Err(_) => MountSource::Host(format!("(volume {source:?})")),
+        },
+        Some(_) | None => MountSource::Host(source),
+    };
+    Some((target, Mount { source, read_only: flag(mount, "ReadOnly").unwrap_or_default() }))
+}
+
+/// A config as the file that the container gets; one that the Swarm does not list has a content of its own.
+fn file(config: &Value, names: &Names<'_>) -> Option<(String, FileSpec)> {
+    let id = text(config, "ConfigID").unwrap_or_default();
+    let source = text(config, "ConfigName").unwrap_or_default();
+    let hash = names.configs.get(&id).cloned().unwrap_or_else(|| ContentHash::of(id.as_bytes()));
+    let mode = number(config, "File.Mode").and_then(|mode| u32::try_from(mode).ok()).unwrap_or(0o444);
+    Some((text(config, "File.Name")?, FileSpec { source, hash, size: 0, mode }))
+}
+
+/// Older clients wrote them beside the task template.
+fn networks(
+    spec: &Value,
+    task: &Value,
+    names: &Names<'_>,
+) -> Result<BTreeMap<NetworkName, BTreeSet<String>>, String> {
+    let mut networks = BTreeMap::new();
+    let of_task: Vec<&Value> = list(task, "Networks").collect();
+    let all = if of_task.is_empty() { list(spec, "Networks").collect() } else { of_task };
+    for network in all {
+        let target = text(network, "Target").unwrap_or_default();
+        let name = names.networks.get(&target).unwrap_or(&target);
+        let name: NetworkName = name.parse().map_err(|error| format!("a network of it: {error}"))?;
+        networks.insert(name, texts(network, "Aliases"));
+    }
+    Ok(networks)
+}
+
+fn restart(task: &Value) -> TaskRestart {
+    let policy = at(task, "RestartPolicy").cloned().unwrap_or_default();
+    let attempts = number(&policy, "MaxAttempts").and_then(|n| u32::try_from(n).ok());
+    TaskRestart {
+        condition: match text(&policy, "Condition").as_deref() {
+            Some("none") => RestartCondition::None,
+            Some("on-failure") => RestartCondition::OnFailure,
+            Some(_) | None => RestartCondition::Any,
+        },
+        delay: number(&policy, "Delay").map(|nanos| TimeSpan::from_millis(nanos / 1_000_000)),
+        max_attempts: attempts.filter(|n| *n > 0),
+        window: span(&policy, "Window"),
+    }
+}
+
+fn health(container: &Value) -> Result<Option<HealthCheck>, String> {
+    let Some(check) = at(container, "Healthcheck") else { return Ok(None) };
+    let config: HealthConfig =
+        serde_json::from_value(check.clone()).map_err(|error| format!("its health check: {error}"))?;
+    Ok(live::health_check(config))
+}
+
+fn capabilities(container: &Value, path: &str) -> BTreeSet<String> {
+    let all: Vec<String> = texts(container, path);
+    all.iter().map(|name| name.strip_prefix("CAP_").unwrap_or(name).to_owned()).collect()
+}
+
+fn ulimit(limit: &Value) -> Option<(String, Ulimit)> {
+    let number = |path| at(limit, path).and_then(Value::as_i64);
+    Some((text(limit, "Name")?, Ulimit { soft: number("Soft")?, hard: number("Hard")? }))
+}
+
+/// As in /etc/hosts: the address first.
+fn host_line(line: &str) -> Option<(String, String)> {
+    let (address, name) = line.split_once(char::is_whitespace)?;
+    Some((name.trim().to_owned(), address.to_owned()))
+}
+
+fn mode(spec: &Value) -> Result<ServiceMode, String> {
+    let count = |path: &str| number(spec, path).and_then(|n| u32::try_from(n).ok());
+    let has = |key: &str| spec.get("Mode").and_then(|mode| mode.get(key)).is_some_and(|mode| !mode.is_null());
+    if has("Replicated") {
+        Ok(ServiceMode::Replicated(count("Mode.Replicated.Replicas").unwrap_or(1)))
+    } else if has("Global") {
+        Ok(ServiceMode::Global)
+    } else if has("ReplicatedJob") {
+        let at_once = count("Mode.ReplicatedJob.MaxConcurrent").unwrap_or(1);
+        let total = count("Mode.ReplicatedJob.TotalCompletions").unwrap_or(at_once);
+        Ok(ServiceMode::ReplicatedJob { total, at_once })
+    } else if has("GlobalJob") {
+        Ok(ServiceMode::GlobalJob)
+    } else {
+        Err("its mode is none that trueup knows".to_owned())
+    }
+}
+
+fn update(config: &Value) -> UpdateSettings {
+    let ratio = at(config, "MaxFailureRatio").and_then(Value::as_f64).unwrap_or_default();
+    // A share: in range however wrong the answer is.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let max_failure_permille = (ratio.clamp(0.0, 1.0) * 1000.0).round() as u16;
+    UpdateSettings {
+        parallelism: number(config, "Parallelism").and_then(|n| u32::try_from(n).ok()).unwrap_or_default(),
+        delay: span(config, "Delay").unwrap_or_default(),
+        monitor: span(config, "Monitor"),
+        on_failure: match text(config, "FailureAction").as_deref() {
+            Some("continue") => OnFailure::Continue,
+            Some("rollback") => OnFailure::Rollback,
+            Some(_) | None => OnFailure::Pause,
+        },
+        max_failure_permille,
+        order: match text(config, "Order").as_deref() {
+            Some("start-first") => UpdateOrder::StartFirst,
+            Some(_) | None => UpdateOrder::StopFirst,
+        },
+    }
+}
+
+pub(super) fn port(port: &Value) -> Option<ServicePort> {
+    let number = |path| number(port, path).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
+    Some(ServicePort {
+        container: number("TargetPort")?,
+        protocol: match text(port, "Protocol").as_deref() {
+            Some("udp") => Protocol::Udp,
+            Some("sctp") => Protocol::Sctp,
+            Some(_) | None => Protocol::Tcp,
+        },
+        published: number("PublishedPort"),
+        publish: match text(port, "PublishMode").as_deref() {
+            Some("host") => PublishMode::Host,
+            Some(_) | None => PublishMode::Ingress,
+        },
+    })
+}
+
+/// What a service of trueup's refers to by id.
+pub(super) struct Refers<'a> {
+    /// Id and name of the config of each file, by the file's path.
+    pub configs: &'a BTreeMap<String, (String, String)>,
+    /// Trueup's own labels on the service.
+    pub labels: &'a BTreeMap<String, String>,
+    /// What the ids in the live spec mean; `None` where there is none.
+    pub live: Option<Names<'a>>,
+}
+
+/// Puts these fields of the declared spec into `base`, the live spec or nothing. Whatever else stands there stays, to
+/// the letter: a default that is written out would be a change to Swarm, and restart tasks (D8).
+pub(super) fn write(
+    base: &mut Value,
+    name: &str,
+    spec: &ServiceSpec,
+    refers: &Refers<'_>,
+    touches: impl Fn(ServiceField) -> bool,
+) {
+    set(base, "Name", json!(name));
+    let mut labels = spec.service_labels.clone();
+    labels.extend(refers.labels.clone());
+    set(base, "Labels", json!(labels));
+    for field in ServiceField::ALL.iter().filter(|field| touches(**field)) {
+        write_one(base, *field, spec, refers);
+    }
+}
+
+/// Elements that stay as they were although their field is written: variables, and labels (`env.TZ`, `labels.colour`).
+pub(super) fn keep(base: &mut Value, before: &Value, keep: &BTreeSet<FieldName>) {
+    for (field, element) in keep.iter().filter_map(|kept| kept.as_str().split_once('.')) {
+        let labels = match field {
+            "env" => {
+                let path = "TaskTemplate.ContainerSpec.Env";
+                let begin = format!("{element}=");
+                let is_it = |line: &String| line == element || line.starts_with(&begin);
+                let old = texts::<Vec<String>>(before, path).into_iter().find(is_it);
+                let others = texts::<Vec<String>>(base, path).into_iter().filter(|line| !is_it(line));
+                let lines: Vec<String> = others.chain(old).collect();
+                set(base, path, or_null(lines));
+                continue;
+            }
+            "labels" => "TaskTemplate.ContainerSpec.Labels",
+            "service_labels" => "Labels",
+            _ => continue,
+        };
+        let mut all: BTreeMap<String, String> = pairs(base, labels);
+        match pairs::<BTreeMap<String, String>>(before, labels).remove(element) {
+            Some(value) => all.insert(element.to_owned(), value),
+            None => all.remove(element),
+        };
+        set(base, labels, json!(all));
+    }
+}
+
+fn write_one(base: &mut Value, field: ServiceField, spec: &ServiceSpec, refers: &Refers<'_>) {
+    let mut all = |path: &str, value: Value| set(base, path, value);
+    match field {
+        // With tag and digest both: engines print the tag and pull by the digest.
+        ServiceField::Image => all("TaskTemplate.ContainerSpec.Image", json!(spec.image.to_string())),
+        ServiceField::Entrypoint => {
+            all("TaskTemplate.ContainerSpec.Command", or_null(spec.entrypoint.clone().unwrap_or_default()));
+        }
+        ServiceField::Command => {
+            all("TaskTemplate.ContainerSpec.Args", or_null(spec.command.clone().unwrap_or_default()));
+        }
+        ServiceField::Env => {
+            let line = |(name, EnvValue::Plain(value)): (&String, &EnvValue)| format!("{name}={value}");
+            all("TaskTemplate.ContainerSpec.Env", or_null(spec.env.iter().map(line).collect()));
+        }
+        ServiceField::Workdir => all("TaskTemplate.ContainerSpec.Dir", json!(spec.workdir)),
+        ServiceField::User => all("TaskTemplate.ContainerSpec.User", json!(spec.user)),
+        ServiceField::Hostname => all("TaskTemplate.ContainerSpec.Hostname", json!(spec.hostname)),
+        ServiceField::Labels => all("TaskTemplate.ContainerSpec.Labels", json!(spec.labels)),
+        // Written with trueup's own.
+        ServiceField::ServiceLabels => {}
+        ServiceField::Mounts => {
+            let path = "TaskTemplate.ContainerSpec.Mounts";
+            let one = |(at, wanted): (&String, &Mount)| {
+                let same =
+                    |live: &Value| mount(live).is_some_and(|(path, mount)| path == *at && mount == *wanted);
+                kept(base, path, same).unwrap_or_else(|| mount_json(at, wanted))
+            };
+            let mounts = or_null(spec.mounts.iter().map(one).collect());
+            set(base, path, mounts);
+        }
+        ServiceField::Files => {
+            let path = "TaskTemplate.ContainerSpec.Configs";
+            let one = |(at, file): (&String, &FileSpec)| {
+                let config = refers.configs.get(at)?;
+                let same = |live: &Value| {
+                    text(live, "ConfigID").as_ref() == Some(&config.0)
+                        && text(live, "File.Name").as_ref() == Some(at)
+                        && number(live, "File.Mode") == Some(u64::from(file.mode))
+                };
+                Some(kept(base, path, same).unwrap_or_else(|| config_json(at, file, config)))
+            };
+            let files = or_null(spec.files.iter().filter_map(one).collect());
+            set(base, path, files);
+        }
+        ServiceField::Networks => {
+            let path = "TaskTemplate.Networks";
+            let known = refers.live.as_ref().map(|names| names.networks);
+            let one = |(name, aliases): (&NetworkName, &BTreeSet<String>)| {
+                let same = |live: &Value| {
+                    let id = text(live, "Target").unwrap_or_default();
+                    let called = known.and_then(|known| known.get(&id)).unwrap_or(&id);
+                    called == name.as_str() && texts::<BTreeSet<_>>(live, "Aliases") == *aliases
+                };
+                kept(base, path, same).unwrap_or_else(|| json!({"Target": name, "Aliases": aliases}))
+            };
+            let networks = or_null(spec.networks.iter().map(one).collect());
+            set(base, path, networks);
+            // The older place for them: what stands there would be used as well.
+            set(base, "Networks", Value::Null);
+        }
+        ServiceField::Cpus => {
+            all("TaskTemplate.Resources.Limits.NanoCPUs", json!(spec.cpus.map(|cpus| cpus.0)))
+        }
+        ServiceField::Memory => {
+            all("TaskTemplate.Resources.Limits.MemoryBytes", json!(spec.memory.map(|size| size.0)));
+        }
+        ServiceField::CpusReservation => {
+            let cpus = spec.cpus_reservation.map(|cpus| cpus.0);
+            all("TaskTemplate.Resources.Reservations.NanoCPUs", json!(cpus));
+        }
+        ServiceField::MemoryReservation => {
+            let size = spec.memory_reservation.map(|size| size.0);
+            all("TaskTemplate.Resources.Reservations.MemoryBytes", json!(size));
+        }
+        ServiceField::Pids => all("TaskTemplate.Resources.Limits.Pids", json!(spec.pids)),
+        ServiceField::Restart => all("TaskTemplate.RestartPolicy", restart_json(&spec.restart)),
+        ServiceField::Health => {
+            let health = spec.health.as_ref().map_or(Value::Null, |health| json!(create::health(health)));
+            all("TaskTemplate.ContainerSpec.Healthcheck", health);
+        }
+        ServiceField::CapAdd => {
+            all("TaskTemplate.ContainerSpec.CapabilityAdd", capabilities_json(&spec.cap_add))
+        }
+        ServiceField::CapDrop => {
+            all("TaskTemplate.ContainerSpec.CapabilityDrop", capabilities_json(&spec.cap_drop));
+        }
+        ServiceField::ReadOnly => all("TaskTemplate.ContainerSpec.ReadOnly", json!(spec.read_only)),
+        ServiceField::Init => all("TaskTemplate.ContainerSpec.Init", json!(spec.init)),
+        ServiceField::Sysctls => all("TaskTemplate.ContainerSpec.Sysctls", json!(spec.sysctls)),
+        ServiceField::Ulimits => {
+            let one = |(name, limit): (&String, &Ulimit)| json!({"Name": name, "Soft": limit.soft, "Hard": limit.hard});
+            all("TaskTemplate.ContainerSpec.Ulimits", or_null(spec.ulimits.iter().map(one).collect()));
+        }
+        ServiceField::Dns => {
+            let servers = spec.dns.iter().map(ToString::to_string).collect();
+            all("TaskTemplate.ContainerSpec.DNSConfig.Nameservers", or_null::<String>(servers));
+        }
+        ServiceField::ExtraHosts => {
+            let line = |(name, address): (&String, &String)| format!("{address} {name}");
+            all("TaskTemplate.ContainerSpec.Hosts", or_null(spec.extra_hosts.iter().map(line).collect()));
+        }
+        ServiceField::Logging => {
+            let driver = |logging: &Logging| json!({"Name": logging.driver, "Options": logging.options});
+            all("TaskTemplate.LogDriver", spec.logging.as_ref().map_or(Value::Null, driver));
+        }
+        ServiceField::StopSignal => all("TaskTemplate.ContainerSpec.StopSignal", json!(spec.stop_signal)),
+        ServiceField::StopTimeout => {
+            all("TaskTemplate.ContainerSpec.StopGracePeriod", json!(spec.stop_timeout.map(nanos)));
+        }
+        ServiceField::Mode => all("Mode", mode_json(spec.mode)),
+        ServiceField::Constraints => {
+            all("TaskTemplate.Placement.Constraints", or_null(spec.constraints.clone()));
+        }
+        ServiceField::Spread => {
+            let one = |label: &String| json!({"Spread": {"SpreadDescriptor": label}});
+            all("TaskTemplate.Placement.Preferences", or_null(spec.spread.iter().map(one).collect()));
+        }
+        ServiceField::MaxPerNode => all("TaskTemplate.Placement.MaxReplicas", json!(spec.max_per_node)),
+        ServiceField::Update => all("UpdateConfig", spec.update.as_ref().map_or(Value::Null, update_json)),
+        ServiceField::Rollback => {
+            all("RollbackConfig", spec.rollback.as_ref().map_or(Value::Null, update_json))
+        }
+        ServiceField::EndpointMode => {
+            let mode = match spec.endpoint_mode {
+                EndpointMode::Vip => "vip",
+                EndpointMode::Dnsrr => "dnsrr",
+            };
+            all("EndpointSpec.Mode", json!(mode));
+        }
+        ServiceField::Ports => {
+            all("EndpointSpec.Ports", or_null(spec.ports.iter().map(port_json).collect()));
+        }
+    }
+}
+
+/// An entry of the live spec that means what is wanted stays, with what trueup does not model of it.
+fn kept(base: &Value, path: &str, same: impl Fn(&Value) -> bool) -> Option<Value> {
+    list(base, path).find(|entry| same(entry)).cloned()
+}
+
+fn capabilities_json(names: &BTreeSet<String>) -> Value {
+    let full = |name: &String| if name == "ALL" { name.clone() } else { format!("CAP_{name}") };
+    or_null(names.iter().map(full).collect())
+}
+
+fn or_null<T: serde::Serialize>(list: Vec<T>) -> Value {
+    if list.is_empty() { Value::Null } else { json!(list) }
+}
+
+/// Sets the value at a path of keys, making objects on the way; null takes the key away.
+fn set(base: &mut Value, path: &str, value: Value) {
+    let mut place = base;
+    let mut keys = path.split('.').peekable();
+    while let Some(key) = keys.next() {
+        if !place.is_object() {
+            if value.is_null() {
+                return;
+            }
+            *place = Value::Object(Map::new());
+        }
+        let Value::Object(object) = place else { return };
+        if keys.peek().is_none() {
+            if value.is_null() {
+                object.remove(key);
+            } else {
+                object.insert(key.to_owned(), value);
+            }
+            return;
+        }
+        place = object.entry(key.to_owned()).or_insert(Value::Null);
+    }
+}
+
+fn mount_json(target: &str, mount: &Mount) -> Value {
+    let of = |kind: &str| json!({"Type": kind, "Target": target, "ReadOnly": mount.read_only});
+    let mut json = match &mount.source {
+        MountSource::Host(_) => of("bind"),
+        MountSource::Volume(_) => of("volume"),
+        MountSource::Tmpfs { .. } => of("tmpfs"),
+    };
+    match &mount.source {
+        MountSource::Host(path) => set(&mut json, "Source", json!(path)),
+        MountSource::Volume(name) => set(&mut json, "Source", json!(name.to_string())),
+        MountSource::Tmpfs { size } => {
+            set(&mut json, "TmpfsOptions.SizeBytes", json!(size.map(|size| size.0)));
+        }
+    }
+    json
+}
+
+fn config_json(at: &str, file: &FileSpec, (id, name): &(String, String)) -> Value {
+    json!({
+        "ConfigID": id, "ConfigName": name,
+        "File": { "Name": at, "UID": "0", "GID": "0", "Mode": file.mode },
+    })
+}
+
+fn restart_json(restart: &TaskRestart) -> Value {
+    let TaskRestart { condition, delay, max_attempts, window } = restart;
+    let condition = match condition {
+        RestartCondition::None => "none",
+        RestartCondition::OnFailure => "on-failure",
+        RestartCondition::Any => "any",
+    };
+    let mut json = json!({"Condition": condition, "MaxAttempts": max_attempts.unwrap_or_default()});
+    set(&mut json, "Delay", json!(delay.map(nanos)));
+    set(&mut json, "Window", json!(window.map(nanos)));
+    json
+}
+
+fn mode_json(mode: ServiceMode) -> Value {
+    match mode {
+        ServiceMode::Replicated(count) => json!({"Replicated": {"Replicas": count}}),
+        ServiceMode::Global => json!({"Global": {}}),
+        ServiceMode::ReplicatedJob { total, at_once } => {
+            json!({"ReplicatedJob": {"TotalCompletions": total, "MaxConcurrent": at_once}})
+        }
+        ServiceMode::GlobalJob => json!({"GlobalJob": {}}),
+    }
+}
+
+fn update_json(update: &UpdateSettings) -> Value {
+    let UpdateSettings { parallelism, delay, monitor, on_failure, max_failure_permille, order } = update;
+    let on_failure = match on_failure {
+        OnFailure::Pause => "pause",
+        OnFailure::Continue => "continue",
+        OnFailure::Rollback => "rollback",
+    };
+    let order = match order {
+        UpdateOrder::StopFirst => "stop-first",
+        UpdateOrder::StartFirst => "start-first",
+    };
+    let mut json = json!({
+        "Parallelism": parallelism, "Delay": nanos(*delay), "FailureAction": on_failure,
+        "MaxFailureRatio": f64::from(*max_failure_permille) / 1000.0, "Order": order,
+    });
+    set(&mut json, "Monitor", json!(monitor.map(nanos)));
+    json
+}
+
+fn port_json(port: &ServicePort) -> Value {
+    let publish = match port.publish {
+        PublishMode::Ingress => "ingress",
+        PublishMode::Host => "host",
+    };
+    let mut json =
+        json!({"Protocol": port.protocol.name(), "TargetPort": port.container, "PublishMode": publish});
+    set(&mut json, "PublishedPort", json!(port.published));
+    json
+}

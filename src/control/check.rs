@@ -1,0 +1,320 @@
+//! A branch before it is merged: is it valid, what would it do to the fleet, what do the rules say, whom does it concern.
+//!
+//! The branch is nobody's word yet. Only what the base declares is dialled (F4), the rules that judge are the base's (F1), and
+//! nothing is remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::codeowners::{self, CodeOwners, Forge};
+use crate::config::{self, OriginLine};
+use crate::model::check::{Checked, Declared, Forecast, Owners, Sight, Touched, Valid, ValueChange, Verdict};
+use crate::model::desired::{Desired, ImageLock};
+use crate::model::drift::{Kind, Subject};
+use crate::model::host::Host;
+use crate::model::names::{AppKey, HostName, Revision};
+use crate::model::observed::{Engine, EngineInfo, Observed, Seen};
+use crate::model::ownership::Belongs;
+use crate::model::plan::{Blocked, Change, Plan};
+use crate::model::settings::Reference;
+use crate::model::tree::{Between, Touch, Tree};
+use crate::model::units::ByteSize;
+use crate::observe;
+
+use super::baseline::{self, Applied, Baseline};
+use super::memory::Memory;
+use super::pass::{self, Pass};
+use super::revision::{Reader, Taken};
+use super::{ControlError, World, judge};
+
+/// Which branch, against what.
+pub struct Question {
+    pub base: Reference,
+    pub head: Reference,
+    pub look: Look,
+    /// Whose CODEOWNERS file it is.
+    pub forge: Forge,
+}
+
+/// What the forecast is made from.
+pub enum Look {
+    /// The fleet that the base declares.
+    Fleet,
+    /// What was saved of it.
+    Snapshot(Box<Observed>),
+    /// Nothing is asked: no forecast.
+    Nothing,
+}
+
+pub async fn check(world: &World, question: Question) -> Result<Checked, ControlError> {
+    let repository = &world.repository;
+    let base = repository.resolve(&question.base).await?;
+    let head = repository.resolve(&question.head).await?;
+    let Between { since, behind, touched } = repository.between(&base, &head).await?;
+    let reader = Reader::default();
+    let before = reader.named(world, &Reference::Commit(since.to_string())).await?;
+    let owners = owners(world, &base, question.forge).await?;
+    let (owners_file, code_owners) =
+        owners.map_or((None, CodeOwners::default()), |(path, o)| (Some(path), o));
+    let rules = touched.keys().filter(|path| is_rule(path)).cloned().collect();
+    let mut checked = Checked {
+        fleet: before.desired.fleet.to_string(),
+        base: base.clone(),
+        head: head.clone(),
+        since: since.clone(),
+        behind,
+        touched: touched.iter().map(|(path, touch)| owned(path, *touch, &code_owners)).collect(),
+        owners_file,
+        owners_problems: code_owners.problems,
+        rules,
+        verdict: Verdict::Invalid { errors: String::new() },
+    };
+    let after = match reader.named(world, &Reference::Commit(head.to_string())).await {
+        Ok(after) => after,
+        Err(ControlError::Config { errors, .. }) => {
+            checked.verdict = Verdict::Invalid { errors };
+            return Ok(checked);
+        }
+        Err(error) => return Err(error),
+    };
+    let images = Memory::new(&*world.store).image_lock(&since)?.unwrap_or_default();
+    let (before, after) = judged_by(world, &reader, &base, before, after, &images).await?;
+    let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
+    let (observed, sight) = match question.look {
+        Look::Fleet => {
+            let observed = fleet(world, &reader, &before.desired).await?;
+            let at = observed.at;
+            (observed, Sight::Fleet { at })
+        }
+        Look::Snapshot(observed) => {
+            let at = observed.at;
+            (*observed, Sight::Snapshot { at })
+        }
+        Look::Nothing => {
+            let findings = judge::judge(world, &after, &images, None).await?.findings;
+            let (sight, forecast, assumed) = (Sight::Nothing, None, Vec::new());
+            checked.verdict =
+                Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
+            return Ok(checked);
+        }
+    };
+    let blind = observed.key != world.key.id();
+    let (imagined, mut assumed) = imagine(&observed, &before.desired, &after.desired);
+    let behind = left_behind(world, &observed, &before.desired, &after.desired);
+    let now = pass::forecast(world, before, images.clone(), observed).await?;
+    let then = pass::forecast(world, after, images, imagined).await?;
+    let findings = then.judged.findings.clone();
+    if blind {
+        let why = "values of variables were hidden with another key and are not compared: a change of them alone is not planned";
+        assumed.push(why.to_owned());
+    }
+    let mut forecast = Forecast { blind, ..caused(now.plan, then) };
+    forecast.plan.blocked.extend(behind);
+    let forecast = Some(forecast);
+    checked.verdict = Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
+    Ok(checked)
+}
+
+/// Both sides as the rules of the base's tip judge them: the branch is a change of where it began.
+async fn judged_by(
+    world: &World,
+    reader: &Reader,
+    base: &Revision,
+    before: Taken,
+    after: Taken,
+    images: &ImageLock,
+) -> Result<(Taken, Taken), ControlError> {
+    let rules = reader.named(world, &Reference::Commit(base.to_string())).await?.rules;
+    let since = &before.desired.revision;
+    let mut pinned = before.desired.clone();
+    baseline::pin(&mut pinned, images);
+    let applied = Applied { rules: Some(base.clone()), ..Applied::all(since) };
+    let of_branch = Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone() };
+    let of_itself = Baseline { applied: Applied::all(since), desired: Some(pinned), rules };
+    // Nothing of it is enforced before it is merged, so nobody has to say where to begin (H).
+    let (of_itself, of_branch) = (Arc::new(of_itself), Arc::new(of_branch));
+    Ok((
+        Taken { baseline: of_itself, first: false, ..before },
+        Taken { baseline: of_branch, first: false, ..after },
+    ))
+}
+
+/// The fleet as the base declares it; where it is known what is enforced, only what that dials too.
+async fn fleet(world: &World, reader: &Reader, base: &Desired) -> Result<Observed, ControlError> {
+    let mut asked = pass::within(world, base);
+    if let Some(last) = Memory::new(&*world.store).last_good()? {
+        let enforced = reader.named(world, &Reference::Commit(last.revision.to_string())).await?.desired;
+        asked.hosts.retain(|name, host| enforced.hosts.get(name).is_some_and(|e| e.engine == host.engine));
+    }
+    let (engines, files, clock) = (&*world.engines, &*world.files, &*world.clock);
+    let deadline = world.call_deadline.duration();
+    let mut observed =
+        observe::observe(&asked, engines, files, clock, world.key.id(), &world.limits, deadline).await;
+    for host in base.hosts.keys().filter(|host| !asked.hosts.contains_key(*host)) {
+        let why = "the enforced revision does not name its engine: nobody dials it (F4)";
+        observed.hosts.entry(host.clone()).or_insert_with(|| Seen::unknown(why));
+    }
+    Ok(observed)
+}
+
+/// The fleet as the branch would find it: hosts that it adds are empty machines, hosts that it takes elsewhere are as they were.
+fn imagine(observed: &Observed, base: &Desired, head: &Desired) -> (Observed, Vec<String>) {
+    let (mut imagined, mut assumed) = (observed.clone(), Vec::new());
+    for (name, host) in &head.hosts {
+        match base.hosts.get(name) {
+            None => {
+                assumed.push(format!("{name} is new: planned as an engine that runs nothing"));
+                imagined.hosts.insert(name.clone(), Seen::Known(empty(host, observed)));
+            }
+            Some(known) if known.engine != host.engine => {
+                let why = format!(
+                    "the engine of {name} is at another address ({}, before {}), which nobody dials before it is merged (F4)",
+                    host.engine, known.engine
+                );
+                imagined.hosts.insert(name.clone(), Seen::unknown(why.clone()));
+                assumed.push(why);
+            }
+            Some(_) => {}
+        }
+    }
+    for name in head.swarms.keys().filter(|name| !base.swarms.contains_key(*name)) {
+        let why = "this branch alone names it: nobody dials it before it is merged (F4)";
+        imagined.swarms.insert(name.clone(), Seen::unknown(why));
+    }
+    (imagined, assumed)
+}
+
+/// Hosts that the branch takes out of the inventory while they run what is ours: the reconciler would not take it (B2).
+fn left_behind(world: &World, observed: &Observed, base: &Desired, head: &Desired) -> Vec<Blocked> {
+    let owner = world.owner(&base.fleet);
+    let gone = base.hosts.keys().filter(|host| !head.hosts.contains_key(*host));
+    let one = |host: &HostName| {
+        let containers = observed.engine(host)?.containers.values().filter_map(Seen::known);
+        let ours =
+            containers.filter(|c| matches!(owner.container(&c.name, host, &c.labels), Belongs::Ours(_)));
+        let names: Vec<String> = ours.map(|container| container.name.to_string()).collect();
+        (!names.is_empty()).then(|| Blocked {
+            subject: Subject::of_fleet(Kind::Host, host),
+            app: None,
+            reason: format!("it leaves the inventory while it runs {} (B2)", names.join(", ")),
+            hint: "declare it with drain = true first, and take it out once it is empty".to_owned(),
+        })
+    };
+    gone.filter_map(one).collect()
+}
+
+/// An engine that runs nothing, otherwise like the others.
+fn empty(host: &Host, observed: &Observed) -> Engine {
+    let like = observed.hosts.values().find_map(Seen::known).map(|engine| engine.info.clone());
+    let text = |of: fn(&EngineInfo) -> &String| like.as_ref().map(of).cloned().unwrap_or_default();
+    Engine {
+        info: EngineInfo {
+            id: format!("of {}", host.name),
+            name: host.name.to_string(),
+            version: text(|info| &info.version),
+            api_version: text(|info| &info.api_version),
+            os: text(|info| &info.os),
+            architecture: text(|info| &info.architecture),
+            cpus: like.as_ref().map_or(0, |info| info.cpus),
+            memory: like.as_ref().map_or(ByteSize(0), |info| info.memory),
+            log_driver: text(|info| &info.log_driver),
+            swarm: None,
+            membership: None,
+            clock: None,
+        },
+        containers: BTreeMap::new(),
+        images: BTreeMap::new(),
+        networks: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        volumes_hidden: None,
+    }
+}
+
+/// What the branch's plan has and the base's has not.
+fn caused(now: Plan, then: Pass) -> Forecast {
+    let installed = then.installed();
+    let mut plan = then.plan;
+    let known: BTreeSet<String> = now.changes.iter().chain(&now.held).map(told).collect();
+    let kept: Vec<usize> =
+        (0..plan.changes.len()).filter(|n| !known.contains(&told(&plan.changes[*n]))).collect();
+    let place: BTreeMap<usize, usize> = kept.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+    let mut changes = Vec::with_capacity(kept.len());
+    for (at, mut change) in plan.changes.into_iter().enumerate() {
+        if place.contains_key(&at) {
+            change.after = change.after.iter().filter_map(|before| place.get(before).copied()).collect();
+            changes.push(change);
+        }
+    }
+    plan.changes = changes;
+    plan.held.retain(|change| !known.contains(&told(change)));
+    plan.blocked.retain(|blocked| !now.blocked.contains(blocked));
+    plan.unmanaged.retain(|thing| !now.unmanaged.contains(thing));
+    plan.drift.retain(|drift| !now.drift.contains(drift));
+    plan.notes.retain(|note| !now.notes.contains(note));
+    Forecast { plan, installed, anyway: now.changes, stuck: now.blocked.len(), blind: false }
+}
+
+/// A change in one line that tells generated files apart by what they would be.
+fn told(change: &Change) -> String {
+    format!("{} {:?}", change.promise(), change.to)
+}
+
+/// A file of the repository's own policies, wherever its root is.
+fn is_rule(path: &str) -> bool {
+    path.ends_with(".rego") && (path.starts_with("policies/") || path.contains("/policies/"))
+}
+
+async fn owners(
+    world: &World,
+    base: &Revision,
+    forge: Forge,
+) -> Result<Option<(String, CodeOwners)>, ControlError> {
+    for place in forge.places() {
+        if let Some(bytes) = world.repository.file(base, place, codeowners::LARGEST).await? {
+            let read = CodeOwners::parse(&String::from_utf8_lossy(&bytes), forge);
+            return Ok(Some(((*place).to_owned(), read)));
+        }
+    }
+    Ok(None)
+}
+
+fn owned(path: &str, touch: Touch, owners: &CodeOwners) -> Touched {
+    let share = |share: codeowners::Share| Owners {
+        section: share.section,
+        optional: share.optional,
+        names: share.owners,
+    };
+    Touched { path: path.to_owned(), touch, owners: owners.of(path).into_iter().map(share).collect() }
+}
+
+/// Every value of every app that differs, as git says it.
+fn declared(old: &Tree, new: &Tree, before: &Taken, after: &Taken) -> Vec<Declared> {
+    let apps: BTreeSet<&AppKey> = before.desired.apps.keys().chain(after.desired.apps.keys()).collect();
+    let one = |app: &&AppKey| {
+        let values = |tree: &Tree, there: bool| -> BTreeMap<String, OriginLine> {
+            let shown = if there { config::show(tree, &app.app, &app.environment) } else { Ok(Vec::new()) };
+            shown.unwrap_or_default().into_iter().map(|line| (line.path.clone(), line)).collect()
+        };
+        let (was, is) = (before.desired.apps.contains_key(app), after.desired.apps.contains_key(app));
+        let (was_values, is_values) = (values(old, was), values(new, is));
+        let paths: BTreeSet<&String> = was_values.keys().chain(is_values.keys()).collect();
+        let values: Vec<ValueChange> =
+            paths.into_iter().filter_map(|path| value(was_values.get(path), is_values.get(path))).collect();
+        let how = match (was, is) {
+            (true, true) if values.is_empty() => return None,
+            (true, true) => Touch::Changed,
+            (true, false) => Touch::Removed,
+            (false, _) => Touch::Added,
+        };
+        Some(Declared { app: (**app).clone(), how, values })
+    };
+    apps.iter().filter_map(one).collect()
+}
+
+fn value(before: Option<&OriginLine>, after: Option<&OriginLine>) -> Option<ValueChange> {
+    let line = after.or(before)?;
+    let text = |line: Option<&OriginLine>| line.map(|line| line.value.clone());
+    let (before, after) = (text(before), text(after));
+    let (path, origin) = (line.path.clone(), line.origin.clone());
+    (before != after).then_some(ValueChange { path, before, after, origin })
+}

@@ -1,0 +1,118 @@
+//! Containers that trueup did not make and that git says to take over, without touching them (B4).
+//!
+//! A container cannot be relabelled, and renaming it would change the name by which others reach it; so until its next
+//! replacement it stands for its instance under the name it has (docs/decisions/0012).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::app::{App, Replicas, Runtime};
+use super::desired::Desired;
+use super::names::{ContainerName, HostName, InstanceName};
+use super::observed::{Container, Engine, Observed, Seen};
+use super::ownership::{ASIDE, PREFIX, PlaceInReplacement};
+
+/// A container by its own name, on its host: `shop-web-1@rack-a`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Adopted {
+    pub container: ContainerName,
+    pub host: HostName,
+}
+
+impl fmt::Display for Adopted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.container, self.host)
+    }
+}
+
+impl FromStr for Adopted {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (container, host) = text.split_once('@').ok_or_else(|| {
+            format!("{text:?} is no container on a host: write CONTAINER@HOST, such as \"shop-web-1@rack-a\"")
+        })?;
+        Ok(Self {
+            container: container.parse().map_err(|e| format!("{e}"))?,
+            host: host.parse().map_err(|e| format!("{e}"))?,
+        })
+    }
+}
+
+serialize_as_text!(Adopted);
+
+/// The instance for which a container that is not proven ours stands, and where it stands in a replacement.
+///
+/// `None`: git does not name it, it carries somebody's trueup labels, or the instance stands under its own name by now.
+pub fn adopted(
+    desired: &Desired,
+    observed: &Observed,
+    host: &HostName,
+    container: &Container,
+) -> Option<(InstanceName, PlaceInReplacement)> {
+    if container.labels.keys().any(|label| label.starts_with(PREFIX)) {
+        return None;
+    }
+    if let Some(found) = by_own_name(desired, &container.name) {
+        return Some(found);
+    }
+    let instance = named(desired, host, &container.name)?;
+    (!stands_itself(observed, &instance)).then_some((instance, PlaceInReplacement::Current))
+}
+
+/// The instance as which git takes over the container of this name on this host, whatever stands there.
+pub fn named(desired: &Desired, host: &HostName, container: &ContainerName) -> Option<InstanceName> {
+    let taking = desired.apps.values().filter(|app| !app.adopted.is_empty());
+    taking.flat_map(|app| app.adopted.iter().map(move |(slot, adopted)| (app, *slot, adopted))).find_map(
+        |(app, slot, adopted)| {
+            let fits = adopted.host == *host && adopted.container == *container && has_slot(app, slot);
+            fits.then(|| InstanceName { key: app.key.clone(), slot })
+        },
+    )
+}
+
+/// Whether a container of the instance's own name was seen: then what was adopted for it is spent. Somebody who starts
+/// the old one again does not get a second instance.
+pub fn stands_itself(observed: &Observed, instance: &InstanceName) -> bool {
+    let mut engines = observed.hosts.values().filter_map(Seen::known);
+    engines.any(|engine| engine.containers.contains_key(&instance.container()))
+}
+
+/// The name under which the instance stands on the host: its own, unless only the adopted one is there.
+pub fn standing_name(engine: &Engine, host: &HostName, app: &App, slot: u32) -> ContainerName {
+    let own = InstanceName { key: app.key.clone(), slot }.container();
+    match app.adopted.get(&slot) {
+        Some(adopted)
+            if adopted.host == *host
+                && !engine.containers.contains_key(&own)
+                && engine.containers.contains_key(&adopted.container) =>
+        {
+            adopted.container.clone()
+        }
+        Some(_) | None => own,
+    }
+}
+
+/// A container with the instance's own name, or with the name that a replacement moved it aside to.
+fn by_own_name(desired: &Desired, name: &ContainerName) -> Option<(InstanceName, PlaceInReplacement)> {
+    let (own, place) = match name.as_str().strip_suffix(ASIDE) {
+        Some(own) => (own, PlaceInReplacement::Aside),
+        None => (name.as_str(), PlaceInReplacement::Current),
+    };
+    let instance: InstanceName = own.parse().ok()?;
+    let app = desired.apps.get(&instance.key)?;
+    (instance.to_string() == own && app.adopt && has_slot(app, instance.slot)).then_some((instance, place))
+}
+
+fn has_slot(app: &App, slot: u32) -> bool {
+    match &app.runtime {
+        Runtime::Host(placement) => match placement.replicas {
+            Replicas::Count(count) => slot < count,
+            Replicas::EveryHost => true,
+        },
+        Runtime::Swarm(_) => false,
+    }
+}
+
+/// By slot; empty: containers with the instances' own names only.
+pub type AdoptedBySlot = BTreeMap<u32, Adopted>;

@@ -1,0 +1,141 @@
+//! The nodes that the inventory knows: their labels, and what Swarm may give them.
+
+use std::collections::BTreeMap;
+
+use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
+use crate::model::host::Host;
+use crate::model::observed::Seen;
+use crate::model::plan::{Action, Change, Expect, Step, Verb};
+use crate::model::secrecy::ContentHash;
+use crate::model::swarm::{Availability, Node, Swarm};
+
+use super::super::PlanInput;
+use super::super::draft::Draft;
+use super::super::surroundings::because;
+use super::Swarms;
+use super::spec::{SERVES, members};
+
+/// Names of the labels that trueup wrote, one a line: another one of a node's labels is somebody else's, and stays.
+const WRITTEN: &str = "io.trueup.labels";
+/// trueup drained it, and makes it active again once nothing asks for that any more.
+const DRAINED: &str = "io.trueup.drained";
+
+pub(super) fn plan(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft: &mut Draft) {
+    for (name, swarm) in &swarms.known {
+        for host in members(input, name) {
+            let subject = Subject::on_swarm(Kind::Node, &host.name, name);
+            match node_of(input, swarm, host) {
+                Found::Node(node) => one(input, name, host, node, subject, draft),
+                Found::NotMember(why) => {
+                    let hint = "join it, or take `swarm` away from the host";
+                    draft.block(subject, None, why, hint);
+                }
+                // The host itself is told as unknown.
+                Found::Unknown => {}
+            }
+        }
+    }
+}
+
+enum Found<'a> {
+    Node(&'a Node),
+    NotMember(String),
+    Unknown,
+}
+
+/// By the engine's own word, not by its name: names can be the same, and a node that left and joined again has another
+/// id.
+fn node_of<'a>(input: &PlanInput<'_>, swarm: &'a Swarm, host: &Host) -> Found<'a> {
+    let Some(Seen::Known(engine)) = input.observed.hosts.get(&host.name) else { return Found::Unknown };
+    let Some(membership) = &engine.info.membership else { return Found::Unknown };
+    if membership.node.is_empty() {
+        let state = &membership.state;
+        return Found::NotMember(format!("its engine says that it is in no Swarm ({state})"));
+    }
+    match swarm.nodes.get(&membership.node) {
+        Some(node) => Found::Node(node),
+        None => Found::NotMember(format!(
+            "its engine is node {} of a Swarm, which this one does not list{}",
+            membership.node,
+            if membership.error.is_empty() { String::new() } else { format!(": {}", membership.error) }
+        )),
+    }
+}
+
+/// The inventory's labels, and which environments it serves (F5), where not every member serves them. What is labelled stays
+/// so: Swarm moves the tasks of a constraint that a node no longer fits.
+fn wanted_labels(input: &PlanInput<'_>, swarm: &str, host: &Host, node: &Node) -> BTreeMap<String, String> {
+    let mut labels = host.labels.clone();
+    for environment in &host.environments {
+        let label = format!("{SERVES}{environment}");
+        let apart = members(input, swarm).any(|other| !other.environments.contains(environment));
+        if apart || node.labels.contains_key(&label) {
+            labels.insert(label, "true".to_owned());
+        }
+    }
+    labels
+}
+
+fn one(input: &PlanInput<'_>, swarm: &str, host: &Host, node: &Node, subject: Subject, draft: &mut Draft) {
+    let wanted = wanted_labels(input, swarm, host, node);
+    let written = node.labels.get(WRITTEN).map(String::as_str).unwrap_or_default();
+    let mut labels: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut changes: Vec<FieldChange> = Vec::new();
+    let mut change = |field: String, desired: Option<&str>, live: Option<&str>| {
+        let text = |text: Option<&str>| text.unwrap_or(crate::diff::NOTHING).to_owned();
+        changes.push(FieldChange { field, desired: text(desired), live: text(live), cure: Cure::InPlace });
+    };
+    for (name, value) in &wanted {
+        let live = node.labels.get(name);
+        if live != Some(value) {
+            labels.insert(name.clone(), Some(value.clone()));
+            change(format!("labels.{name}"), Some(value), live.map(String::as_str));
+        }
+    }
+    for name in written.lines().filter(|name| !wanted.contains_key(*name)) {
+        if let Some(live) = node.labels.get(name) {
+            labels.insert(name.to_owned(), None);
+            change(format!("labels.{name}"), None, Some(live));
+        }
+    }
+    let drained = node.labels.contains_key(DRAINED);
+    let availability = match (host.availability, drained) {
+        (Some(wanted), _) => Some(wanted),
+        (None, true) => Some(Availability::Active),
+        (None, false) => None,
+    };
+    let availability = availability.filter(|wanted| *wanted != node.availability);
+    if let Some(wanted) = availability {
+        change("availability".to_owned(), Some(wanted.name()), Some(node.availability.name()));
+    }
+    let drains = host.availability == Some(Availability::Drain);
+    if drains != drained {
+        labels.insert(DRAINED.to_owned(), drains.then(|| "true".to_owned()));
+    }
+    let names = wanted.keys().map(String::as_str).collect::<Vec<_>>().join("\n");
+    if written != names {
+        labels.insert(WRITTEN.to_owned(), Some(names));
+    }
+    if labels.is_empty() && availability.is_none() {
+        return;
+    }
+    let mut reasons = because(&changes);
+    if reasons.is_empty() {
+        reasons.push("its labels are noted as trueup's".to_owned());
+    }
+    let action = Action::UpdateNode { node: node.id.clone(), version: node.version, labels, availability };
+    let change = Change {
+        action: Verb::Update,
+        subject,
+        app: None,
+        from: Some(ContentHash::of(reasons.join("\n").as_bytes())),
+        to: Some(ContentHash::of(format!("{wanted:?} {:?}", host.availability).as_bytes())),
+        because: reasons,
+        steps: vec![Step { action, expect: Expect::Anything }],
+        undo: Vec::new(),
+        after: Vec::new(),
+        destructive: false,
+        interrupts: drains && node.availability != Availability::Drain,
+    };
+    draft.heal(input, Nature::Changed(changes), change);
+}

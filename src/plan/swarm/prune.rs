@@ -1,0 +1,204 @@
+//! What is proven ours in a Swarm and no longer declared: services, then the configs and networks nothing uses (B2).
+
+use std::collections::BTreeSet;
+
+use crate::model::app::Runtime;
+use crate::model::drift::{Kind, Nature, Subject};
+use crate::model::names::AppKey;
+use crate::model::observed::Seen;
+use crate::model::ownership::{Belongs, PROTECT};
+use crate::model::plan::{Action, Change, Expect, Step, Verb};
+use crate::model::secrecy::ContentHash;
+use crate::model::service::ServiceMode;
+use crate::model::swarm::{LiveService, Swarm, UpdateState};
+
+use super::super::PlanInput;
+use super::super::draft::Draft;
+use super::{Swarms, networks};
+
+/// Services that are ours by their own labels: Swarm's name, Swarm, service, app.
+pub(super) fn owned<'s>(
+    swarms: &'s Swarms<'_>,
+    input: &'s PlanInput<'_>,
+) -> impl Iterator<Item = (&'s str, &'s Swarm, &'s LiveService, AppKey)> {
+    swarms.known.iter().flat_map(move |(name, swarm)| {
+        swarm.services.values().filter_map(Seen::known).filter_map(move |live| {
+            match input.owner.swarm_object("service", &live.name, name, &live.labels) {
+                Belongs::Ours(Some(key)) => Some((*name, *swarm, live, key)),
+                Belongs::Ours(None) | Belongs::Foreign { .. } => None,
+            }
+        })
+    })
+}
+
+/// Whether somebody may be served by it (B3).
+fn serves(live: &LiveService) -> bool {
+    !live.spec.mode.is_job() && live.spec.mode != ServiceMode::Replicated(0)
+}
+
+pub(in super::super) fn prune(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft: &mut Draft) {
+    for (name, _, live, key) in owned(swarms, input) {
+        let stays = input.desired.apps.get(&key).is_some_and(|app| match &app.runtime {
+            // Under another name it would be another service.
+            Runtime::Swarm(service) => service.swarm == name && app.service_name() == live.name,
+            Runtime::Host(_) => false,
+        });
+        if !stays && input.desired.judges(&key.environment) {
+            service(input, name, live, &key, draft);
+        }
+    }
+    for (name, swarm) in &swarms.known {
+        configs(input, name, swarm, draft);
+        for network in swarm.networks.values().filter_map(Seen::known) {
+            let ours = matches!(
+                input.owner.swarm_object("network", &network.name, name, &network.labels),
+                Belongs::Ours(_)
+            );
+            if ours && !input.desired.networks.keys().any(|declared| declared.as_str() == network.name) {
+                let subject = Subject::on_swarm(Kind::Network, &network.name, name);
+                let attached = networks::attached(input, swarm, name, &network.name);
+                if !attached.is_empty() {
+                    still_attached(&attached, subject, draft);
+                    continue;
+                }
+                let users: BTreeSet<&str> = networks::users(swarm, &network.name).collect();
+                let action = Action::RemoveNetwork { name: network.name.clone() };
+                unused(input, subject, &users, &network.id, action, draft);
+            }
+        }
+    }
+}
+
+/// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
+/// does the network.
+fn still_attached(attached: &[networks::Attached], subject: Subject, draft: &mut Draft) {
+    let all: Vec<&str> = attached.iter().map(|one| one.words.as_str()).collect();
+    let why = format!("it is no longer declared, and {} is still attached to it", all.join(", "));
+    draft.leave(subject.clone(), None, Nature::Extra, why.clone());
+    if attached.iter().any(|one| !one.ours) {
+        draft.block(subject, None, why, "detach it (docker network disconnect), then the network is removed");
+    }
+}
+
+fn service(input: &PlanInput<'_>, swarm: &str, live: &LiveService, key: &AppKey, draft: &mut Draft) {
+    let subject = Subject::on_swarm(Kind::Service, &live.name, swarm);
+    let protected = live.labels.contains_key(PROTECT) && !input.holds.unprotected.contains(key);
+    if protected {
+        let why = "it is protected (B2)".to_owned();
+        let hint =
+            "declare the app again without `protect`, then take it away; or remove the service by hand";
+        draft.leave(subject.clone(), Some(key.clone()), Nature::Extra, why.clone());
+        draft.block(subject, Some(key.clone()), why, hint);
+        return;
+    }
+    // It moves to another runtime or Swarm: not before its successor was made.
+    let after = draft.of_app(key);
+    let change = Change {
+        action: Verb::Remove,
+        subject,
+        app: Some(key.clone()),
+        because: vec!["it is no longer declared".to_owned()],
+        from: Some(ContentHash::of(live.id.as_bytes())),
+        to: None,
+        steps: vec![Step {
+            action: Action::RemoveService { name: live.name.clone() },
+            expect: Expect::Id(live.id.clone()),
+        }],
+        undo: Vec::new(),
+        after: after.into_iter().collect(),
+        destructive: !input.desired.apps.contains_key(key) && serves(live),
+        interrupts: false,
+    };
+    draft.heal(input, Nature::Extra, change);
+}
+
+/// Configs of ours that no service uses, and none would go back to.
+fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) {
+    if swarm.services.values().any(|seen| seen.known().is_none()) {
+        // What cannot be read may use any of them (A1).
+        return;
+    }
+    let planned: BTreeSet<String> = draft
+        .changes
+        .iter()
+        .flat_map(|change| &change.steps)
+        .filter_map(|step| {
+            let (Action::CreateService { configs, .. } | Action::UpdateService { configs, .. }) =
+                &step.action
+            else {
+                return None;
+            };
+            Some(configs)
+        })
+        .flat_map(|configs| configs.values().cloned())
+        .collect();
+    for config in swarm.configs.values() {
+        let Belongs::Ours(key) = input.owner.swarm_object("config", &config.name, name, &config.labels)
+        else {
+            continue;
+        };
+        if planned.contains(&config.name) || !key.is_some_and(|key| input.desired.judges(&key.environment)) {
+            continue;
+        }
+        let users: BTreeSet<&str> = swarm
+            .services
+            .values()
+            .filter_map(Seen::known)
+            .filter(|live| uses(live, &config.name))
+            .map(|live| live.name.as_str())
+            .collect();
+        let subject = Subject::on_swarm(Kind::Config, &config.name, name);
+        let action = Action::RemoveConfig { name: config.name.clone() };
+        unused(input, subject, &users, &config.id, action, draft);
+    }
+}
+
+/// In its spec; and, while an update is not over, in what Swarm would go back to.
+fn uses(live: &LiveService, config: &str) -> bool {
+    let over = live.update.as_ref().is_none_or(|update| update.state == UpdateState::Completed);
+    let previous = live.previous.as_ref().filter(|_| !over);
+    let specs = [Some(&live.spec), previous];
+    specs.into_iter().flatten().any(|spec| spec.files.values().any(|file| file.source == config))
+}
+
+/// Removed where nobody uses it, or after those who do were removed or updated.
+fn unused(
+    input: &PlanInput<'_>,
+    subject: Subject,
+    users: &BTreeSet<&str>,
+    id: &str,
+    action: Action,
+    draft: &mut Draft,
+) {
+    let after: Vec<usize> = draft
+        .numbers(|change| {
+            change.subject.kind == Kind::Service
+                && change.subject.swarm == subject.swarm
+                && users.contains(change.subject.name.as_str())
+                && matches!(change.action, Verb::Remove | Verb::Update | Verb::Replace)
+        })
+        .into_iter()
+        .collect();
+    if after.len() < users.len() {
+        // In use as declared, or by somebody else: collected once nobody uses it.
+        return;
+    }
+    // What an update leaves behind Swarm may still go back to: the look after it decides.
+    if after.iter().any(|number| draft.changes[*number].action == Verb::Update) {
+        return;
+    }
+    let change = Change {
+        action: Verb::Remove,
+        subject,
+        app: None,
+        because: vec!["nothing uses it any more".to_owned()],
+        from: Some(ContentHash::of(id.as_bytes())),
+        to: None,
+        steps: vec![Step { action, expect: Expect::Id(id.to_owned()) }],
+        undo: Vec::new(),
+        after,
+        destructive: false,
+        interrupts: false,
+    };
+    draft.heal(input, Nature::Extra, change);
+}

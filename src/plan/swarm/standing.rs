@@ -1,0 +1,151 @@
+//! How far Swarm has come with a service, from its update and its tasks.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::service::ServiceMode;
+use crate::model::swarm::{LiveService, Task, TaskState, UpdateState};
+
+/// How far a service is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Swarm has what the spec asks for.
+    Converged,
+    /// Swarm is at it.
+    Converging(String),
+    /// It tries and fails: with the tasks' own errors.
+    Failing(String),
+    /// Swarm stopped by itself and waits for somebody.
+    Stopped(String),
+}
+
+/// What people want to read of errors, at most.
+const MOST_ERRORS: usize = 3;
+
+/// `tasks` are the service's own, history included.
+pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>) -> Standing {
+    let tasks: Vec<&Task> = tasks.collect();
+    let errors = errors(&tasks);
+    let because = |words: &str| match errors.is_empty() {
+        true => words.to_owned(),
+        false => format!("{words}: {errors}"),
+    };
+    if let Some(update) = &service.update {
+        match update.state {
+            UpdateState::Updating => return Standing::Converging(because("Swarm is updating it")),
+            UpdateState::RollbackStarted => return Standing::Converging(because("Swarm is rolling it back")),
+            UpdateState::Paused => return Standing::Stopped(because("Swarm paused the update")),
+            UpdateState::RollbackPaused => {
+                return Standing::Stopped(because("Swarm's own rollback failed and is paused"));
+            }
+            UpdateState::Completed | UpdateState::RollbackCompleted => {}
+        }
+    }
+    match service.spec.mode {
+        ServiceMode::Replicated(count) => lasting(&tasks, usize::try_from(count).ok(), &errors),
+        ServiceMode::Global => lasting(&tasks, None, &errors),
+        ServiceMode::ReplicatedJob { total, .. } => {
+            job(service, &tasks, usize::try_from(total).unwrap_or(usize::MAX), &errors)
+        }
+        ServiceMode::GlobalJob => {
+            let of_run = of_this_run(service, &tasks);
+            let nodes: BTreeSet<_> = of_run.iter().filter_map(|task| task.node.as_deref()).collect();
+            job(service, &tasks, nodes.len(), &errors)
+        }
+    }
+}
+
+/// Tasks that are to go on. `count` `None`: as many as Swarm wants.
+fn lasting(tasks: &[&Task], count: Option<usize>, errors: &str) -> Standing {
+    let wanted = tasks.iter().filter(|task| task.wanted <= TaskState::Running);
+    let running = wanted.clone().filter(|task| task.state == TaskState::Running).count();
+    let count = count.unwrap_or_else(|| wanted.count());
+    if running == count {
+        return Standing::Converged;
+    }
+    if running > count {
+        return Standing::Converging(format!("{running} tasks run, {count} are wanted"));
+    }
+    let so_far = format!("{running} of {count} tasks run");
+    match errors.is_empty() {
+        true => Standing::Converging(so_far),
+        false => Standing::Failing(format!("{so_far}: {errors}")),
+    }
+}
+
+fn of_this_run<'a>(service: &LiveService, tasks: &[&'a Task]) -> Vec<&'a Task> {
+    tasks.iter().copied().filter(|task| task.job_iteration == service.job_iteration).collect()
+}
+
+fn job(service: &LiveService, tasks: &[&Task], total: usize, errors: &str) -> Standing {
+    let of_run = of_this_run(service, tasks);
+    let ended = of_run.iter().filter(|task| task.state == TaskState::Complete).count();
+    if ended >= total && !of_run.is_empty() {
+        return Standing::Converged;
+    }
+    let so_far = format!("{ended} of {total} tasks of the job have ended well");
+    let newest = |wanted: &dyn Fn(&Task) -> bool| {
+        of_run.iter().filter(|task| wanted(task)).map(|task| task.since).max()
+    };
+    // What failed before another one ended well was made good.
+    let failed = newest(&|task| !task.error.is_empty());
+    let fails = failed > newest(&|task| task.state == TaskState::Complete);
+    match fails && !errors.is_empty() {
+        true => Standing::Failing(format!("{so_far}: {errors}")),
+        false => Standing::Converging(so_far),
+    }
+}
+
+/// What the newest task of each place says went wrong, where that place is not served now.
+fn errors(tasks: &[&Task]) -> String {
+    let mut newest: BTreeMap<(u64, Option<&str>), &Task> = BTreeMap::new();
+    for task in tasks {
+        // Global services have no slots: their places are the nodes.
+        let place = (task.slot, task.node.as_deref().filter(|_| task.slot == 0));
+        let held = newest.entry(place).or_insert(task);
+        // A task that waits to replace a failed one says less than the failed one.
+        let says_more = (!task.error.is_empty(), task.since) > (!held.error.is_empty(), held.since);
+        if says_more {
+            *held = task;
+        }
+    }
+    let served: BTreeSet<(u64, Option<&str>)> = tasks
+        .iter()
+        .filter(|task| task.state == TaskState::Running && task.wanted == TaskState::Running)
+        .map(|task| (task.slot, task.node.as_deref().filter(|_| task.slot == 0)))
+        .collect();
+    let unserved = newest.iter().filter(|(place, task)| {
+        !served.contains(place) && !task.error.is_empty() && task.wanted != TaskState::Remove
+    });
+    words(unserved.map(|(_, task)| *task))
+}
+
+/// What tasks that failed say, the newest of them: why an update was rolled back.
+pub fn failures<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
+    let mut failed: Vec<&Task> = tasks
+        .filter(|task| {
+            matches!(task.state, TaskState::Failed | TaskState::Rejected) && !task.error.is_empty()
+        })
+        .collect();
+    failed.sort_by_key(|task| std::cmp::Reverse(task.since));
+    failed.truncate(MOST_ERRORS);
+    words(failed.into_iter())
+}
+
+fn words<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    for task in tasks {
+        let code = task.exit_code.filter(|code| *code != 0 && !task.error.contains(&code.to_string()));
+        let code = code.map_or_else(String::new, |code| format!(" (exit code {code})"));
+        *told.entry(format!("{}{code}", task.error)).or_default() += 1;
+    }
+    let more = told.len().saturating_sub(MOST_ERRORS);
+    let mut words: Vec<String> = told
+        .into_iter()
+        .take(MOST_ERRORS)
+        .map(|(error, times)| if times > 1 { format!("{error} (on {times} tasks)") } else { error })
+        .collect();
+    if more > 0 {
+        words.push(format!("and {more} more"));
+    }
+    words.join("; ")
+}

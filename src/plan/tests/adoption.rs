@@ -1,0 +1,107 @@
+//! Containers of other names that stand for an instance until their next replacement (B4, docs/decisions/0012).
+
+use super::build::*;
+use super::world::World;
+use crate::model::container::EnvValue;
+use crate::model::desired::Desired;
+use crate::model::drift::Kind;
+use crate::model::names::HostName;
+use crate::model::observed::Seen;
+use crate::model::plan::Plan;
+use crate::model::units::Timestamp;
+use crate::plan::Holds;
+
+fn told(plan: &Plan) -> Vec<String> {
+    let containers = plan.changes.iter().filter(|change| change.subject.kind == Kind::Container);
+    containers.map(|c| format!("{} {}", c.action.name(), c.subject)).collect()
+}
+
+const NOTHING: Vec<String> = Vec::new();
+
+/// `quote-prod` of two hosts, which takes over `old-web` on h2.
+fn taking_over() -> (Desired, World) {
+    let mut fleet = desired(2, vec![app("quote-prod", 1)]);
+    edit(&mut fleet, "quote-prod", |app| {
+        app.container.image = name("other:1");
+        app.adopt = true;
+        app.adopted.insert(0, name("old-web@h2"));
+    });
+    let mut world = World::of(&fleet);
+    world.foreign("h2", "old-web", None);
+    (fleet, world)
+}
+
+fn differ(fleet: &mut Desired) {
+    edit(fleet, "quote-prod", |app| {
+        app.container.env.insert("MODE".into(), EnvValue::Plain("new".into()));
+    });
+}
+
+#[test]
+fn it_stands_under_its_own_name_until_it_is_replaced() {
+    let (mut fleet, mut world) = taking_over();
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), NOTHING, "it is as declared");
+    differ(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), ["replace container quote-prod-0 on h2"]);
+    assert!(plan.changes.iter().any(|c| c.because.iter().any(|why| why.contains("old-web"))));
+    world.carry_out(&plan);
+    assert_eq!(world.names("h2"), ["quote-prod-0"]);
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), NOTHING);
+    // Started again by somebody it is nobody's instance: neither a second one, nor in the way, nor taken away.
+    world.foreign("h2", "old-web", None);
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), NOTHING);
+}
+
+#[test]
+fn a_replacement_that_was_cut_short_anywhere_is_put_right() {
+    let (mut fleet, world) = taking_over();
+    differ(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    let change = plan.changes.iter().find(|c| c.subject.kind == Kind::Container).expect("the replacement");
+    for count in 0..=change.steps.len() {
+        let (_, mut world) = taking_over();
+        world.carry_out_partly(change, count);
+        for _ in 0..6 {
+            let plan = plan_of(&fleet, &world.observed);
+            world.carry_out(&plan);
+        }
+        assert_eq!(world.names("h2"), ["quote-prod-0"], "cut after {count} steps");
+        assert_eq!(world.names("h1"), Vec::<String>::new(), "cut after {count} steps");
+        assert_eq!(told(&plan_of(&fleet, &world.observed)), NOTHING, "cut after {count} steps");
+    }
+}
+
+#[test]
+fn on_a_host_that_does_not_answer_it_counts_as_running_c8() {
+    let (mut fleet, world) = taking_over();
+    differ(&mut fleet);
+    let mut observed = world.observed.clone();
+    observed.hosts.insert(name("h2"), Seen::unknown("no answer"));
+    let holds = Holds { memory_complete: true, ..Holds::default() };
+    assert_eq!(told(&plan_with(&fleet, &observed, &holds)), NOTHING, "it is not started on h1 beside it");
+    // It moved on long ago to a host that does not answer now: the old one is not it any more.
+    let mut observed = world.observed.clone();
+    observed.hosts.insert(name("h1"), Seen::unknown("no answer"));
+    let last_seen = [(name("quote-prod-0"), name::<HostName>("h1"))].into();
+    let holds = Holds { last_seen, ..holds };
+    assert_eq!(told(&plan_with(&fleet, &observed, &holds)), NOTHING);
+}
+
+#[test]
+fn it_is_not_replaced_while_what_git_ignores_would_be_lost() {
+    let (mut fleet, mut world) = taking_over();
+    let hidden = key().hide("only here");
+    world.container("h2", "old-web").live.env.insert("SECRET".into(), hidden);
+    edit(&mut fleet, "quote-prod", |app| app.ignore = [name("env.SECRET")].into());
+    assert_eq!(plan_of(&fleet, &world.observed).exit_code(), 0, "ignored, and the plan is empty");
+    differ(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), NOTHING);
+    assert!(plan.blocked.iter().any(|b| b.reason.contains("env.SECRET")), "{:?}", plan.blocked);
+    // What stops is started again all the same.
+    edit(&mut fleet, "quote-prod", |app| app.container.env.clear());
+    world.container("h2", "old-web").state =
+        crate::model::observed::RunState::Exited { exit_code: 1, at: Timestamp(5), error: String::new() };
+    assert_eq!(told(&plan_of(&fleet, &world.observed)), ["start container quote-prod-0 on h2"]);
+}

@@ -1,0 +1,93 @@
+//! Thirty containers from nothing: on one engine beside Docker Compose, and over three engines beside one.
+
+use std::fmt::Write as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::fleet::Fleet;
+use super::fleet::ground::Ground;
+use super::fleet::services::{self, Files};
+use super::table::{Table, median};
+use super::{running, stage, timed};
+
+const THIRTY: usize = 30;
+const ROUNDS: usize = 3;
+
+pub fn thirty(table: &mut Table) {
+    let fleet = Fleet::up(3, 0);
+    fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
+    for host in fleet.state.hosts.keys() {
+        fleet.docker_ok(host, &["pull", "-q", "box:1"]);
+    }
+    let (mut composed, mut one, mut three) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=ROUNDS {
+        eprintln!("{THIRTY} containers from nothing, {round} of {ROUNDS}");
+        composed.push(compose(&fleet));
+        one.push(apply(&fleet, "[place]\nhosts = [\"h1\"]\n"));
+        three.push(apply(&fleet, ""));
+    }
+    let one = median(one);
+    table.times("30 containers created on one engine", one, "Docker Compose", median(composed), 1.0);
+    table.times("30 containers created over three engines", median(three), "on one", one, 1.0);
+}
+
+fn sweep(fleet: &Fleet) {
+    for host in fleet.state.hosts.keys() {
+        let ids = fleet.docker_ok(host, &["ps", "-aq"]);
+        let ids: Vec<&str> = ids.lines().collect();
+        // One after the other, an engine takes seconds for each.
+        std::thread::scope(|scope| {
+            for id in ids {
+                scope.spawn(move || fleet.docker_ok(host, &["rm", "-f", id]));
+            }
+        });
+    }
+    assert_eq!(running(fleet, ""), 0);
+}
+
+fn compose(fleet: &Fleet) -> Duration {
+    let mut yaml = "version: '3.8'\nservices:\n".to_owned();
+    for n in 0..THIRTY {
+        let _ = write!(
+            yaml,
+            "  s{n}:\n    image: box:1\n    command: [/bin/busybox, sleep, '36000']\n    stop_grace_period: 1s\n    network_mode: bridge\n"
+        );
+    }
+    std::fs::write(fleet.dir().join("compose.yaml"), yaml).expect("a file");
+    let socket = format!("unix://{}", fleet.state.hosts["h1"].socket.display());
+    let up = || {
+        let mut up = Command::new("docker-compose");
+        up.args(["-p", "thirty", "up", "-d"]).current_dir(fleet.dir()).env("DOCKER_HOST", &socket);
+        let up = up.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("docker-compose");
+        assert!(up.success());
+    };
+    let took = timed(up);
+    assert_eq!(running(fleet, ""), THIRTY);
+    sweep(fleet);
+    took
+}
+
+/// By a trueup that never saw this fleet.
+fn apply(fleet: &Fleet, place: &str) -> Duration {
+    for left in ["repo", "state"] {
+        let _ = std::fs::remove_dir_all(fleet.dir().join(left));
+    }
+    let ground = Ground::new(fleet);
+    let hosts = ground.inventory("1GiB");
+    let mut files = Files::from([
+        ("fleet.toml".to_owned(), "fleet = \"thirty\"\nenvironments = [\"test\", \"prod\"]\n".to_owned()),
+        ("hosts/all.toml".to_owned(), hosts),
+    ]);
+    for n in 0..THIRTY {
+        let (path, text) = services::beside(&format!("s{n}"), "");
+        files.insert(path, format!("{text}{place}"));
+    }
+    ground.commit(&files);
+    let took = timed(|| {
+        let (code, done) = ground.trueup(&["apply", "--yes"]);
+        assert_eq!(code, 0, "{done:#}");
+    });
+    assert_eq!(running(fleet, ""), THIRTY);
+    sweep(fleet);
+    took
+}

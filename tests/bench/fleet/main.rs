@@ -1,0 +1,245 @@
+//! What trueup costs on a fleet of three engines that are a Swarm too: 90 containers and 30 services.
+//!
+//! Every line is beside its floor, measured in the same run: the bare API calls, `docker stack deploy`, Docker Compose.
+//! Then one field of each kind is changed by hand and every one of them has to be told, so that nothing that only
+//! compares hashes or labels could be as fast.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod calls;
+mod create;
+#[path = "../../fleet/mod.rs"]
+mod fleet;
+#[path = "../../stage/mod.rs"]
+mod stage;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use fleet::Fleet;
+use fleet::ground::Ground;
+use fleet::services::{self, Files, SLEEP, by_hand};
+use stage::hand;
+use table::{Table, median};
+use trueup::control::pass;
+use trueup::control::revision::Reader;
+use trueup::model::container::ContainerField;
+use trueup::model::names::{AppKey, HostName};
+use trueup::model::service::ServiceField;
+
+const CONTAINERS: usize = 90;
+const SERVICES: usize = 30;
+const ROUNDS: usize = 15;
+
+fn main() {
+    // `cargo bench --bench fleet -- look` or `create` measures one part alone.
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let part = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
+    let mut table = Table::default();
+    if part("look") {
+        look(&mut table);
+    }
+    if part("create") {
+        create::thirty(&mut table);
+    }
+    let holds = table.print();
+    std::process::exit(i32::from(!holds));
+}
+
+fn look(table: &mut Table) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let fleet = Fleet::up(3, 1);
+    for (image, mark) in [("box:1", "first"), ("box:2", "second"), ("trueup-test-fields:2", "third")] {
+        fleet.push(image, &stage::pack_busybox(fleet.dir(), mark));
+    }
+    let ground = Ground::new(&fleet);
+    let files = repository(&ground);
+    eprintln!("what docker stack deploy takes, unchanged");
+    let deploy = stack_deploy(&fleet);
+    eprintln!("{CONTAINERS} containers and {SERVICES} services");
+    ground.commit(&files);
+    ground.apply_in_full();
+    looks(table, &runtime, &ground, deploy);
+    eprintln!("trueup run, idle");
+    idle(table, &ground);
+    eprintln!("a hand on a field of every kind");
+    runtime.block_on(changed_by_hand(&ground));
+}
+
+fn sockets(fleet: &Fleet) -> Vec<PathBuf> {
+    fleet.state.hosts.values().map(|host| host.socket.clone()).collect()
+}
+
+/// An app for every field of a container and one that fills up; 30 services with the same in them.
+fn repository(ground: &Ground<'_>) -> Files {
+    let mut files = services::base(ground);
+    let hosts = files.get_mut("hosts/all.toml").expect("the hosts");
+    // As the floor does: over the engines' sockets.
+    for host in ground.fleet.state.hosts.values() {
+        *hosts = hosts.replace(&host.engine, &format!("unix://{}", host.socket.display()));
+    }
+    let inner = "[network.inner]\ndriver = \"bridge\"\nsubnet = \"172.30.90.0/24\"\n";
+    files.insert("networks/inner.toml".to_owned(), inner.to_owned());
+    for field in ContainerField::ALL {
+        let name = hand::app_name(*field);
+        files.insert(
+            format!("apps/{name}/app.toml"),
+            hand::app(*field, "box:1").replace("pull = \"never\"\n", ""),
+        );
+    }
+    files.insert("apps/f-files/files/app.conf".to_owned(), "declared\n".to_owned());
+    let rest = CONTAINERS - ContainerField::ALL.len();
+    files.extend([services::beside("rest", &format!("replicas = {rest}"))]);
+    for n in 0..SERVICES {
+        let keys = format!("{SLEEP}\nreplicas = 1\nenv = {{ A = \"1\" }}");
+        let more =
+            "[swarm]\nendpoint_mode = \"dnsrr\"\npublish = \"host\"\n[limits]\npids = 100\n[network.mesh]\n";
+        files.extend([services::app(&format!("s{n}"), &keys, more)]);
+    }
+    files
+}
+
+/// 30 services like ours, deployed again without a change; taken away afterwards.
+fn stack_deploy(fleet: &Fleet) -> Duration {
+    let mut yaml = "version: '3.8'\nnetworks:\n  mesh: {}\nservices:\n".to_owned();
+    for n in 0..SERVICES {
+        let _ = write!(
+            yaml,
+            "  s{n}:\n    image: box:1\n    command: [/bin/busybox, sleep, '36000']\n    environment: {{A: '1'}}\n    \
+             networks: [mesh]\n    stop_grace_period: 1s\n    deploy: {{endpoint_mode: dnsrr, resources: {{limits: {{memory: 64M}}}}}}\n"
+        );
+    }
+    let file = fleet.dir().join("stack.yaml");
+    std::fs::write(&file, yaml).expect("a file");
+    let file = file.display().to_string();
+    let deploy =
+        || fleet.docker_ok("h1", &["stack", "deploy", "--resolve-image", "never", "-c", &file, "stack"]);
+    deploy();
+    services::soon("the stack", || {
+        let told = fleet.docker_ok("h1", &["service", "ls", "--format", "{{.Replicas}}"]);
+        told.lines().filter(|line| *line == "1/1").count() == SERVICES
+    });
+    let times = (0..ROUNDS).map(|_| timed(|| drop(deploy()))).collect();
+    fleet.docker_ok("h1", &["stack", "rm", "stack"]);
+    services::soon("no stack", || sockets(fleet).len() == running(fleet, "stack_") + 3);
+    median(times)
+}
+
+/// Containers of these names on all hosts.
+fn running(fleet: &Fleet, name: &str) -> usize {
+    let filter = format!("name={name}");
+    let list = |host: &String| fleet.docker_ok(host, &["ps", "-aq", "-f", &filter]).lines().count();
+    fleet.state.hosts.keys().map(list).sum()
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+/// A look at everything that finds nothing to do.
+fn looks(table: &mut Table, runtime: &tokio::runtime::Runtime, ground: &Ground<'_>, deploy: Duration) {
+    let sockets = sockets(ground.fleet);
+    let (mut plans, mut floors, mut calls) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..ROUNDS {
+        floors.push(timed(|| calls = runtime.block_on(calls::look(&sockets))));
+        plans.push(timed(|| {
+            let (code, plan) = ground.trueup(&["plan"]);
+            assert_eq!(code, 0, "{plan:#}");
+        }));
+    }
+    let (plan, floor) = (median(plans), median(floors));
+    let what = format!("no-op plan, {CONTAINERS} containers, {SERVICES} services");
+    table.times(&what, plan, &format!("{calls} bare API calls"), floor, 1.5);
+    table.times(&what, plan, "docker stack deploy, unchanged, of the services alone", deploy, 1.0);
+}
+
+/// Memory and processor time of a `run` that has nothing to do.
+fn idle(table: &mut Table, ground: &Ground<'_>) {
+    let run = ground.run();
+    services::soon("run has looked", || run.log().contains("0 changed"));
+    let process = PathBuf::from(format!("/proc/{}", run.id()));
+    let watched = Duration::from_secs(60);
+    let before = processor_ticks(&process);
+    std::thread::sleep(watched);
+    let ticks = processor_ticks(&process) - before;
+    let status = std::fs::read_to_string(process.join("status")).expect("its status");
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    let kib: f64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
+    table.most("run: resident memory, highest", kib / 1024.0, "MiB", 60.0);
+    // The kernel's ticks are hundredths of a second.
+    let share = f64::from(ticks) / watched.as_secs_f64();
+    table.most("run: processor while idle, one look each 30 s", share, "%", 1.0);
+}
+
+fn processor_ticks(process: &std::path::Path) -> u32 {
+    let stat = std::fs::read_to_string(process.join("stat")).expect("its times");
+    let (_, fields) = stat.rsplit_once(") ").expect("fields after the name");
+    let ticks =
+        |n: usize| fields.split(' ').nth(n).and_then(|text| text.parse::<u32>().ok()).expect("a number");
+    ticks(11) + ticks(12)
+}
+
+/// Panics unless every field that a hand changed is told by its name, and nothing else.
+async fn changed_by_hand(ground: &Ground<'_>) {
+    let fleet = ground.fleet;
+    let settings = ground.settings();
+    let world = stage::assemble(&settings);
+    let taken = Reader::default().take(&world, false).await.expect("a revision");
+    let pass = pass::look(&world, taken, false).await.expect("a look");
+    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for host in fleet.state.hosts.keys() {
+        fleet.docker_ok(host, &["pull", "-q", "trueup-test-fields:2"]);
+    }
+    for field in ContainerField::ALL {
+        let key: AppKey = format!("{}-test", hand::app_name(*field)).parse().expect("a key");
+        let container = format!("{key}-0");
+        let holds = |host: &HostName| {
+            pass.observed
+                .engine(host)
+                .is_some_and(|e| e.containers.keys().any(|name| name.as_str() == container))
+        };
+        let (name, host) = pass.desired.hosts.iter().find(|(name, _)| holds(name)).expect("its host");
+        let engine = world.engines.engine(host).expect("an engine");
+        let spec = &pass.desired.apps[&key].container;
+        let docker = |args: &[&str]| fleet.docker_ok(name.as_str(), args);
+        hand::change(*field, &container, spec, &pass.desired.contents, &*engine, docker).await;
+        wanted.entry(container).or_default().insert(field.name().to_owned());
+    }
+    fleet.docker_ok("h1", &["network", "create", "-d", "overlay", "byhand"]);
+    let config = fleet.dir().join("byhand");
+    std::fs::write(&config, "by hand").expect("a file");
+    fleet.docker_ok("h1", &["config", "create", "byhand", &config.display().to_string()]);
+    for (n, field) in ServiceField::ALL.iter().enumerate() {
+        let service = format!("s{}-test", n % SERVICES);
+        let mut args = vec!["service", "update", "--detach", "--no-resolve-image"];
+        args.extend(by_hand(*field));
+        args.push(&service);
+        fleet.docker_ok("h1", &args);
+        wanted.entry(service).or_default().insert(field.name().to_owned());
+    }
+    let (_, plan) = ground.trueup(&["plan"]);
+    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for drift in plan["drift"].as_array().expect("drift") {
+        for field in drift["fields"].as_array().expect("fields") {
+            let field = field["field"].as_str().and_then(|f| f.split('.').next()).expect("a field");
+            told.entry(drift["name"].as_str().expect("a name").to_owned())
+                .or_default()
+                .insert(field.to_owned());
+        }
+    }
+    assert_eq!(told, wanted, "every field that a hand changed, and no other");
+    eprintln!(
+        "{} fields changed by hand, {} told",
+        wanted.values().map(BTreeSet::len).sum::<usize>(),
+        told.values().map(BTreeSet::len).sum::<usize>()
+    );
+}

@@ -1,0 +1,405 @@
+//! `trueup check` as a pull request meets it: what it says and ends with, what it dials, and the jobs of docs/pull-requests.md
+//! on each forge.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod parts;
+mod stage;
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parts::forge;
+use saphyr_parser::{Event, Parser};
+use serde_json::Value;
+use stage::{docker, docker_ok, git};
+
+const RULE: &str = "package team\n\nimport rego.v1\n\ndeny contains msg if {\n\tsome app in input.apps\n\t\
+                    app.after.replicas > 3\n\tmsg := \"too many\"\n}\n";
+const OWNERS: &str = "* @ops\napps/web/ @org/web\n";
+
+/// A repository with a branch, and where trueup keeps what it keeps.
+struct Pull {
+    dir: tempfile::TempDir,
+    /// One for each test, on the one engine of the machine.
+    image: String,
+}
+
+impl Pull {
+    fn new(name: &str) -> Self {
+        let image = format!("trueup-test-check-{name}:1");
+        let pull = Self { dir: tempfile::tempdir().expect("a directory"), image };
+        std::fs::create_dir(pull.repo()).expect("a directory");
+        git(&pull.repo(), &["init", "-q", "-b", "main"]);
+        pull.commit(&[
+            ("fleet.toml", "fleet = \"pulls\"\nenvironments = [\"test\"]\n"),
+            ("hosts/local.toml", stage::HOST),
+            ("apps/web/app.toml", &pull.app("1")),
+            ("policies/team.rego", RULE),
+            ("CODEOWNERS", OWNERS),
+        ]);
+        git(&pull.repo(), &["checkout", "-q", "-b", "branch"]);
+        pull
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.dir.path().join("repo")
+    }
+
+    fn app(&self, replicas: &str) -> String {
+        format!(
+            "app = \"web\"\nenvironments = [\"test\"]\nimage = \"{}\"\npull = \"never\"\nreplicas = {replicas}\n\
+             command = [\"/bin/busybox\", \"sleep\", \"3600\"]\n[rollout]\nmin_healthy = \"0s\"\n",
+            self.image
+        )
+    }
+
+    fn commit(&self, files: &[(&str, &str)]) {
+        for (path, text) in files {
+            let file = self.repo().join(path);
+            std::fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
+            std::fs::write(file, text).expect("a file");
+        }
+        git(&self.repo(), &["add", "-A"]);
+        git(&self.repo(), &["commit", "-q", "-m", "a change"]);
+    }
+
+    fn trueup(&self, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        command
+            .args(args)
+            .arg("--repo")
+            .arg(self.repo())
+            .arg("--state-dir")
+            .arg(self.dir.path().join("state"));
+        let output = command.env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("the binary");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("a code"), text(&output.stdout), text(&output.stderr))
+    }
+
+    fn check(&self, more: &[&str]) -> (i32, String, String) {
+        self.trueup(&[&["check", "--base", "main", "--head", "branch"], more].concat())
+    }
+
+    fn json(&self, more: &[&str]) -> (i32, Value) {
+        let (code, out, err) = self.check(&[more, &["--format", "json"]].concat());
+        (code, serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {err}")))
+    }
+}
+
+/// What the test leaves on the machine's engine goes with it.
+struct Sweep(String);
+
+impl Drop for Sweep {
+    fn drop(&mut self) {
+        docker(&["rm", "-f", self.0.trim_end_matches(":1")]);
+        docker(&["rmi", "-f", &self.0]);
+    }
+}
+
+#[test]
+fn a_branch_is_told_with_its_exit_code() {
+    let pull = Pull::new("told");
+    let nothing = &["--no-fleet"];
+    pull.commit(&[("README.md", "hello\n")]);
+    let (code, told) = pull.json(nothing);
+    assert_eq!((code, &told["declared"]), (0, &Value::Array(vec![])), "{told:#}");
+    assert_eq!(told["touched"][0]["owners"][0]["names"][0], "@ops");
+
+    // Changed: what it was and is, and where it says so; the owner is the last that matches.
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    let (code, told) = pull.json(nothing);
+    assert_eq!(code, 2, "{told:#}");
+    let value = &told["declared"][0]["values"][0];
+    assert_eq!(
+        (&value["path"], &value["before"], &value["after"]),
+        (&"replicas".into(), &"1".into(), &"2".into())
+    );
+    assert_eq!(value["origin"], "apps/web/app.toml:5");
+    let web =
+        told["touched"].as_array().expect("files").iter().find(|file| file["path"] == "apps/web/app.toml");
+    assert_eq!(web.expect("the app")["owners"][0]["names"][0], "@org/web");
+
+    // The base's rules judge, even where the branch takes them away and owns itself.
+    pull.commit(&[("apps/web/app.toml", &pull.app("4")), ("CODEOWNERS", "* @me\n")]);
+    git(&pull.repo(), &["rm", "-q", "policies/team.rego"]);
+    git(&pull.repo(), &["commit", "-q", "-m", "no rules"]);
+    let (code, told) = pull.json(nothing);
+    assert_eq!((code, &told["rules"][0]), (3, &"policies/team.rego".into()), "{told:#}");
+    assert!(told["findings"].to_string().contains("too many"), "{told:#}");
+    assert!(!told.to_string().contains("@me"), "{told:#}");
+    for (format, sign) in [("text", "too many"), ("markdown", "too many")] {
+        let (code, out, _) = pull.check(&["--no-fleet", "--format", format]);
+        assert!(code == 3 && out.contains(sign), "{out}");
+    }
+
+    // Not valid: everything at once, with its place (A3).
+    pull.commit(&[
+        ("apps/web/app.toml", "app = \"web\"\nimagee = \"x:1\"\n"),
+        ("hosts/local.toml", "[host.local]\n"),
+    ]);
+    for format in ["text", "json", "markdown"] {
+        let (code, out, _) = pull.check(&["--no-fleet", "--format", format]);
+        assert!(
+            code == 1 && out.contains("apps/web/app.toml:2") && out.contains("hosts/local.toml"),
+            "{out}"
+        );
+    }
+
+    // The base went on meanwhile: what it changed is not taken for the branch's.
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    pull.commit(&[("apps/other/app.toml", &pull.app("1").replace("\"web\"", "\"other\""))]);
+    git(&pull.repo(), &["branch", "-q", "-f", "branch", "main~1"]);
+    git(&pull.repo(), &["checkout", "-q", "branch"]);
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    let (code, told) = pull.json(nothing);
+    assert_eq!(
+        (code, &told["behind"], told["declared"].as_array().map(Vec::len)),
+        (2, &1.into(), Some(1)),
+        "{told:#}"
+    );
+
+    // Usage, and revisions that are none.
+    assert_eq!(pull.trueup(&["check", "--base", "main", "--observed", "x", "--no-fleet"]).0, 64);
+    let (code, _, err) = pull.trueup(&["check", "--no-fleet"]);
+    assert!(code == 1 && err.contains("--base REV"), "{err}");
+    let (code, _, err) = pull.trueup(&["check", "--no-fleet", "--base", "nowhere"]);
+    assert!(code == 1 && err.contains("nowhere"), "{err}");
+}
+
+#[test]
+fn a_clone_that_ends_too_early_is_told_how_to_get_the_rest() {
+    let pull = Pull::new("shallow");
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    pull.commit(&[("README.md", "meanwhile\n")]);
+    let shallow = pull.dir.path().join("shallow");
+    let from = format!("file://{}", pull.repo().display());
+    let to = shallow.display().to_string();
+    git(pull.dir.path(), &["clone", "-q", "--depth", "1", "--no-single-branch", &from, &to]);
+    let output = Command::new(env!("CARGO_BIN_EXE_trueup"))
+        .args(["check", "--no-fleet", "--base", "origin/main", "--head", "origin/branch", "--repo", &to])
+        .arg("--state-dir")
+        .arg(pull.dir.path().join("other"))
+        .output()
+        .expect("the binary");
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && err.contains("fetch-depth: 0"), "{err}");
+}
+
+/// F4: with a socket that counts who comes.
+#[test]
+fn nothing_that_the_branch_alone_names_is_dialled() {
+    let pull = Pull::new("dialled");
+    let came = Arc::new(AtomicUsize::new(0));
+    // A registry, and an engine: whoever comes is sent away.
+    let registry = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let at = registry.local_addr().expect("an address");
+    let counted = Arc::clone(&came);
+    std::thread::spawn(move || registry.incoming().for_each(|_| _ = counted.fetch_add(1, Ordering::SeqCst)));
+    let socket = pull.dir.path().join("engine.sock");
+    let engine = UnixListener::bind(&socket).expect("a socket");
+    let counted = Arc::clone(&came);
+    std::thread::spawn(move || engine.incoming().for_each(|_| _ = counted.fetch_add(1, Ordering::SeqCst)));
+    let engine = format!("unix://{}", socket.display());
+    let far = format!(
+        "[host.far]\naddress = \"192.0.2.9\"\nengine = {engine:?}\nenvironments = [\"test\"]\ncapacity = {{ memory = \"1GiB\" }}\n"
+    );
+    let remote = pull.app("1").replace("\"web\"", "\"remote\"").replace("pull = \"never\"\n", "");
+    let remote = remote.replace(&*pull.image, &format!("{at}/x:1")) + "[place]\nhosts = [\"far\"]\n";
+    let moved = stage::HOST.replace("unix:///var/run/docker.sock", &engine);
+    pull.commit(&[("hosts/far.toml", &far), ("apps/remote/app.toml", &remote), ("hosts/local.toml", &moved)]);
+    let (code, told) = pull.json(&[]);
+    let changes = told["forecast"]["changes"].to_string();
+    assert!(code == 2 || code == 3, "{told:#}");
+    assert!(
+        changes.contains("remote-test-0") && changes.contains("far"),
+        "planned as an empty machine: {told:#}"
+    );
+    let warnings = told["warnings"].to_string();
+    assert!(
+        warnings.contains("far is new") && warnings.contains("local is at another address"),
+        "{warnings}"
+    );
+    assert_eq!(came.load(Ordering::SeqCst), 0, "it was dialled");
+
+    // Once it is merged, it is.
+    git(&pull.repo(), &["branch", "-q", "-f", "main", "branch"]);
+    pull.commit(&[("README.md", "x\n")]);
+    let (code, told) = pull.json(&[]);
+    assert_eq!(code, 3, "{told:#}");
+    assert!(came.load(Ordering::SeqCst) > 0, "the socket counts nobody");
+}
+
+/// G1: on any container, whoever made it.
+#[test]
+fn a_snapshot_and_what_is_checked_against_it_hold_no_secret() {
+    let pull = Pull::new("secret");
+    let _sweep = Sweep(pull.image.clone());
+    stage::make_image(pull.dir.path(), &pull.image);
+    let secret = "s3cr3t-of-nobody";
+    let run = ["run", "-d", "--name", "trueup-test-check-secret", "-e", &format!("TOKEN={secret}")];
+    docker_ok(&[&run[..], &[&*pull.image, "/bin/busybox", "sleep", "600"]].concat());
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    let file = pull.dir.path().join("snapshot.json").display().to_string();
+    let (code, out, err) = pull.trueup(&["snapshot", "save", &file]);
+    assert_eq!(code, 0, "{out}{err}");
+    let snapshot = std::fs::read_to_string(&file).expect("the snapshot");
+    assert!(
+        snapshot.contains("trueup-test-check-secret") && snapshot.contains("TOKEN"),
+        "it is not in it at all"
+    );
+    assert!(!snapshot.contains(secret), "the snapshot holds it");
+    for format in ["text", "json", "markdown"] {
+        let (code, out, err) = pull.check(&["--observed", &file, "--format", format]);
+        assert!(code == 2 && out.contains("web-test-1"), "{code}: {out}{err}");
+        assert!(!out.contains(secret) && !err.contains(secret), "{out}");
+    }
+    // Another installation's eyes, as on a runner: the same answer, without the key.
+    let (_, ours) = pull.json(&["--observed", &file]);
+    let other = pull.dir.path().join("runner").display().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+    command.args([
+        "check",
+        "--base",
+        "main",
+        "--head",
+        "branch",
+        "--observed",
+        &file,
+        "--format",
+        "json",
+        "--repo",
+    ]);
+    let output = command.arg(pull.repo()).args(["--state-dir", &other]).output().expect("the binary");
+    let theirs: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(ours["forecast"]["changes"], theirs["forecast"]["changes"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another hash key"));
+}
+
+/// B2: as the reconciler would refuse it.
+#[test]
+fn a_host_that_still_runs_something_may_not_leave() {
+    let pull = Pull::new("leaves");
+    let _sweep = Sweep(pull.image.clone());
+    stage::make_image(pull.dir.path(), &pull.image);
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    let (code, out, err) = pull.trueup(&["apply", "--yes"]);
+    assert_eq!(code, 0, "{out}{err}");
+    git(&pull.repo(), &["checkout", "-q", "branch"]);
+    git(&pull.repo(), &["rm", "-q", "hosts/local.toml"]);
+    let other = stage::HOST.replace("[host.local]", "[host.other]").replace("docker.sock", "other.sock");
+    pull.commit(&[("hosts/other.toml", &other)]);
+    let (code, told) = pull.json(&[]);
+    docker(&["rm", "-f", "web-test-0"]);
+    assert_eq!(code, 3, "{told:#}");
+    let blocked = told["forecast"]["blocked"].to_string();
+    assert!(blocked.contains("leaves the inventory while it runs web-test-0"), "{told:#}");
+}
+
+/// The script of the job that a page shows for a forge.
+fn job(heading: &str, key: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pull-requests.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, section) = page.split_once(&format!("## {heading}\n")).expect("the forge's part");
+    let (_, rest) = section.split_once("```yaml\n").expect("a job");
+    let (yaml, _) = rest.split_once("```").expect("its end");
+    let events = Parser::new_from_str(yaml).map(|event| event.expect("YAML").0);
+    let scalars: Vec<String> = events
+        .filter_map(|event| if let Event::Scalar(text, ..) = event { Some(text.into_owned()) } else { None })
+        .collect();
+    let at = scalars.iter().position(|text| text == key).expect("the key of the script");
+    scalars[at + 1].clone()
+}
+
+/// A runner's checkout, and the script in it.
+fn run(pull: &Pull, script: &str, env: &BTreeMap<&str, String>) -> Output {
+    let work = pull.dir.path().join("runner");
+    let _ = std::fs::remove_dir_all(&work);
+    std::fs::create_dir(&work).expect("a directory");
+    let from = format!("file://{}", pull.repo().display());
+    git(&work, &["clone", "-q", "-b", "branch", &from, "checkout"]);
+    let bin = Path::new(env!("CARGO_BIN_EXE_trueup")).parent().expect("its directory");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").expect("PATH"));
+    let mut command = Command::new("bash");
+    // As the forges' runners do: any command that fails ends it.
+    command.args(["-e", "-o", "pipefail", "-c", script]).current_dir(work.join("checkout"));
+    command.env("PATH", path).env("HOME", &work).envs(env.iter()).stdin(Stdio::null());
+    command.output().expect("bash")
+}
+
+#[test]
+fn the_jobs_of_the_page_write_one_comment_on_each_forge() {
+    let pull = Pull::new("jobs");
+    let _sweep = Sweep(pull.image.clone());
+    stage::make_image(pull.dir.path(), &pull.image);
+    let snapshot = pull.repo().join("snapshot.json").display().to_string();
+    let (code, out, err) = pull.trueup(&["snapshot", "save", &snapshot]);
+    assert_eq!(code, 0, "{out}{err}");
+    keep_snapshot(&pull);
+    for (heading, key) in
+        [("GitHub Actions", "run"), ("Gitea and Forgejo Actions", "run"), ("GitLab CI", "script")]
+    {
+        git(&pull.repo(), &["checkout", "-q", "-B", "branch", "main"]);
+        pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+        let script = job(heading, key);
+        let forge = forge::Forge::start();
+        let env = BTreeMap::from([
+            ("BASE", "origin/main".to_owned()),
+            ("PULL", "7".to_owned()),
+            ("TOKEN", "t0k3n".to_owned()),
+            ("GITHUB_API_URL", forge.url()),
+            ("GITHUB_REPOSITORY", "org/fleet".to_owned()),
+            ("API", forge.url()),
+            ("REPOSITORY", "org/fleet".to_owned()),
+            ("CI_API_V4_URL", forge.url()),
+            ("CI_PROJECT_ID", "5".to_owned()),
+            ("CI_MERGE_REQUEST_IID", "7".to_owned()),
+            ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main".to_owned()),
+            ("TRUEUP_TOKEN", "t0k3n".to_owned()),
+        ]);
+        let well = |replicas: &str, wanted: i32| {
+            pull.commit(&[("apps/web/app.toml", &pull.app(replicas))]);
+            let output = run(&pull, &script, &env);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(
+                output.status.code(),
+                Some(wanted),
+                "{heading}: {said}{}",
+                String::from_utf8_lossy(&output.stdout)
+            );
+        };
+        well("3", 0);
+        assert_eq!(forge.seen(), ["GET", "POST"], "{heading}");
+        assert!(forge.comments()[1].starts_with("<!-- trueup check: pulls -->\n"), "{:?}", forge.comments());
+        assert!(forge.comments()[1].contains("web-test-2"), "{:?}", forge.comments());
+        // What the rules hold fails the job, and replaces the same comment.
+        well("4", 1);
+        let change = if heading == "GitLab CI" { "PUT" } else { "PATCH" };
+        assert_eq!(forge.seen(), ["GET", "POST", "GET", change], "{heading}");
+        assert_eq!(forge.comments().len(), 2, "somebody else's stays");
+        assert!(forge.comments()[1].contains("too many"), "{:?}", forge.comments());
+        assert!(forge.all_were_allowed("t0k3n"), "{heading}: a request without its token");
+    }
+}
+
+/// As the page says, with its own script.
+fn keep_snapshot(pull: &Pull) {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pull-requests.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, rest) = page.split_once("```sh\n").expect("the script");
+    let (script, _) = rest.split_once("```").expect("its end");
+    let (save, script) = script.split_once('\n').expect("lines");
+    assert_eq!(save, "trueup snapshot save snapshot.json");
+    git(&pull.repo(), &["config", "user.name", "cron"]);
+    git(&pull.repo(), &["config", "user.email", "cron@localhost"]);
+    let output =
+        Command::new("bash").args(["-e", "-c", script]).current_dir(pull.repo()).output().expect("bash");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::remove_file(pull.repo().join("snapshot.json")).expect("it was there");
+}

@@ -1,0 +1,282 @@
+//! Services on a real Swarm of three managers: created, changed by hand, updated, rolled back, taken over; with managers
+//! that die. The kernel here has no IP_VS: virtual addresses and the ingress mesh do not answer, so ports are in host
+//! mode and names are found by `dnsrr`.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod fleet;
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::Fleet;
+use fleet::ground::Ground;
+use fleet::services::{self, SLEEP, app, base, blocked, by_hand, running, soon};
+use serde_json::Value;
+use trueup::model::service::ServiceField;
+
+fn up() -> Fleet {
+    let fleet = Fleet::up(3, 3);
+    fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
+    fleet.push("box:2", &stage::pack_busybox(fleet.dir(), "second"));
+    fleet
+}
+
+fn plan(ground: &Ground<'_>) -> (i32, Value) {
+    ground.trueup(&["plan"])
+}
+
+/// What the plan says differs, by the subject's name.
+fn fields(plan: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut fields: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for drift in plan["drift"].as_array().expect("drift") {
+        let changed = drift["fields"].as_array().into_iter().flatten();
+        let names = changed.map(|field| field["field"].as_str().expect("a field").to_owned());
+        fields.entry(drift["name"].as_str().expect("a name").to_owned()).or_default().extend(names);
+    }
+    fields
+}
+
+/// Ids of the tasks that are to run.
+fn tasks(fleet: &Fleet, service: &str) -> BTreeSet<String> {
+    services::tasks(fleet, "h1", service)
+}
+
+/// Every field in turn: named by the plan and alone, healed, and the next plan empty (A4, A5).
+#[test]
+fn every_field_changed_by_hand_is_found_and_healed() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    let everything =
+        "[swarm]\nendpoint_mode = \"dnsrr\"\npublish = \"host\"\n[limits]\npids = 100\n[network.mesh]\n";
+    files.extend([app(
+        "all",
+        &format!("{SLEEP}\nreplicas = 0\nports = [\"8098:80\"]\nenv = {{ A = \"1\" }}"),
+        everything,
+    )]);
+    ground.commit(&files);
+    ground.apply_in_full();
+    fleet.docker_ok("h1", &["network", "create", "-d", "overlay", "byhand"]);
+    let byhand = fleet.dir().join("byhand");
+    std::fs::write(&byhand, "by hand").expect("a file");
+    fleet.docker_ok("h1", &["config", "create", "byhand", &byhand.display().to_string()]);
+    for field in ServiceField::ALL {
+        // By a digest, or the client would ask a registry for it.
+        let mut args = vec!["service", "update", "--detach", "--no-resolve-image"];
+        args.extend(by_hand(*field));
+        args.push("all-test");
+        fleet.docker_ok("h2", &args);
+        let (code, plan) = plan(&ground);
+        assert_eq!(code, 2, "{}: {plan:#}", field.name());
+        let found = fields(&plan);
+        let of_field = |name: &String| name.split('.').next() == Some(field.name());
+        let named =
+            found.get("all-test").is_some_and(|names| !names.is_empty() && names.iter().all(of_field));
+        assert!(named && found.len() == 1, "{}: {found:?}", field.name());
+        let (code, done) = ground.trueup(&["apply", "--yes"]);
+        assert_eq!(code, 0, "{}: {done:#}", field.name());
+    }
+    let (code, plan) = plan(&ground);
+    assert_eq!(code, 0, "{plan:#}");
+    let left = fleet.docker_ok("h1", &["config", "ls", "--format", "{{.Name}}"]);
+    assert_eq!(left, "byhand", "what trueup did not make stays");
+}
+
+#[test]
+fn services_of_every_kind_converge_and_only_what_changed_is_touched() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([
+        app(
+            "web",
+            &format!("{SLEEP}\nreplicas = 3\nports = [\"8081:8080\"]"),
+            "[swarm]\npublish = \"host\"\nendpoint_mode = \"dnsrr\"\n[network.mesh]\naliases = [\"www\"]",
+        ),
+        app("agent", SLEEP, "[swarm]\nglobal = true"),
+        app("job", "command = [\"/bin/busybox\", \"true\"]\nreplicas = 2", "[swarm]\njob = true"),
+        app("conf", SLEEP, "[[mount]]\nfile = \"app.conf\"\nat = \"/etc/app.conf\""),
+    ]);
+    files.insert("apps/conf/app.conf".into(), "one\n".into());
+    // Host-placed beside them, on the same machines and the same overlay.
+    let beside = "app = \"beside\"\nenvironments = [\"test\"]\nimage = \"box:1\"\nreplicas = 2\nstop_timeout = \"1s\"\n\
+                  command = [\"/bin/busybox\", \"sleep\", \"36000\"]\n[network.mesh]\n[rollout]\nmin_healthy = \"0s\"\n";
+    files.insert("apps/beside/app.toml".into(), beside.into());
+    // Somebody else's.
+    fleet.docker_ok(
+        "h1",
+        &["service", "create", "-d", "--name", "theirs", "box:1", "/bin/busybox", "sleep", "36000"],
+    );
+    fleet.docker_ok(
+        "h1",
+        &[
+            "service",
+            "create",
+            "-d",
+            "--name",
+            "old-test",
+            "--stop-grace-period",
+            "1s",
+            "box:1",
+            "/bin/busybox",
+            "sleep",
+            "36000",
+        ],
+    );
+    ground.commit(&files);
+    ground.apply_in_full();
+    assert_eq!(tasks(&fleet, "web-test").len(), 3);
+    assert_eq!(tasks(&fleet, "agent-test").len(), 3);
+    let zones = fleet.docker_ok(
+        "h1",
+        &["node", "inspect", "h1", "h2", "h3", "--format", "{{index .Spec.Labels \"zone\"}}"],
+    );
+    assert_eq!(zones.lines().collect::<Vec<_>>(), ["a", "b", "c"]);
+    let read = |host: &str| {
+        let id = fleet.docker_ok(host, &["ps", "-q", "-f", "name=conf-test"]);
+        (!id.is_empty())
+            .then(|| fleet.docker_ok(host, &["exec", &id, "/bin/busybox", "cat", "/etc/app.conf"]))
+    };
+    assert_eq!(["h1", "h2", "h3"].iter().filter_map(|host| read(host)).collect::<Vec<_>>(), ["one"]);
+
+    // Labels of the service restart nothing (D8); the other services are not touched by any of this.
+    let before = (tasks(&fleet, "web-test"), tasks(&fleet, "agent-test"), tasks(&fleet, "theirs"));
+    files.extend([app("agent", SLEEP, "[swarm]\nglobal = true\nlabels = { owner = \"web\" }")]);
+    // A file's other content is another config: its tasks are replaced, and the old config goes (D9).
+    files.insert("apps/conf/app.conf".into(), "two\n".into());
+    ground.commit(&files);
+    ground.apply_in_full();
+    assert_eq!(before, (tasks(&fleet, "web-test"), tasks(&fleet, "agent-test"), tasks(&fleet, "theirs")));
+    soon("the new content", || {
+        ["h1", "h2", "h3"].iter().filter_map(|host| read(host)).any(|text| text == "two")
+    });
+    assert_eq!(fleet.docker_ok("h1", &["config", "ls", "-q"]).lines().count(), 1);
+
+    // An existing service is reported first and taken over only on request, without a restart (B4).
+    let old = "app = \"old\"\nenvironments = [\"test\"]\nimage = \"box:1\"\nruntime = \"swarm\"\nstop_timeout = \"1s\"\npull = \"never\"\n\
+               entrypoint = []\ncommand = [\"/bin/busybox\", \"sleep\", \"36000\"]\n";
+    files.insert("apps/old/app.toml".into(), old.into());
+    ground.commit(&files);
+    let (code, told) = plan(&ground);
+    assert_eq!((code, blocked(&told).contains("did not make")), (3, true), "{told:#}");
+    let old_tasks = tasks(&fleet, "old-test");
+    let image = fleet.docker_ok(
+        "h1",
+        &["service", "inspect", "old-test", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Image}}"],
+    );
+    let adopted = old.replace("\"box:1\"", &format!("{image:?}")).replace("app = ", "adopt = true\napp = ");
+    files.insert("apps/old/app.toml".into(), format!("{adopted}[swarm.update]\nmonitor = \"5s\"\n"));
+    ground.commit(&files);
+    ground.apply_in_full();
+    assert_eq!(tasks(&fleet, "old-test"), old_tasks, "taken over without a restart");
+
+    // What git drops goes, in its order; volumes and what is somebody else's stay (B2, B5).
+    for name in ["web", "agent", "job", "conf", "old"] {
+        files.remove(&format!("apps/{name}/app.toml"));
+        std::fs::remove_dir_all(ground.repo().join("apps").join(name)).expect("the app's folder");
+    }
+    files.remove("apps/conf/app.conf");
+    ground.commit(&files);
+    let (code, held) = plan(&ground);
+    assert_eq!(code, 3, "so much at once waits for a person (B3): {held:#}");
+    let id = held["held_id"].as_str().expect("an id").to_owned();
+    ground.told(&["approve", "--plan", &id, "--reason", "the end of the test"]);
+    ground.apply_in_full();
+    let left = fleet.docker_ok("h1", &["service", "ls", "--format", "{{.Name}}"]);
+    assert_eq!((left.as_str(), fleet.docker_ok("h1", &["config", "ls", "-q"]).as_str()), ("theirs", ""));
+}
+
+#[test]
+fn an_update_that_fails_is_swarms_to_roll_back_and_is_not_tried_again() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2"), "[swarm.restart]\ndelay = \"1s\"")]);
+    ground.commit(&files);
+    ground.apply_in_full();
+
+    // Its tasks end at once: Swarm sees it and goes back by itself.
+    files.extend([app(
+        "web",
+        "command = [\"/bin/busybox\", \"sh\", \"-c\", \"exit 3\"]\nreplicas = 2",
+        "[swarm.restart]\ndelay = \"1s\"\n[swarm.update]\nmonitor = \"3s\"",
+    )]);
+    ground.commit(&files);
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_ne!(code, 0, "{said:#}");
+    let (code, told) = plan(&ground);
+    assert_eq!(code, 3, "{told:#}");
+    let why = blocked(&told);
+    assert!(
+        why.contains("held: Swarm rolled this update back") && why.contains("non-zero exit (3)"),
+        "{why}"
+    );
+    soon("Swarm is back", || running(&fleet, "h1", "web-test").len() == 2);
+    let before = tasks(&fleet, "web-test");
+    let (code, _) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, tasks(&fleet, "web-test")), (3, before), "the same spec is not tried again (D2)");
+
+    // Another spec is another try.
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2\nenv = {{ NEW = \"1\" }}"), "")]);
+    ground.commit(&files);
+    ground.apply_in_full();
+
+    // No node fits: told with Swarm's own words, and the others are well.
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2\nenv = {{ NEW = \"1\" }}"), "healthy_deadline = \"30s\"\n[swarm]\nconstraints = [\"node.labels.zone == nowhere\"]\n[swarm.update]\non_failure = \"pause\"")]);
+    files.extend([app("well", SLEEP, "")]);
+    ground.commit(&files);
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_ne!(code, 0, "{said:#}");
+    let (code, told) = plan(&ground);
+    assert_eq!((code, tasks(&fleet, "well-test").len()), (3, 1), "{told:#}");
+    assert!(told.to_string().contains("no suitable node"), "{told:#}");
+}
+
+#[test]
+fn the_next_manager_is_asked_and_without_a_quorum_nothing_is_known() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2"), "")]);
+    let beside = "app = \"beside\"\nenvironments = [\"test\"]\nimage = \"box:1\"\nreplicas = \"every-host\"\nstop_timeout = \"1s\"\n\
+                  command = [\"/bin/busybox\", \"sleep\", \"36000\"]\n[rollout]\nmin_healthy = \"0s\"\n";
+    files.insert("apps/beside/app.toml".into(), beside.into());
+    ground.commit(&files);
+    ground.apply_in_full();
+
+    // The leader dies, and with it the first manager of fleet.toml; two of three are a quorum.
+    fleet.kill("h1");
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2\nenv = {{ AFTER = \"the leader\" }}"), "")]);
+    ground.commit(&files);
+    let told = |plan: &Value| {
+        plan["unknown"].as_array().expect("unknown").iter().map(|u| u["name"].to_string()).collect::<Vec<_>>()
+    };
+    soon("another manager leads and takes the update", || {
+        let (_, done) = ground.trueup(&["apply", "--yes"]);
+        let (code, plan) = plan(&ground);
+        assert!(done.is_object() && code == 3, "h1 is unknown: {plan:#}");
+        let env = fleet.docker(
+            "h2",
+            &["service", "inspect", "web-test", "--format", "{{.Spec.TaskTemplate.ContainerSpec.Env}}"],
+        );
+        told(&plan) == ["\"h1\""] && String::from_utf8_lossy(&env.stdout).contains("AFTER=the leader")
+    });
+
+    // One of three is none: the Swarm is unknown, its services are left alone, and the host's own go on (A1, D6).
+    fleet.kill("h2");
+    fleet.docker_ok("h3", &["rm", "-f", "beside-test-0", "beside-test-1", "beside-test-2"]);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 1"), "")]);
+    ground.commit(&files);
+    let (code, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!(code, 3, "{done:#}");
+    let (_, plan) = plan(&ground);
+    let unknown = told(&plan);
+    assert!(unknown.contains(&"\"all\"".to_owned()), "{plan:#}");
+    assert!(
+        plan["changes"].as_array().expect("changes").is_empty(),
+        "nothing is done to what is unknown: {plan:#}"
+    );
+    let here = fleet.docker_ok("h3", &["ps", "--format", "{{.Names}}"]);
+    assert!(here.contains("beside-test-"), "what is placed on the host itself is healed: {here}");
+}
