@@ -213,6 +213,21 @@ fn two_stores_on_one_file_do_not_lose_each_others_writes() {
     assert_eq!(open(at.path()).all(Record::Lease).expect("read").len(), 150);
 }
 
+/// The first openers of a fresh file race for its journal's mode and its tables.
+#[test]
+fn a_fresh_file_is_opened_by_many_at_once() {
+    for _ in 0..5 {
+        let at = tempfile::tempdir().expect("a temporary directory");
+        std::thread::scope(|scope| {
+            for who in 0..4 {
+                let at = at.path();
+                scope.spawn(move || open(at).put(Record::Lease, &who.to_string(), "x").expect("put"));
+            }
+        });
+        assert_eq!(open(at.path()).all(Record::Lease).expect("read").len(), 4);
+    }
+}
+
 #[test]
 fn there_is_one_writer_and_it_says_who_it_is() {
     let at = tempfile::tempdir().expect("a temporary directory");

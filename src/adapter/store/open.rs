@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 
@@ -27,6 +27,10 @@ const MIGRATIONS: [&str; 1] = ["
 
 /// Settled intents and history entries kept; older ones are dropped at the next opening.
 const KEPT: i64 = 100_000;
+
+/// How long another process is waited for, and how often it is looked whether it is done.
+const PATIENCE: Duration = Duration::from_secs(10);
+const AGAIN: Duration = Duration::from_millis(20);
 
 enum Failure {
     /// The file is not a sound database.
@@ -76,14 +80,20 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, Option<String>), StoreErro
 /// SQLite gives its `-wal` and `-shm` files the permissions of the database, so it must exist with the right ones first.
 fn prepare(dir: &Path, path: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.set_permissions(Permissions::from_mode(0o600))
+    // A database that is there is not opened: closing it again would end the locks that this process has on it.
+    match OpenOptions::new().create_new(true).append(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+            fs::set_permissions(path, Permissions::from_mode(0o600))
+        }
+        Err(e) => Err(e),
+    }
 }
 
 fn connect(path: &Path) -> Result<Connection, Failure> {
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    connection.busy_timeout(PATIENCE)?;
+    let mode = write_ahead(&connection)?;
     if mode != "wal" {
         return Err(Failure::Other(format!(
             "the file system does not allow a write-ahead log (mode {mode})"
@@ -102,6 +112,20 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
         [KEPT],
     )?;
     Ok(connection)
+}
+
+/// The journal's mode, once it is a write-ahead log. SQLite waits for nobody here: of two that open a fresh file at once, one
+/// is told that it is locked.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)) {
+            Err(e) if e.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < end => {
+                std::thread::sleep(AGAIN);
+            }
+            mode => return mode,
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Failure> {
