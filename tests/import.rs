@@ -349,6 +349,39 @@ fn two_projects_and_what_stands_beside_them() {
     assert!(ground.read(&format!("apps/{shop}-web/app.toml")).contains("replicas = 2"));
 }
 
+#[test]
+fn data_in_an_anonymous_volume_outlives_its_container_b5() {
+    let ground = Ground::new("data");
+    let words = &["/bin/busybox", "sh", "-c", "echo precious >/data/it; exec /bin/busybox sleep 3600"];
+    let name = ground.start("db", &["-v", "/data"], words);
+    assert_eq!(ground.import(&[&name], &[]).status.code(), Some(0));
+    ground.adopts_without_a_touch(&[&name]);
+    let volume = docker_ok(&["inspect", "-f", "{{range .Mounts}}{{.Name}}{{end}}", &name]);
+    let (path, before) = (format!("apps/{name}/app.toml"), life(&name));
+    let changed = ground.read(&path).replace("restart = \"no\"", "restart = \"no\"\nuser = \"0:7\"");
+    let write = |text: &str| {
+        std::fs::write(ground.repo().join(&path), text).expect("a file");
+        ground.commit();
+    };
+    write(&changed);
+    let held = ground.on_repo("apply", &["--yes"]);
+    assert_eq!(held.status.code(), Some(3));
+    assert!(text(&held.stdout).contains("anonymous volume at /data"));
+    assert_eq!(life(&name), before);
+
+    // Somebody says that it may begin anew there: then it does, and the data is where it was.
+    write(&format!("{changed}\n[[mount]]\ntmpfs = \"1MiB\"\nat = \"/data\"\n"));
+    let done = ground.on_repo("apply", &["--yes"]);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(text(&done.stdout).contains(&volume), "says what stays behind");
+    assert!(!docker(&["inspect", &name]).status.success(), "the old one is gone");
+    let mount = format!("{volume}:/data");
+    let kept = docker_ok(&["run", "--rm", "-v", &mount, &ground.image, "/bin/busybox", "cat", "/data/it"]);
+    assert_eq!(kept, "precious");
+    docker(&["rm", "-f", &format!("{name}-prod-0")]);
+    docker(&["volume", "rm", &volume]);
+}
+
 fn walk(dir: &Path) -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(dir).expect("a directory").map(|e| e.expect("an entry")) {

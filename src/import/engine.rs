@@ -180,6 +180,12 @@ fn one<'a>(
     for beyond in &container.beyond {
         notes.push(format!("could not carry over {beyond}: its next replacement is without it"));
     }
+    for at in container.anonymous.keys() {
+        notes.push(format!(
+            "could not carry over the data of the anonymous volume at {at}: it is not replaced until git mounts a volume \
+             with a name, or a tmpfs, there (B5)"
+        ));
+    }
     for note in notes {
         imported.note(subject, note);
     }

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use bollard::models::{
-    ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Mount, MountBindOptions, MountPoint,
+    ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Mount, MountBindOptions,
     MountTmpfsOptions, MountType, MountVolumeOptions, NetworkSettings,
 };
 
@@ -43,13 +43,11 @@ impl Beyond {
 pub(super) fn of(
     config: &ContainerConfig,
     host: &HostConfig,
-    points: Option<&Vec<MountPoint>>,
     networks: Option<&NetworkSettings>,
 ) -> BTreeSet<String> {
     let mut beyond = Beyond::default();
     of_config(config, &mut beyond);
     of_host(host, &mut beyond);
-    anonymous(host, points, &mut beyond);
     let endpoints = networks.and_then(|n| n.networks.as_ref());
     // The order of a HashMap does not matter on the way into a set.
     for (name, endpoint) in endpoints.into_iter().flatten() {
@@ -76,7 +74,7 @@ fn of_config(config: &ContainerConfig, beyond: &mut Beyond) {
         labels: _,
         stop_signal: _,
         stop_timeout: _,
-        // The image's or the client's, or without effect on what runs. Anonymous volumes are told by their mounts.
+        // The image's or the client's, or without effect on what runs. Anonymous volumes are read by themselves.
         attach_stdin: _,
         attach_stdout: _,
         attach_stderr: _,
@@ -303,20 +301,6 @@ fn of_mount(mount: &Mount, beyond: &mut Beyond) {
     if let Some(MountTmpfsOptions { mode, options, size_bytes: _ }) = tmpfs_options {
         beyond.say(mode.is_some_and(|m| m != 0), format!("the mode of the tmpfs at {at}"));
         beyond.say(options.as_ref().is_some_and(|o| !o.is_empty()), format!("options of the tmpfs at {at}"));
-    }
-}
-
-/// Volumes that nobody named: Docker makes a fresh one for each container, and takes it away with it.
-fn anonymous(host: &HostConfig, points: Option<&Vec<MountPoint>>, beyond: &mut Beyond) {
-    let by_bind = |at: &str| host.binds.iter().flatten().any(|bind| bind.split(':').nth(1) == Some(at));
-    let by_mount = |at: &str| {
-        let named = |m: &&Mount| m.source.as_ref().is_some_and(|s| !s.is_empty());
-        host.mounts.iter().flatten().filter(named).any(|m| m.target.as_deref() == Some(at))
-    };
-    for point in points.into_iter().flatten().filter(|p| p.typ.as_deref() == Some("volume")) {
-        let at = point.destination.clone().unwrap_or_default();
-        let asked = by_bind(&at) || by_mount(&at);
-        beyond.say(!asked, format!("the data of the anonymous volume at {at}"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthConfig, HealthStatusEnum,
-    HostConfig, ImageInspect, IpamConfig, MountType, NetworkInspect, NetworkSettings, PortMap,
+    HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect, NetworkSettings, PortMap,
     RestartPolicyNameEnum,
 };
 use chrono::DateTime;
@@ -33,7 +33,8 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
     let image = inspect.image.unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
-    let beyond = beyond::of(&config, &host, inspect.mounts.as_ref(), inspect.network_settings.as_ref());
+    let beyond = beyond::of(&config, &host, inspect.network_settings.as_ref());
+    let anonymous = anonymous(&host, inspect.mounts.unwrap_or_default());
     let networks = attachments(inspect.network_settings, &id, &name);
     Ok(Container {
         name: name.parse().map_err(|e| format!("{e}"))?,
@@ -44,6 +45,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
         restarts: u64::try_from(inspect.restart_count.unwrap_or_default()).unwrap_or_default(),
         labels: sorted(config.labels),
         beyond,
+        anonymous,
         live: LiveSpec {
             entrypoint: config.entrypoint.unwrap_or_default(),
             command: config.cmd.unwrap_or_default(),
@@ -242,6 +244,16 @@ fn mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
         path => path.to_owned(),
     };
     untrimmed_mounts(host).into_iter().map(|(at, mount)| (trimmed(at), mount)).collect()
+}
+
+/// Volumes that are mounted without having been asked for by name: the image's, and `-v /data`.
+fn anonymous(host: &HostConfig, points: Vec<MountPoint>) -> BTreeMap<String, String> {
+    let asked = mounts(host);
+    let of_volume = points.into_iter().filter(|point| point.typ.as_deref() == Some("volume"));
+    of_volume
+        .filter_map(|point| Some((point.destination?, point.name.unwrap_or_default())))
+        .filter(|(at, _)| !asked.contains_key(at))
+        .collect()
 }
 
 fn untrimmed_mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
