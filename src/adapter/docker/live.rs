@@ -24,8 +24,32 @@ use crate::model::ownership;
 use crate::model::secrecy::{HashKey, KeyedHash};
 use crate::model::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 
-/// An inspected container; the error says what the engine left out.
-pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Result<Container, String> {
+/// An inspected container, with what later versions of the API no longer have at that place.
+pub(super) struct Inspected {
+    pub known: ContainerInspectResponse,
+    /// As it was asked for.
+    mac_address: Option<String>,
+}
+
+/// The answer to a look at one container.
+pub(super) fn inspected(body: &[u8]) -> Result<Inspected, serde_json::Error> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct Older {
+        config: OlderConfig,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct OlderConfig {
+        mac_address: Option<String>,
+    }
+    let older: Older = serde_json::from_slice(body)?;
+    Ok(Inspected { known: serde_json::from_slice(body)?, mac_address: older.config.mac_address })
+}
+
+/// The error says what the engine left out.
+pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container, String> {
+    let Inspected { known: inspect, mac_address } = inspected;
     let id = inspect.id.ok_or("it has no id")?;
     let name = inspect.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let config = inspect.config.ok_or("it has no configuration")?;
@@ -33,7 +57,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
     let image = inspect.image.unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
-    let beyond = beyond::of(&config, &host, inspect.network_settings.as_ref());
+    let beyond = beyond::of(&config, &host, mac_address.as_ref(), inspect.network_settings.as_ref());
     let anonymous = anonymous(&host, inspect.mounts.unwrap_or_default());
     let networks = attachments(inspect.network_settings, &id, &name);
     Ok(Container {
@@ -310,8 +334,8 @@ fn host_or_volume(source: &str) -> MountSource {
     }
 }
 
-/// mount(8)'s sizes: bytes, or with k, m or g.
-fn tmpfs_size(text: &str) -> Option<ByteSize> {
+/// mount(8)'s sizes: bytes, or with k, m or g; a share of the memory is none that trueup has a word for.
+pub(super) fn tmpfs_size(text: &str) -> Option<ByteSize> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -321,7 +345,7 @@ fn tmpfs_size(text: &str) -> Option<ByteSize> {
         "g" => 30,
         _ => return None,
     };
-    Some(ByteSize(number << shift))
+    number.checked_mul(1 << shift).map(ByteSize)
 }
 
 fn attachments(settings: Option<NetworkSettings>, id: &str, name: &str) -> BTreeMap<String, LiveAttachment> {
