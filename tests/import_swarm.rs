@@ -56,8 +56,8 @@ fn services_are_taken_over_under_their_own_names_without_a_new_task() {
         "h1",
         &["stack", "deploy", "-c", &fleet.dir().join("stack.yaml").display().to_string(), "shop"],
     );
-    let by_hand = "service create -d --name each --mode global --stop-grace-period 1s --env A=1 --update-order start-first \
-                   box:1 /bin/busybox sleep 36000";
+    let by_hand = "service create -d --name each --mode global --stop-grace-period 1s --env B=1 --env A=1 --update-order start-first \
+                   --mount type=volume,target=/anonymous --mount type=volume,source=kept,target=/kept --tty box:1 /bin/busybox sleep 36000";
     fleet.docker_ok("h1", &by_hand.split_whitespace().collect::<Vec<_>>());
     let all = ["shop_web", "shop_plain", "each"];
     soon("all run", || all.map(|name| running(&fleet, "h1", name).len()) == [2, 1, 2]);
@@ -81,7 +81,12 @@ fn services_are_taken_over_under_their_own_names_without_a_new_task() {
         err.contains("values of MODE, TOKEN are not written") && err.contains("carry over files"),
         "{err}"
     );
-    import(&["--service", "each"]);
+    assert!(err.contains("could not carry over the secret shop_pass"), "{err}");
+    let err = import(&["--service", "each"]);
+    assert!(
+        err.contains("carry over mounts./anonymous") && err.contains("carry over ContainerSpec.TTY"),
+        "{err}"
+    );
 
     let ground = Ground::new(&fleet);
     let mut imported = BTreeMap::new();

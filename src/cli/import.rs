@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
+use futures_util::future::join_all;
 
 use crate::adapter::docker::DockerEngines;
 use crate::control::revision::Reader;
@@ -21,7 +22,7 @@ use crate::model::observed::{Engine as Snapshot, Seen};
 use crate::model::secrecy::{HashKey, PlainEnv};
 use crate::model::settings::EngineSettings;
 use crate::model::swarm::Swarm;
-use crate::ports::Engines as _;
+use crate::ports::{EngineError, Engines as _};
 
 use super::world::{GlobalArgs, SourceArgs, settings, world};
 use super::{Exit, terminal};
@@ -103,7 +104,9 @@ fn named_app(text: &str) -> Result<(AppName, Vec<ContainerName>), String> {
 /// What was read of the hosts, and the variables that a person asked for.
 pub struct Looked {
     pub hosts: Vec<(Host, Snapshot)>,
-    pub words: BTreeMap<(HostName, ContainerName), PlainEnv>,
+    /// Why a host could not be read (A1).
+    pub unread: BTreeMap<HostName, String>,
+    pub words: Words,
     pub key: HashKey,
     /// By the name in fleet.toml.
     pub swarms: BTreeMap<String, Swarm>,
@@ -175,10 +178,13 @@ async fn from_engines(global: &GlobalArgs, args: &Args) -> Exit {
 /// Checks, writes or prints, and says what comes next.
 pub fn finish(
     into: &write::IntoArgs,
-    imported: Imported,
+    mut imported: Imported,
     looked: Option<&Looked>,
     swarm: Option<(&str, &[HostName])>,
 ) -> Exit {
+    for (host, why) in looked.into_iter().flat_map(|looked| &looked.unread) {
+        imported.note(format!("host {host}"), format!("left out: it could not be read: {why}"));
+    }
     let existing = write::existing(into)?;
     let files = write::complete(into, &imported, &existing, swarm);
     let checked = check::check(&files.all(&existing), &imported, looked);
@@ -188,8 +194,9 @@ pub fn finish(
         errln!("note: {kept} is there already and was left as it is; see that it has what is needed");
     }
     check::tell(&checked);
-    write::next(into, &imported, looked.is_some());
-    Ok(checked.code())
+    let code = checked.code();
+    write::next(into, &imported, looked.is_some(), code == 0);
+    Ok(code)
 }
 
 fn request<'a>(live: &LiveArgs, into: &write::IntoArgs, looked: &'a Looked) -> anyhow::Result<Request<'a>> {
@@ -232,21 +239,45 @@ pub async fn look(
 ) -> anyhow::Result<Looked> {
     let (hosts, settings, key) = inventory(global, live, environment).await?;
     let engines = DockerEngines::new(settings, key.clone());
-    let mut looked = Looked { hosts: Vec::new(), words: BTreeMap::new(), key, swarms: BTreeMap::new() };
-    for host in hosts {
-        let engine = engines.engine(&host)?;
-        let snapshot =
-            engine.survey(&BTreeSet::new()).await.with_context(|| format!("reading {}", host.name))?;
-        if live.env_values.is_some() {
-            errln!("warning: values of variables of {} are read and written in the clear (G1)", host.name);
-            for (name, _) in snapshot.containers.iter().filter(|(_, seen)| matches!(seen, Seen::Known(_))) {
-                let words = engines.plain_env(&host, name).await?;
-                looked.words.insert((host.name.clone(), name.clone()), words);
+    let reads = hosts.iter().map(|host| read(&engines, host, live.env_values.is_some()));
+    let mut looked = Looked {
+        hosts: Vec::new(),
+        unread: BTreeMap::new(),
+        words: BTreeMap::new(),
+        key,
+        swarms: BTreeMap::new(),
+    };
+    for (host, told) in hosts.iter().zip(join_all(reads).await) {
+        match told {
+            Ok((snapshot, words)) => {
+                looked.hosts.push((host.clone(), snapshot));
+                looked.words.extend(words);
             }
+            // One that is silent is told; where all are there is nothing to import.
+            Err(error) if hosts.len() > 1 => drop(looked.unread.insert(host.name.clone(), error.to_string())),
+            Err(error) => return Err(error).with_context(|| format!("reading {}", host.name)),
         }
-        looked.hosts.push((host, snapshot));
+    }
+    if looked.hosts.is_empty() {
+        let told: Vec<String> = looked.unread.iter().map(|(host, why)| format!("{host}: {why}")).collect();
+        bail!("none of the hosts could be read: {}", told.join("; "));
     }
     Ok(looked)
+}
+
+type Words = BTreeMap<(HostName, ContainerName), PlainEnv>;
+
+/// One host, and the variables of its containers where a person asked for them.
+async fn read(engines: &DockerEngines, host: &Host, plainly: bool) -> Result<(Snapshot, Words), EngineError> {
+    let snapshot = engines.engine(host)?.survey(&BTreeSet::new()).await?;
+    let mut words = Words::new();
+    if plainly {
+        errln!("warning: values of variables of {} are read and written in the clear (G1)", host.name);
+        for (name, _) in snapshot.containers.iter().filter(|(_, seen)| matches!(seen, Seen::Known(_))) {
+            words.insert((host.name.clone(), name.clone()), engines.plain_env(host, name).await?);
+        }
+    }
+    Ok((snapshot, words))
 }
 
 async fn inventory(

@@ -215,7 +215,8 @@ fn addresses(desired: &Desired, spots: &Spots, errors: &mut Errors) {
     }
 }
 
-/// Two apps with one host port clash where no placement can keep them apart.
+/// Two apps with one host port clash where no placement can keep them apart. What no host may run at all is the plan's to
+/// tell: a repository may be written before its hosts are.
 fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
     let mut users: BTreeMap<u16, Vec<(&App, Port)>> = BTreeMap::new();
     for app in desired.apps.values() {
@@ -234,7 +235,7 @@ fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
             let Some((other, _)) = clash else { continue };
             let (ours, theirs) = (hosts(desired, app), hosts(desired, other));
             let together: BTreeSet<_> = ours.union(&theirs).collect();
-            if count(app).saturating_add(count(other)) > together.len() {
+            if !together.is_empty() && count(app).saturating_add(count(other)) > together.len() {
                 let message = format!(
                     "port {host_port} of the host is wanted by {} and {}, and there are not enough hosts to keep them apart",
                     other.key, app.key
@@ -243,13 +244,14 @@ fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
             }
         }
         for (app, _) in &users {
-            if count(app) > hosts(desired, app).len()
+            let may_run = hosts(desired, app).len();
+            if (1..count(app)).contains(&may_run)
                 && users.iter().filter(|(a, _)| a.key == app.key).count() == 1
             {
                 let message = format!(
                     "{} instances want port {host_port} of the host, and only {} may run them",
                     count(app),
-                    match hosts(desired, app).len() {
+                    match may_run {
                         1 => "1 host".to_owned(),
                         n => format!("{n} hosts"),
                     }

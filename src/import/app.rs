@@ -34,6 +34,8 @@ pub(super) struct Draft {
     pub adopted: AdoptedBySlot,
     pub ignore: BTreeMap<String, String>,
     pub hidden: BTreeSet<String>,
+    /// The flag of the import that would write them, where one would.
+    pub revealed_by: Option<&'static str>,
     pub depends_on: BTreeSet<AppName>,
     pub rollout: Vec<(String, String)>,
     pub swarm: Option<SwarmPart>,
@@ -80,6 +82,7 @@ impl Draft {
             adopted: AdoptedBySlot::new(),
             ignore: BTreeMap::new(),
             hidden: BTreeSet::new(),
+            revealed_by: None,
             depends_on: BTreeSet::new(),
             rollout: Vec::new(),
             swarm: None,
@@ -267,12 +270,12 @@ impl Draft {
             .iter()
             .map(|(name, EnvValue::Plain(value))| (name.clone(), string(value)))
             .collect();
+        let or_import = self.revealed_by.map(|flag| format!(", or import with {flag}")).unwrap_or_default();
         let comments = self.hidden.iter().map(|name| {
-            format!(
-                "{} = (its value is not shown: write it here and take {} out of `ignore`, or import with --env-values)",
-                super::toml::key(name),
-                super::live::element("env", name)
-            )
+            let element = super::live::element("env", name);
+            let ignored = self.ignore.contains_key(&element);
+            let out = if ignored { format!(" and take {element} out of `ignore`") } else { String::new() };
+            format!("{} = (its value is not shown: write it here{out}{or_import})", super::toml::key(name))
         });
         page.table_with("[env]", &comments.collect::<Vec<_>>(), &entries);
     }

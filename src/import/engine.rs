@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::adoption::Adopted;
 use crate::model::app::Replicas;
-use crate::model::container::{ContainerField, ContainerSpec, Networks};
+use crate::model::container::{ContainerField, ContainerSpec, Mount, MountSource, Networks};
 use crate::model::host::Host;
-use crate::model::names::{AppKey, AppName, ContainerName, EnvironmentName, HostName, InstanceName};
+use crate::model::names::{
+    AppKey, AppName, ContainerName, EnvironmentName, HostName, InstanceName, NetworkName,
+};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::PREFIX;
 use crate::model::secrecy::PlainEnv;
@@ -78,6 +80,15 @@ pub fn engines(request: &Request<'_>) -> Imported {
                     }
                 }
             }
+        }
+        let of_daemon = live::log_options_of_daemon(engine);
+        if !of_daemon.is_empty() {
+            let told: Vec<String> = of_daemon.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            let words = format!(
+                "every container there logs with {}: that is taken for the daemon's own and not written",
+                told.join(", ")
+            );
+            imported.note(format!("host {}", host.name), words);
         }
         if request.with_hosts {
             imported.files.insert(format!("hosts/{}.toml", host.name), skeleton::host(host));
@@ -172,13 +183,21 @@ fn one<'a>(
     }
     if !read.hidden.is_empty() {
         let names: Vec<&str> = read.hidden.keys().map(String::as_str).collect();
+        let flag = request.values.revealed_by();
+        let flag = flag.map(|flag| format!("; {flag} writes them")).unwrap_or_default();
         notes.push(format!(
-            "the values of {} are not written (G1): until they are, it is not replaced; --env-values writes them",
+            "the values of {} are not written (G1): until they are, it is not replaced{flag}",
             names.join(", ")
         ));
     }
     for beyond in &container.beyond {
         notes.push(format!("could not carry over {beyond}: its next replacement is without it"));
+    }
+    for at in container.anonymous.keys() {
+        notes.push(format!(
+            "could not carry over the data of the anonymous volume at {at}: it is not replaced until git mounts a volume \
+             with a name, or a tmpfs, there (B5)"
+        ));
     }
     for note in notes {
         imported.note(subject, note);
@@ -282,13 +301,13 @@ fn group<'a>(request: &Request<'_>, read: Vec<One<'a>>, imported: &mut Imported)
             Source::Alone(name, _) => names::app_name(name.as_str()),
         };
         let mut made = alike(request, &source, &wanted, ones, &mut taken, imported);
-        if let Source::Compose { service, .. } = &source
+        if let Source::Compose { service, project } = &source
             && let Some(known) = request.known.get(service)
         {
             for draft in &mut made {
                 draft.depends_on = known.depends_on.intersection(&present).cloned().collect();
                 draft.rollout.clone_from(&known.rollout);
-                let differing = differing(&draft.spec, known);
+                let differing = differing(&draft.spec, known, project);
                 if !differing.is_empty() {
                     let words = format!(
                         "what runs is not what the Compose file says in {}: what runs was written",
@@ -343,6 +362,7 @@ fn alike(
                     format!("{} became the app {name}: their settings are not the others'", told.join(", "));
                 imported.note(format!("app {wanted}"), words);
             }
+            tell_names(&name, &ones, imported);
             draft(request, source, name, ones)
         })
         .collect()
@@ -352,6 +372,19 @@ fn alike(
 fn same(a: &Read, b: &Read) -> bool {
     let bare = |read: &Read| Read { fixed: BTreeMap::new(), ..read.clone() };
     bare(a) == bare(b) && a.fixed.keys().eq(b.fixed.keys())
+}
+
+/// Names by which others reach the containers, and which no successor has: an alias is all slots' alike.
+fn tell_names(app: &AppName, ones: &[One<'_>], imported: &mut Imported) {
+    let (Some(first), true) = (ones.first(), ones.len() > 1) else { return };
+    if matches!(first.read.spec.networks, Networks::Named(_)) {
+        let names: Vec<&str> = ones.iter().map(|one| one.container.name.as_str()).collect();
+        let words = format!(
+            "their replacements answer to no single name of {}: what reaches one of them by its name needs another way",
+            names.join(", ")
+        );
+        imported.note(format!("app {app}"), words);
+    }
 }
 
 fn draft(request: &Request<'_>, source: &Source, name: AppName, ones: Vec<One<'_>>) -> Draft {
@@ -369,6 +402,7 @@ fn draft(request: &Request<'_>, source: &Source, name: AppName, ones: Vec<One<'_
     draft.replicas = Replicas::Count(u32::try_from(ones.len()).unwrap_or(u32::MAX));
     draft.ignore.clone_from(&first.read.ignore);
     draft.hidden = first.read.hidden.keys().cloned().collect();
+    draft.revealed_by = request.values.revealed_by();
     draft.local_image = first.read.local_image;
     draft.volumes = first.read.volumes.iter().map(|volume| (volume.to_string(), None)).collect();
     draft.hosts = ones.iter().map(|one| one.host.clone()).collect();
@@ -390,7 +424,7 @@ fn draft(request: &Request<'_>, source: &Source, name: AppName, ones: Vec<One<'_
 
 /// The fields in which what runs differs from what its Compose file says, as far as the two can be compared: names that
 /// Compose makes up, and what only an image tells, are not.
-fn differing(live: &ContainerSpec, known: &Known) -> Vec<&'static str> {
+fn differing(live: &ContainerSpec, known: &Known, project: &str) -> Vec<&'static str> {
     let (a, b) = (live, &known.spec);
     let differs = |field: &ContainerField| match field {
         ContainerField::Image => (&a.image.repository, &a.image.tag) != (&b.image.repository, &b.image.tag),
@@ -403,9 +437,15 @@ fn differing(live: &ContainerSpec, known: &Known) -> Vec<&'static str> {
         ContainerField::Labels => a.labels != b.labels,
         ContainerField::Ports => a.ports != b.ports,
         ContainerField::Mounts => {
-            a.mounts.keys().ne(b.mounts.keys().chain(b.files.keys()).collect::<BTreeSet<_>>())
+            let said = |at| match (b.mounts.get(at), a.mounts.get(at)) {
+                (Some(said), Some(runs)) => same_mount(said, runs, project),
+                (None, Some(_)) => b.files.contains_key(at),
+                (_, None) => false,
+            };
+            !a.mounts.keys().chain(b.mounts.keys()).chain(b.files.keys()).all(said)
         }
-        ContainerField::Files | ContainerField::Networks => false,
+        ContainerField::Networks => !same_networks(&b.networks, &a.networks, project),
+        ContainerField::Files => false,
         ContainerField::Cpus => a.cpus != b.cpus,
         ContainerField::Memory => a.memory != b.memory,
         ContainerField::MemoryReservation => a.memory_reservation != b.memory_reservation,
@@ -429,4 +469,57 @@ fn differing(live: &ContainerSpec, known: &Known) -> Vec<&'static str> {
         ContainerField::StopTimeout => b.stop_timeout.is_some() && a.stop_timeout != b.stop_timeout,
     };
     ContainerField::ALL.iter().filter(|field| differs(field)).map(|field| field.name()).collect()
+}
+
+/// What Compose calls a volume or network of the project: `shop_data` is its `data`.
+fn is_of_project(project: &str, said: &str, runs: &str) -> bool {
+    runs == said || runs.strip_prefix(project).and_then(|rest| rest.strip_prefix('_')) == Some(said)
+}
+
+fn same_mount(said: &Mount, runs: &Mount, project: &str) -> bool {
+    let same = match (&said.source, &runs.source) {
+        (MountSource::Volume(said), MountSource::Volume(runs)) => {
+            is_of_project(project, said.as_str(), runs.as_str())
+        }
+        (said, runs) => said == runs,
+    };
+    same && said.read_only == runs.read_only
+}
+
+fn same_networks(said: &Networks, runs: &Networks, project: &str) -> bool {
+    let (Networks::Named(said), Networks::Named(runs)) = (said, runs) else { return said == runs };
+    // The repository calls the project's own with a dash.
+    let bare = |name: &str| name.strip_prefix(&format!("{project}-")).unwrap_or(name).to_owned();
+    let is =
+        |said: &NetworkName, runs: &NetworkName| is_of_project(project, &bare(said.as_str()), runs.as_str());
+    said.len() == runs.len() && said.keys().all(|said| runs.keys().any(|runs| is(said, runs)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::container::Attachment;
+
+    #[test]
+    fn what_compose_made_of_a_name_is_no_difference() {
+        let mount = |name: &str| Mount {
+            source: MountSource::Volume(name.parse().expect("a name")),
+            read_only: false,
+        };
+        assert!(same_mount(&mount("data"), &mount("shop_data"), "shop"));
+        assert!(same_mount(&mount("shop_data"), &mount("shop_data"), "shop"));
+        assert!(!same_mount(&mount("data"), &mount("other_data"), "shop"));
+        let host = Mount { source: MountSource::Host("/srv".to_owned()), read_only: false };
+        assert!(!same_mount(&mount("data"), &host, "shop"));
+        assert!(!same_mount(&host, &Mount { read_only: true, ..host.clone() }, "shop"));
+
+        let on = |names: &[&str]| {
+            let named = names.iter().map(|name| (name.parse().expect("a name"), Attachment::default()));
+            Networks::Named(named.collect())
+        };
+        assert!(same_networks(&on(&["shop-front", "edge"]), &on(&["shop_front", "edge"]), "shop"));
+        assert!(!same_networks(&on(&["shop-front"]), &on(&["shop_back"]), "shop"));
+        assert!(!same_networks(&on(&["shop-front"]), &on(&["shop_front", "edge"]), "shop"));
+        assert!(!same_networks(&on(&["shop-front"]), &Networks::Host, "shop"));
+    }
 }

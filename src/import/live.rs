@@ -8,7 +8,7 @@ use crate::model::container::{
 };
 use crate::model::image::ImageRef;
 use crate::model::names::{NetworkName, VolumeName};
-use crate::model::observed::{Container, Engine, Image};
+use crate::model::observed::{Container, Engine, Image, Seen};
 use crate::model::ownership;
 use crate::model::secrecy::{KeyedHash, PlainEnv};
 use crate::model::units::{ByteSize, TimeSpan};
@@ -28,6 +28,17 @@ pub enum EnvValues {
     All,
 }
 
+impl EnvValues {
+    /// The flag that writes what these leave out.
+    pub(super) const fn revealed_by(self) -> Option<&'static str> {
+        match self {
+            Self::None => Some("--env-values"),
+            Self::Plain => Some("--env-values=all"),
+            Self::All => None,
+        }
+    }
+}
+
 /// What was made of one container.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Read {
@@ -41,6 +52,19 @@ pub(super) struct Read {
     pub hidden: BTreeMap<String, KeyedHash>,
     /// The image can be had from no registry.
     pub local_image: bool,
+}
+
+/// The daemon adds its own options to its own driver, and nobody can ask it which: those that every container of that
+/// driver has, where there are several.
+pub(super) fn log_options_of_daemon(engine: &Engine) -> BTreeMap<String, String> {
+    let all = engine.containers.values().filter_map(Seen::known).map(|container| &container.live.logging);
+    let mut all = all.filter(|logging| logging.driver == engine.info.log_driver);
+    let (Some(first), Some(second)) = (all.next(), all.next()) else { return BTreeMap::new() };
+    let mut common = first.options.clone();
+    for logging in std::iter::once(second).chain(all) {
+        common.retain(|name, value| logging.options.get(name) == Some(value));
+    }
+    common
 }
 
 /// Reads a container; `words` has its variables in the clear where a person asked for them.
@@ -154,9 +178,9 @@ impl Reader<'_> {
             ContainerField::Dns => spec.dns.clone_from(&live.dns),
             ContainerField::ExtraHosts => spec.extra_hosts.clone_from(&live.extra_hosts),
             ContainerField::Logging => {
-                // The daemon adds its own options to its own driver, and nobody can ask it which.
-                let usual =
-                    live.logging.driver == self.engine.info.log_driver && live.logging.options.is_empty();
+                let of_daemon = log_options_of_daemon(self.engine);
+                let usual = live.logging.driver == self.engine.info.log_driver
+                    && live.logging.options.iter().all(|(name, value)| of_daemon.get(name) == Some(value));
                 spec.logging = (!usual).then(|| live.logging.clone());
             }
             ContainerField::StopSignal => {
@@ -203,12 +227,7 @@ impl Reader<'_> {
 
     fn mounts(&mut self) {
         for (at, mount) in &self.container.live.mounts {
-            let fits = is_path(at) && !at.contains([':', ',']);
-            let source_fits = match &mount.source {
-                MountSource::Host(path) => is_path(path) && !path.contains(':'),
-                MountSource::Volume(_) | MountSource::Tmpfs { .. } => true,
-            };
-            if !fits || !source_fits {
+            if !is_sayable(at, mount) {
                 let why = "trueup takes absolute paths without `..` and `:` only";
                 self.read.ignore.insert(element("mounts", at), why.to_owned());
                 continue;
@@ -291,6 +310,15 @@ impl Reader<'_> {
                 .insert("health".to_owned(), "trueup has no word for this form of check".to_owned());
         }
     }
+}
+
+/// Whether a file of the repository can have the mount.
+pub(super) fn is_sayable(at: &str, mount: &Mount) -> bool {
+    let source_fits = match &mount.source {
+        MountSource::Host(path) => is_path(path) && !path.contains(':'),
+        MountSource::Volume(_) | MountSource::Tmpfs { .. } => true,
+    };
+    source_fits && is_path(at) && !at.contains([':', ','])
 }
 
 fn is_path(path: &str) -> bool {

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 pub use engine::{EnvValues, Request, engines};
 pub use names::looks_secret;
-pub use skeleton::skeleton;
+pub use skeleton::{host as host_file, skeleton};
 pub use swarm::{ServicesRequest, services};
 
 /// Files of a config repository by path, and what a person should know about them.
@@ -40,7 +40,8 @@ pub struct Note {
 }
 
 impl Imported {
-    fn note(&mut self, subject: impl Into<String>, words: impl Into<String>) {
+    /// Tells it once.
+    pub fn note(&mut self, subject: impl Into<String>, words: impl Into<String>) {
         let note = Note { subject: subject.into(), words: words.into() };
         if !self.notes.contains(&note) {
             self.notes.push(note);

@@ -37,7 +37,7 @@ pub fn skeleton(
 }
 
 /// `hosts/NAME.toml`.
-pub(super) fn host(host: &Host) -> String {
+pub fn host(host: &Host) -> String {
     let mut page = Page::default();
     let mut entries = vec![
         ("address".to_owned(), string(&host.address.to_string())),

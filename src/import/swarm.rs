@@ -173,6 +173,9 @@ fn draft(
             format!("could not carry over {field}: {why}; it stays as it is at every update"),
         );
     }
+    for beyond in &live.beyond {
+        imported.note(&subject, format!("could not carry over {beyond}; it stays as it is at every update"));
+    }
     draft.swarm = Some(part);
     draft.ignore = ignore;
     draft
@@ -219,7 +222,16 @@ fn one(
             };
             container.ports = spec.ports.iter().map(port).collect();
         }
-        ContainerField::Mounts => container.mounts.clone_from(&spec.mounts),
+        ContainerField::Mounts => {
+            for (at, mount) in &spec.mounts {
+                if super::live::is_sayable(at, mount) {
+                    container.mounts.insert(at.clone(), mount.clone());
+                } else {
+                    let why = "an anonymous volume, or a path that trueup has no word for".to_owned();
+                    ignore.insert(super::live::element(ServiceField::Mounts.name(), at), why);
+                }
+            }
+        }
         ContainerField::Files => {
             if !spec.files.is_empty() {
                 let configs: Vec<&str> = spec.files.values().map(|file| file.source.as_str()).collect();

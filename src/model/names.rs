@@ -16,6 +16,8 @@ pub struct NameError {
 
 const LABEL_RULE: &str = "use 1 to 40 of a-z, 0-9 and '-', starting and ending with a letter or digit";
 const WORD_RULE: &str = "use 1 to 16 of a-z and 0-9, starting with a letter";
+const CONTAINER_RULE: &str =
+    "use 2 to 1024 of a-z, A-Z, 0-9, '_', '.' and '-', starting with a letter or digit";
 const DOCKER_RULE: &str = "use 2 to 128 of a-z, A-Z, 0-9, '_', '.' and '-', starting with a letter or digit";
 const FIELD_RULE: &str =
     "write a field such as memory, or one element of it such as env.TZ, of at most 256 characters";
@@ -33,6 +35,13 @@ fn is_word(text: &str) -> bool {
     text.len() <= 16
         && text.bytes().next().is_some_and(|c| c.is_ascii_lowercase())
         && text.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
+
+/// Docker itself sets no end to it; ours are short.
+fn is_container(text: &str) -> bool {
+    (2..=1024).contains(&text.len())
+        && text.bytes().next().is_some_and(|c| c.is_ascii_alphanumeric())
+        && text.bytes().all(|c| c.is_ascii_alphanumeric() || b"_.-".contains(&c))
 }
 
 fn is_docker(text: &str) -> bool {
@@ -131,7 +140,7 @@ name!(
 );
 name!(
     /// A container's name on its engine.
-    ContainerName, "container name", is_docker, DOCKER_RULE
+    ContainerName, "container name", is_container, CONTAINER_RULE
 );
 name!(
     /// A volume's name on its engine.

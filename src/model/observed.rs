@@ -128,6 +128,9 @@ pub struct Container {
     /// In words, what is set on it that trueup does not model: a replacement would be without it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub beyond: BTreeSet<String>,
+    /// Volumes that nobody named, by path in the container: a successor is without them, and they stay (B5).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub anonymous: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

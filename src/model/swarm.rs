@@ -126,6 +126,9 @@ pub struct LiveService {
     pub published: BTreeSet<ServicePort>,
     /// Jobs: how often it was asked to run.
     pub job_iteration: Option<u64>,
+    /// In words, what is set on it that trueup does not model: updates leave it as it is.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub beyond: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
-use super::{PlanInput, steps};
+use super::{PlanInput, steps, volumes};
 
 /// A change that an instance needs, not yet ordered among its app's others.
 pub(super) struct Wanted {
@@ -249,6 +249,18 @@ fn existing(
             draft.block(subject, Some(target.app.key.clone()), reason, HINT_UNSAID);
             return None;
         }
+        // Nobody had the chance to name the data of what was made without trueup (B4, B5).
+        let unnamed = volumes::unnamed(target, live);
+        if is_adopted(input, target, live) && !unnamed.is_empty() {
+            let reason = format!(
+                "replacing the adopted {} would begin without the data of its anonymous volume at {} (B5)",
+                live.name,
+                unnamed.join(", ")
+            );
+            draft.leave(subject.clone(), Some(target.app.key.clone()), nature, reason.clone());
+            draft.block(subject, Some(target.app.key.clone()), reason, HINT_UNNAMED);
+            return None;
+        }
         return replaced(input, engine, target, around, subject, live, nature, draft);
     }
     if changes.is_empty() {
@@ -270,6 +282,9 @@ fn existing(
 
 const HINT_UNSAID: &str =
     "declare it in git, or take it out of `ignore` where losing it is meant; until then it runs on as it is";
+
+const HINT_UNNAMED: &str = "copy the data into a volume with a name and mount that there in git, or mount a tmpfs there where losing it is \
+                            meant; until then it runs on as it is";
 
 /// It stands for its instance although trueup did not make it (B4).
 fn is_adopted(input: &PlanInput<'_>, target: &Target, live: &Container) -> bool {
@@ -307,6 +322,7 @@ fn replaced(
             because.push(format!("its successor is without what trueup does not model: {}", lost.join("; ")));
         }
     }
+    because.extend(volumes::left_behind(live));
     let mut cleared = Vec::new();
     for suffix in [ASIDE, NEXT] {
         let name = steps::suffixed(&name, suffix);

@@ -13,7 +13,7 @@ use crate::model::units::TimeSpan;
 use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
-use super::{PlanInput, steps};
+use super::{PlanInput, steps, volumes};
 
 /// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
 pub(super) fn recover(
@@ -92,7 +92,9 @@ fn change(
 fn remove(input: &PlanInput<'_>, instance: &InstanceName, one: &Owned<'_>, why: &str, draft: &mut Draft) {
     let name = &one.container.name;
     let steps = steps::remove(name, one.container, TimeSpan::from_secs(10));
-    draft.heal(input, Nature::Extra, change(instance, name, one.host, why, one.container, steps));
+    let mut change = change(instance, name, one.host, why, one.container, steps);
+    change.because.extend(volumes::left_behind(one.container));
+    draft.heal(input, Nature::Extra, change);
 }
 
 fn put_back(input: &PlanInput<'_>, instance: &InstanceName, old: &Owned<'_>, draft: &mut Draft) {

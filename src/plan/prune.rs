@@ -17,7 +17,7 @@ use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::Around;
-use super::{PlanInput, steps};
+use super::{PlanInput, steps, volumes};
 
 const HINT_PROTECTED: &str =
     "declare the app again without `protect`, then take it away; or remove the container by hand";
@@ -173,7 +173,7 @@ fn removal(
         action: Verb::Remove,
         subject: subject(Kind::Container, &one.container.name, one.host),
         app: Some(instance.key.clone()),
-        because: vec![because],
+        because: std::iter::once(because).chain(volumes::left_behind(one.container)).collect(),
         from: Some(ContentHash::of(one.container.id.as_bytes())),
         to: None,
         steps: drain.into_iter().chain(steps::remove(&one.container.name, one.container, timeout)).collect(),

@@ -1,11 +1,12 @@
-//! The volumes that instances mount: made where missing, told where they differ, never removed (B5).
+//! The volumes that instances mount: made where missing, told where they differ, never removed (B5). Those that nobody
+//! named are told where their container goes.
 
 use crate::diff;
 use crate::model::container::MountSource;
 use crate::model::drift::{FieldChange, Kind, Nature, Subject};
 use crate::model::names::VolumeName;
 use crate::model::network::Volume;
-use crate::model::observed::{Engine, LiveVolume, Seen};
+use crate::model::observed::{Container, Engine, LiveVolume, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Expect, Step, Unmanaged};
 use crate::model::secrecy::ContentHash;
@@ -107,4 +108,17 @@ fn missing(
     let step = Step { action, expect: Expect::Absent };
     let change = creation(subject, Some(target), because, ContentHash::of(name.as_str().as_bytes()), step);
     planned(input, change, draft)
+}
+
+/// The anonymous volumes that stay on the host, used by nobody, when the container goes.
+pub(super) fn left_behind(live: &Container) -> impl Iterator<Item = String> {
+    let words = |(at, name): (&String, &String)| {
+        format!("its anonymous volume at {at} stays on the host, used by nobody: {name} (B5)")
+    };
+    live.anonymous.iter().map(words)
+}
+
+/// The paths of data that only an anonymous volume holds: git has no mount there.
+pub(super) fn unnamed(target: &Target, live: &Container) -> Vec<String> {
+    live.anonymous.keys().filter(|at| !target.spec.mounts.contains_key(*at)).cloned().collect()
 }

@@ -5,9 +5,11 @@
 use std::collections::BTreeSet;
 
 use bollard::models::{
-    ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Mount, MountBindOptions, MountPoint,
-    MountTmpfsOptions, MountType, MountVolumeOptions, NetworkSettings,
+    ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Mount, MountBindOptions, MountTmpfsOptions,
+    MountType, MountVolumeOptions, NetworkSettings,
 };
+
+use super::live;
 
 /// Collects words.
 #[derive(Default)]
@@ -43,13 +45,13 @@ impl Beyond {
 pub(super) fn of(
     config: &ContainerConfig,
     host: &HostConfig,
-    points: Option<&Vec<MountPoint>>,
+    mac_address: Option<&String>,
     networks: Option<&NetworkSettings>,
 ) -> BTreeSet<String> {
     let mut beyond = Beyond::default();
     of_config(config, &mut beyond);
     of_host(host, &mut beyond);
-    anonymous(host, points, &mut beyond);
+    beyond.text("the MAC address", mac_address);
     let endpoints = networks.and_then(|n| n.networks.as_ref());
     // The order of a HashMap does not matter on the way into a set.
     for (name, endpoint) in endpoints.into_iter().flatten() {
@@ -76,7 +78,7 @@ fn of_config(config: &ContainerConfig, beyond: &mut Beyond) {
         labels: _,
         stop_signal: _,
         stop_timeout: _,
-        // The image's or the client's, or without effect on what runs. Anonymous volumes are told by their mounts.
+        // The image's or the client's, or without effect on what runs. Anonymous volumes are read by themselves.
         attach_stdin: _,
         attach_stdout: _,
         attach_stderr: _,
@@ -102,6 +104,11 @@ fn of_config(config: &ContainerConfig, beyond: &mut Beyond) {
     {
         beyond.say(start_interval.is_some_and(|n| n > 0), "an interval of the health check at start");
     }
+}
+
+/// Told of every container; what the daemon gives each that asks for none is taken out where the daemon is known.
+pub(super) fn cgroup_namespace(mode: &str) -> String {
+    format!("the cgroup namespace {mode}")
 }
 
 fn of_host(host: &HostConfig, beyond: &mut Beyond) {
@@ -150,6 +157,7 @@ fn of_host(host: &HostConfig, beyond: &mut Beyond) {
         uts_mode,
         userns_mode,
         runtime,
+        cgroupns_mode,
         masked_paths,
         // Modelled.
         cpu_period: _,
@@ -173,7 +181,6 @@ fn of_host(host: &HostConfig, beyond: &mut Beyond) {
         // Of the client, of Windows, or the daemon's own default that cannot be told from a wish.
         container_id_file: _,
         console_size: _,
-        cgroupns_mode: _,
         cgroup: _,
         isolation: _,
         readonly_paths: _,
@@ -234,6 +241,9 @@ fn of_host(host: &HostConfig, beyond: &mut Beyond) {
     beyond.text("the user namespace", userns_mode.as_ref());
     let usual = |name: &&String| !matches!(name.as_str(), "runc" | "io.containerd.runc.v2");
     beyond.text("the runtime", runtime.as_ref().filter(usual));
+    if let Some(mode) = cgroupns_mode.map(|mode| mode.to_string()).filter(|mode| !mode.is_empty()) {
+        beyond.say(true, cgroup_namespace(&mode));
+    }
     let unmasked = masked_paths.as_ref().is_some_and(Vec::is_empty) && !privileged.unwrap_or_default();
     beyond.say(unmasked, "unmasked system paths");
     for bind in binds.iter().flatten() {
@@ -249,8 +259,10 @@ fn of_host(host: &HostConfig, beyond: &mut Beyond) {
     }
     // The order of a HashMap does not matter on the way into a set.
     for (at, options) in tmpfs.iter().flatten() {
-        let usual =
-            |o: &str| o.starts_with("size=") || ["", "ro", "rw", "noexec", "nosuid", "nodev"].contains(&o);
+        let usual = |o: &str| match o.strip_prefix("size=") {
+            Some(size) => live::tmpfs_size(size).is_some(),
+            None => ["", "ro", "rw", "noexec", "nosuid", "nodev"].contains(&o),
+        };
         for option in options.split(',').filter(|o| !usual(o)) {
             beyond.say(true, format!("the option {option} of the tmpfs at {at}"));
         }
@@ -303,20 +315,6 @@ fn of_mount(mount: &Mount, beyond: &mut Beyond) {
     if let Some(MountTmpfsOptions { mode, options, size_bytes: _ }) = tmpfs_options {
         beyond.say(mode.is_some_and(|m| m != 0), format!("the mode of the tmpfs at {at}"));
         beyond.say(options.as_ref().is_some_and(|o| !o.is_empty()), format!("options of the tmpfs at {at}"));
-    }
-}
-
-/// Volumes that nobody named: Docker makes a fresh one for each container, and takes it away with it.
-fn anonymous(host: &HostConfig, points: Option<&Vec<MountPoint>>, beyond: &mut Beyond) {
-    let by_bind = |at: &str| host.binds.iter().flatten().any(|bind| bind.split(':').nth(1) == Some(at));
-    let by_mount = |at: &str| {
-        let named = |m: &&Mount| m.source.as_ref().is_some_and(|s| !s.is_empty());
-        host.mounts.iter().flatten().filter(named).any(|m| m.target.as_deref() == Some(at))
-    };
-    for point in points.into_iter().flatten().filter(|p| p.typ.as_deref() == Some("volume")) {
-        let at = point.destination.clone().unwrap_or_default();
-        let asked = by_bind(&at) || by_mount(&at);
-        beyond.say(!asked, format!("the data of the anonymous volume at {at}"));
     }
 }
 

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectContainerOptions, InspectNetworkOptions, ListContainersOptionsBuilder,
-    ListNetworksOptions, ListVolumesOptions, LogsOptionsBuilder,
+    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptions,
+    ListVolumesOptions, LogsOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -27,7 +27,7 @@ use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Progress};
 
 use super::transport::Raw;
-use super::{error, live, within};
+use super::{beyond, error, live, within};
 
 /// Inspects in flight at once on one engine.
 const AT_ONCE: usize = 16;
@@ -56,7 +56,8 @@ impl DockerEngine {
         error::garbage(&self.host, call, detail.as_ref())
     }
 
-    async fn info(&self) -> Result<EngineInfo, EngineError> {
+    /// And the cgroup namespace that it gives containers which ask for none.
+    async fn info(&self) -> Result<(EngineInfo, &'static str), EngineError> {
         let (info, version) = tokio::join!(
             self.call("GET /info", self.docker.info()),
             self.call("GET /_ping", self.raw.newest())
@@ -72,7 +73,8 @@ impl DockerEngine {
             error: swarm.error.unwrap_or_default(),
         });
         let swarm = info.swarm.and_then(|s| s.cluster).and_then(|c| c.id).filter(|id| !id.is_empty());
-        Ok(EngineInfo {
+        let private = info.security_options.iter().flatten().any(|option| option == "name=cgroupns");
+        let told = EngineInfo {
             id,
             name: info.name.unwrap_or_default(),
             version: info.server_version.unwrap_or_default(),
@@ -85,23 +87,34 @@ impl DockerEngine {
             swarm,
             membership,
             clock: info.system_time.as_deref().map(live::moment),
-        })
+        };
+        Ok((told, if private { "private" } else { "host" }))
     }
 
     async fn containers(&self) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
         let call = "GET /containers/json";
         let list = self.call(call, self.docker.list_containers(Some(options))).await?;
-        if list.iter().any(|summary| summary.id.is_none()) {
-            return Err(self.garbage(call, "a container has no id"));
-        }
-        let names = list.into_iter().filter_map(|summary| {
-            let names = summary.names.unwrap_or_default();
+        let listed: Option<Vec<(String, Vec<String>)>> =
+            list.into_iter().map(|summary| Some((summary.id?, summary.names.unwrap_or_default()))).collect();
+        let listed = listed.ok_or_else(|| self.garbage(call, "a container has no id"))?;
+        let mut names: Vec<ContainerName> = Vec::new();
+        let mut nameless = BTreeMap::new();
+        for (id, all) in listed {
             // A linked container also lists names with a second '/'; its own has one.
-            names.iter().find_map(|n| n.strip_prefix('/').filter(|n| !n.contains('/'))?.parse().ok())
-        });
+            let own = all.iter().find_map(|name| name.strip_prefix('/').filter(|name| !name.contains('/')));
+            match (own.map(str::parse), id.parse::<ContainerName>()) {
+                (Some(Ok(name)), _) => names.push(name),
+                // It is there, and its image is in use, all the same (A1).
+                (_, Ok(id)) => {
+                    let why = "its name is none that trueup can say: rename it (`docker rename`)";
+                    nameless.insert(id, Seen::unknown(why));
+                }
+                (_, Err(_)) => return Err(self.garbage(call, "a container has neither a name nor an id")),
+            }
+        }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
-            stream::iter(names.map(|name: ContainerName| async move {
+            stream::iter(names.into_iter().map(|name| async move {
                 match self.container(&name).await {
                     Ok(Some(container)) => Some((name, Seen::Known(container))),
                     // Gone between list and inspect.
@@ -112,7 +125,7 @@ impl DockerEngine {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        Ok(seen.into_iter().flatten().collect())
+        Ok(seen.into_iter().flatten().chain(nameless).collect())
     }
 
     async fn networks(&self) -> Result<BTreeMap<String, Seen<LiveNetwork>>, EngineError> {
@@ -185,7 +198,12 @@ impl Engine for DockerEngine {
     async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let (info, containers, networks, volumes) =
             tokio::join!(self.info(), self.containers(), self.networks(), self.volumes());
-        let containers = containers?;
+        let ((info, cgroup_namespace), mut containers) = (info?, containers?);
+        for seen in containers.values_mut() {
+            if let Seen::Known(container) = seen {
+                container.beyond.remove(&beyond::cgroup_namespace(cgroup_namespace));
+            }
+        }
         let references = images
             .iter()
             .map(ImageRef::pull_name)
@@ -193,15 +211,17 @@ impl Engine for DockerEngine {
             .collect();
         let images = self.images(references).await?;
         let (volumes, volumes_hidden) = volumes;
-        Ok(Snapshot { info: info?, containers, images, networks: networks?, volumes, volumes_hidden })
+        Ok(Snapshot { info, containers, images, networks: networks?, volumes, volumes_hidden })
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
         let call = format!("GET /containers/{name}/json");
-        let inspect = self.docker.inspect_container(name.as_str(), None::<InspectContainerOptions>);
-        let Some(inspect) = error::or_none(self.call(&call, inspect).await)? else { return Ok(None) };
+        let path = format!("containers/{name}/json");
+        let told = self.call(&call, self.raw.get(&path)).await;
+        let Some(body) = error::or_none(told)? else { return Ok(None) };
+        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
-        match inspect.name.as_deref().map(|n| n.trim_start_matches('/')) {
+        match inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')) {
             None => return Err(self.garbage(&call, "the container has no name")),
             Some(other) if other != name.as_str() => return Ok(None),
             Some(_) => {}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthConfig, HealthStatusEnum,
-    HostConfig, ImageInspect, IpamConfig, MountType, NetworkInspect, NetworkSettings, PortMap,
+    HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect, NetworkSettings, PortMap,
     RestartPolicyNameEnum,
 };
 use chrono::DateTime;
@@ -24,8 +24,32 @@ use crate::model::ownership;
 use crate::model::secrecy::{HashKey, KeyedHash};
 use crate::model::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 
-/// An inspected container; the error says what the engine left out.
-pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Result<Container, String> {
+/// An inspected container, with what later versions of the API no longer have at that place.
+pub(super) struct Inspected {
+    pub known: ContainerInspectResponse,
+    /// As it was asked for.
+    mac_address: Option<String>,
+}
+
+/// The answer to a look at one container.
+pub(super) fn inspected(body: &[u8]) -> Result<Inspected, serde_json::Error> {
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct Older {
+        config: OlderConfig,
+    }
+    #[derive(Default, serde::Deserialize)]
+    #[serde(default, rename_all = "PascalCase")]
+    struct OlderConfig {
+        mac_address: Option<String>,
+    }
+    let older: Older = serde_json::from_slice(body)?;
+    Ok(Inspected { known: serde_json::from_slice(body)?, mac_address: older.config.mac_address })
+}
+
+/// The error says what the engine left out.
+pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container, String> {
+    let Inspected { known: inspect, mac_address } = inspected;
     let id = inspect.id.ok_or("it has no id")?;
     let name = inspect.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let config = inspect.config.ok_or("it has no configuration")?;
@@ -33,7 +57,8 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
     let image = inspect.image.unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
-    let beyond = beyond::of(&config, &host, inspect.mounts.as_ref(), inspect.network_settings.as_ref());
+    let beyond = beyond::of(&config, &host, mac_address.as_ref(), inspect.network_settings.as_ref());
+    let anonymous = anonymous(&host, inspect.mounts.unwrap_or_default());
     let networks = attachments(inspect.network_settings, &id, &name);
     Ok(Container {
         name: name.parse().map_err(|e| format!("{e}"))?,
@@ -44,6 +69,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
         restarts: u64::try_from(inspect.restart_count.unwrap_or_default()).unwrap_or_default(),
         labels: sorted(config.labels),
         beyond,
+        anonymous,
         live: LiveSpec {
             entrypoint: config.entrypoint.unwrap_or_default(),
             command: config.cmd.unwrap_or_default(),
@@ -244,6 +270,16 @@ fn mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
     untrimmed_mounts(host).into_iter().map(|(at, mount)| (trimmed(at), mount)).collect()
 }
 
+/// Volumes that are mounted without having been asked for by name: the image's, and `-v /data`.
+fn anonymous(host: &HostConfig, points: Vec<MountPoint>) -> BTreeMap<String, String> {
+    let asked = mounts(host);
+    let of_volume = points.into_iter().filter(|point| point.typ.as_deref() == Some("volume"));
+    of_volume
+        .filter_map(|point| Some((point.destination?, point.name.unwrap_or_default())))
+        .filter(|(at, _)| !asked.contains_key(at))
+        .collect()
+}
+
 fn untrimmed_mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
     let mut mounts = BTreeMap::new();
     for bind in host.binds.iter().flatten() {
@@ -298,8 +334,8 @@ fn host_or_volume(source: &str) -> MountSource {
     }
 }
 
-/// mount(8)'s sizes: bytes, or with k, m or g.
-fn tmpfs_size(text: &str) -> Option<ByteSize> {
+/// mount(8)'s sizes: bytes, or with k, m or g; a share of the memory is none that trueup has a word for.
+pub(super) fn tmpfs_size(text: &str) -> Option<ByteSize> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -309,7 +345,7 @@ fn tmpfs_size(text: &str) -> Option<ByteSize> {
         "g" => 30,
         _ => return None,
     };
-    Some(ByteSize(number << shift))
+    number.checked_mul(1 << shift).map(ByteSize)
 }
 
 fn attachments(settings: Option<NetworkSettings>, id: &str, name: &str) -> BTreeMap<String, LiveAttachment> {

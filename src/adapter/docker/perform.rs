@@ -71,8 +71,8 @@ impl DockerEngine {
                 within(&self.host, &format!("POST /containers/{name}/restart"), deadline, restart).await
             }
             Action::RemoveContainer { name } => {
-                // Anonymous volumes belong to the container alone; named ones are never removed (B5).
-                let options = RemoveContainerOptionsBuilder::new().v(true).build();
+                // Its anonymous volumes stay as the named ones do: no action removes data (B5).
+                let options = RemoveContainerOptionsBuilder::new().v(false).build();
                 let remove = self.docker.remove_container(name.as_str(), Some(options));
                 done_if_gone(self.call(&format!("DELETE /containers/{name}"), remove).await)
             }

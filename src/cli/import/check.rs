@@ -10,7 +10,7 @@ use crate::model::app::App;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::Nature;
 use crate::model::file::Rendered;
-use crate::model::names::{AppKey, Revision};
+use crate::model::names::{AppKey, HostName, Revision};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::Change;
@@ -30,12 +30,15 @@ pub struct Checked {
     /// What the plan would do to the imported apps.
     changes: Vec<String>,
     blocked: Vec<String>,
+    /// Some host could not be read, so that nobody knows what is missing (A1).
+    partly: bool,
 }
 
 impl Checked {
     /// As section X of the rules.
     pub fn code(&self) -> u8 {
-        match (self.errors.is_some(), self.blocked.is_empty(), self.changes.is_empty()) {
+        let stopped = self.partly || !self.blocked.is_empty();
+        match (self.errors.is_some(), !stopped, self.changes.is_empty()) {
             (true, _, _) => 1,
             (false, false, _) => 3,
             (false, true, false) => 2,
@@ -50,6 +53,12 @@ pub fn taken_over(existing: &BTreeMap<String, Vec<u8>>) -> BTreeMap<Adopted, App
     let adopted =
         |app: &Arc<App>| app.adopted.values().map(|a| (a.clone(), app.key.clone())).collect::<Vec<_>>();
     desired.apps.values().flat_map(adopted).collect()
+}
+
+/// The hosts that the repository in the directory declares; nothing where it cannot be read as a whole.
+pub fn hosts(existing: &BTreeMap<String, Vec<u8>>) -> BTreeSet<HostName> {
+    let Ok(desired) = load(&tree(existing), &mut ParseCache::default()) else { return BTreeSet::new() };
+    desired.hosts.into_keys().collect()
 }
 
 /// Services that the repository in the directory takes over already.
@@ -81,10 +90,11 @@ pub fn check(files: &BTreeMap<String, Vec<u8>>, imported: &Imported, looked: Opt
 
 fn planned(desired: &Desired, imported: &Imported, looked: &Looked) -> Checked {
     let hosts = looked.hosts.iter().map(|(host, engine)| (host.name.clone(), Seen::Known(engine.clone())));
+    let unread = looked.unread.iter().map(|(host, why)| (host.clone(), Seen::unknown(why.clone())));
     let observed = Observed {
         at: Timestamp::default(),
         key: looked.key.id(),
-        hosts: hosts.collect(),
+        hosts: hosts.chain(unread).collect(),
         swarms: looked
             .swarms
             .iter()
@@ -122,6 +132,7 @@ fn planned(desired: &Desired, imported: &Imported, looked: &Looked) -> Checked {
         changes: changes
             .map(|c| format!("{} {}: {}", c.action.name(), c.subject, c.because.join("; ")))
             .collect(),
+        partly: !looked.unread.is_empty(),
         blocked: blocked.map(|b| format!("{}: {}", b.subject, b.reason)).collect(),
     }
 }

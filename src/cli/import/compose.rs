@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::import::compose::{Known, Request, env_file, files};
-use crate::import::{EnvValues, Imported, engines};
-use crate::model::names::ContainerName;
+use crate::import::compose::{Known, Request, env_file, files, project_name};
+use crate::import::{EnvValues, Imported, engines, host_file};
+use crate::model::host::Host;
+use crate::model::names::{ContainerName, HostName};
 use crate::model::observed::Seen;
 use crate::model::secrecy::PlainEnv;
 
@@ -49,39 +50,88 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let directory = whole.parent().unwrap_or(Path::new("/")).to_owned();
     let texts: anyhow::Result<Vec<(String, String)>> =
         args.file.iter().map(|file| Ok((file.display().to_string(), text(file)?))).collect();
-    let mut given = BTreeMap::new();
-    for file in &args.env_file {
-        given.extend(
-            env_file(&text(file)?).into_iter().map(|(name, value)| (name, value.unwrap_or_default())),
-        );
-    }
-    let texts = texts?;
+    let (texts, given) = (texts?, given(&args.env_file)?);
+    let hosts = match &args.adopt_project {
+        // What runs says where.
+        Some(_) => Hosts::default(),
+        None => hosts(global, args).await?,
+    };
     let read = |path: &str| text(&directory.join(path)).map_err(|e| format!("{e:#}"));
     let request = Request {
         environment: args.into.environment.clone(),
-        project: project(args, &texts, &directory),
+        project: project(args, &texts, &given, &directory)?,
         files: texts,
         directory: directory.display().to_string(),
         given,
         profiles: args.profile.iter().cloned().collect(),
         swarm: args.swarm.clone(),
-        hosts: args.live.host.iter().cloned().collect(),
+        hosts: hosts.names.clone(),
         values: super::values(&args.live),
         read: &read,
     };
     let (said, known) = files(&request).map_err(|why| anyhow::anyhow!("{why}"))?;
     match &args.adopt_project {
         Some(project) => adopt(global, args, project, said, known).await,
-        None => written(args, said),
+        None => written(args, said, hosts),
     }
 }
 
-fn written(args: &Args, imported: Imported) -> Exit {
+/// Variables of the files, the later on top of the earlier.
+fn given(files: &[PathBuf]) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut given = BTreeMap::new();
+    for file in files {
+        let variables =
+            env_file(&text(file)?, &given).map_err(|why| anyhow::anyhow!("{}: {why}", file.display()))?;
+        given.extend(variables.into_iter().map(|v| (v.name, v.value.unwrap_or_default())));
+    }
+    Ok(given)
+}
+
+/// Where the apps are placed.
+#[derive(Default)]
+struct Hosts {
+    names: BTreeSet<HostName>,
+    files: BTreeMap<String, String>,
+    /// Named, and known neither to the repository nor by an engine.
+    unknown: BTreeSet<HostName>,
+}
+
+/// The hosts that were named: with their files where it is said how they are reached, else as far as the repository has
+/// them.
+async fn hosts(global: &GlobalArgs, args: &Args) -> anyhow::Result<Hosts> {
+    let wanted = &args.live.host;
+    if wanted.is_empty() {
+        return Ok(Hosts::default());
+    }
+    if args.live.engine.is_none() && args.live.repo.is_none() {
+        let declared = super::check::hosts(&write::existing(&args.into)?);
+        let (names, unknown) = wanted.iter().cloned().partition(|name| declared.contains(name));
+        return Ok(Hosts { names, files: BTreeMap::new(), unknown });
+    }
+    let (hosts, _, _) = super::inventory(global, &args.live, &args.into.environment).await?;
+    let mut files = BTreeMap::new();
+    for host in &hosts {
+        let host = Host { swarm: args.swarm.clone().or(host.swarm.clone()), ..host.clone() };
+        files.insert(format!("hosts/{}.toml", host.name), host_file(&host));
+    }
+    Ok(Hosts { names: hosts.into_iter().map(|host| host.name).collect(), files, unknown: BTreeSet::new() })
+}
+
+fn written(args: &Args, mut imported: Imported, hosts: Hosts) -> Exit {
     if imported.apps.is_empty() {
         write::tell(&imported);
         bail!("no service could be carried over: the notes above say why");
     }
-    let swarm = args.swarm.as_deref().map(|name| (name, &[][..]));
+    for host in hosts.unknown {
+        imported.note(
+            format!("host {host}"),
+            "the repository does not declare it, so no app is placed there: write hosts/NAME.toml and [place], or \
+             import with --engine",
+        );
+    }
+    imported.files.extend(hosts.files);
+    let managers: Vec<HostName> = hosts.names.into_iter().collect();
+    let swarm = args.swarm.as_deref().map(|name| (name, managers.as_slice()));
     super::finish(&args.into, imported, None, swarm)
 }
 
@@ -149,16 +199,27 @@ fn words(
 }
 
 /// As Compose calls it: lower case letters, digits, `-` and `_`.
-fn project(args: &Args, texts: &[(String, String)], directory: &Path) -> String {
-    let said = texts.iter().rev().find_map(|(_, text)| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("name:"))
-            .map(|name| name.trim().trim_matches(['"', '\'']).to_owned())
-    });
+fn project(
+    args: &Args,
+    texts: &[(String, String)],
+    given: &BTreeMap<String, String>,
+    directory: &Path,
+) -> anyhow::Result<String> {
+    let mut said = None;
+    for (file, text) in texts {
+        said = project_name(file, text, given).map_err(|why| anyhow::anyhow!("{why}"))?.or(said);
+    }
     let last = directory.file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = args.project_name.clone().or(said).or(last).unwrap_or_default().to_lowercase();
+    let name = args
+        .project_name
+        .clone()
+        .or(args.adopt_project.clone())
+        .or(said)
+        .or(last)
+        .unwrap_or_default()
+        .to_lowercase();
     let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect();
-    if name.is_empty() { "project".to_owned() } else { name }
+    Ok(if name.is_empty() { "project".to_owned() } else { name })
 }
 
 fn text(path: &Path) -> anyhow::Result<String> {

@@ -136,12 +136,21 @@ pub fn tell(imported: &Imported) {
     }
 }
 
-pub fn next(into: &IntoArgs, imported: &Imported, live: bool) {
+/// `live`: it was planned against what runs. `well`: nothing was found wrong with the files or the plan.
+pub fn next(into: &IntoArgs, imported: &Imported, live: bool, well: bool) {
     let instances: usize = imported.apps.values().sum();
     let (apps, notes) = (imported.apps.len(), imported.notes.len());
     errln!("{apps} apps with {instances} instances, {notes} notes; nothing was changed on any engine");
-    if let Some(dir) = &into.into {
-        let then = if live { "; it should be empty" } else { "" };
-        errln!("next: look at the files in {}, commit them, and run `trueup plan`{then}", dir.display());
+    let Some(dir) = into.into.as_ref().map(|dir| dir.display()) else { return };
+    match (well, live) {
+        (true, true) => {
+            errln!(
+                "next: look at the files in {dir}, commit them, and run `trueup plan`; it should be empty"
+            );
+        }
+        (true, false) => errln!("next: look at the files in {dir}, commit them, and run `trueup plan`"),
+        (false, _) => {
+            errln!("next: see to what is told above in the files of {dir}, before they are committed")
+        }
     }
 }

@@ -2,28 +2,57 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::yaml::{Node, Value};
+use super::super::looks_secret;
+use super::env_file::is_name;
+use super::yaml::{Node, Place, Value};
 
-/// Fills in every value; the names that nobody gave are told by the places that want them.
+/// Variables that nobody gave, in words, and the place that wants them.
+pub(super) type Missing = BTreeSet<(String, Place)>;
+
+/// Fills in every value; errors and missing names are told by key and place, and nothing else of the text (G1).
 pub(super) fn fill(
     node: &mut Node,
     given: &BTreeMap<String, String>,
-    missing: &mut BTreeSet<(String, String)>,
+    missing: &mut Missing,
+) -> Result<(), String> {
+    below("this file", node, given, missing)
+}
+
+fn below(
+    key: &str,
+    node: &mut Node,
+    given: &BTreeMap<String, String>,
+    missing: &mut Missing,
 ) -> Result<(), String> {
     match &mut node.value {
         Value::Null => {}
-        Value::Text(text) => {
-            if text.contains('$') {
-                let mut unknown = BTreeSet::new();
-                *text =
-                    text_of(text, given, &mut unknown, 0).map_err(|why| format!("{}: {why}", node.place))?;
-                missing.extend(unknown.into_iter().map(|name| (name, node.place.to_string())));
-            }
+        Value::Text(text) if text.contains('$') => {
+            // An element of a list may be a `NAME=value`.
+            let key = text
+                .split_once('=')
+                .map_or(key, |(name, _)| if is_name(name) { name } else { key })
+                .to_owned();
+            let mut unknown = BTreeSet::new();
+            *text =
+                filled(text, given, &mut unknown).map_err(|why| format!("{}: {key}: {why}", node.place))?;
+            let secret = looks_secret(&key, "");
+            let words = |name| if secret { format!("a variable in the value of {key}") } else { name };
+            missing.extend(unknown.into_iter().map(|name| (words(name), node.place.clone())));
         }
-        Value::List(list) => list.iter_mut().try_for_each(|item| fill(item, given, missing))?,
-        Value::Map(map) => map.iter_mut().try_for_each(|(_, item)| fill(item, given, missing))?,
+        Value::Text(_) => {}
+        Value::List(list) => list.iter_mut().try_for_each(|item| below(key, item, given, missing))?,
+        Value::Map(map) => map.iter_mut().try_for_each(|(key, item)| below(key, item, given, missing))?,
     }
     Ok(())
+}
+
+/// The text with its variables filled in; names that nobody gave are empty and told.
+pub(super) fn filled(
+    text: &str,
+    given: &BTreeMap<String, String>,
+    unknown: &mut BTreeSet<String>,
+) -> Result<String, String> {
+    text_of(text, given, unknown, 0)
 }
 
 const DEEPEST: usize = 8;
@@ -46,14 +75,14 @@ fn text_of(
             out.push('$');
             rest = tail;
         } else if let Some(inside) = after.strip_prefix('{') {
-            let end = closing(inside).ok_or_else(|| format!("{text:?}: a `${{` without its `}}`"))?;
+            let end = closing(inside).ok_or_else(|| "a `${` without its `}`".to_owned())?;
             out.push_str(&braced(&inside[..end], given, unknown, depth)?);
             rest = &inside[end + 1..];
         } else if name_length > 0 && !after.starts_with(|c: char| c.is_ascii_digit()) {
             out.push_str(&value_of(&after[..name_length], given, unknown));
             rest = &after[name_length..];
         } else {
-            return Err(format!("{text:?}: a `$` that is meant as itself is written `$$`"));
+            return Err("a `$` that is meant as itself is written `$$`".to_owned());
         }
     }
     out.push_str(rest);
@@ -89,7 +118,7 @@ fn braced(
     let length = inside.bytes().take_while(|c| c.is_ascii_alphanumeric() || *c == b'_').count();
     let (name, how) = inside.split_at(length);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Err(format!("`${{{inside}}}` names no variable"));
+        return Err("a `${…}` names no variable".to_owned());
     }
     let set = given.get(name);
     let filled = set.filter(|value| !value.is_empty());
@@ -118,43 +147,5 @@ fn braced(
     if let Some(why) = how.strip_prefix('?') {
         return must(set, why);
     }
-    Err(format!("`${{{inside}}}` is no form that Compose knows"))
-}
-
-/// Lines of an env file: `NAME=value`, `export NAME=value`, quotes, comments; a name alone has no value.
-pub fn env_file(text: &str) -> Vec<(String, Option<String>)> {
-    let mut pairs = Vec::new();
-    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-        let line = line.strip_prefix("export ").unwrap_or(line);
-        match line.split_once('=') {
-            Some((name, value)) => pairs.push((name.trim().to_owned(), Some(unquoted(value.trim())))),
-            None => pairs.push((line.to_owned(), None)),
-        }
-    }
-    pairs
-}
-
-fn unquoted(value: &str) -> String {
-    if let Some(inner) = value.strip_prefix('\'') {
-        return inner.split('\'').next().unwrap_or_default().to_owned();
-    }
-    if let Some(inner) = value.strip_prefix('"') {
-        let mut out = String::new();
-        let mut chars = inner.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '"' => break,
-                '\\' => match chars.next() {
-                    Some('n') => out.push('\n'),
-                    Some('t') => out.push('\t'),
-                    Some('r') => out.push('\r'),
-                    Some(other) => out.push(other),
-                    None => {}
-                },
-                c => out.push(c),
-            }
-        }
-        return out;
-    }
-    value.split(" #").next().unwrap_or_default().trim_end().to_owned()
+    Err("a `${…}` has a form that Compose does not know".to_owned())
 }

@@ -5,6 +5,7 @@ use crate::model::names::VolumeName;
 use crate::model::network::VolumeSpec;
 use crate::model::secrecy::ContentHash;
 
+use super::OnEngine;
 use super::service::Reader;
 use super::values::{absolute, size};
 use super::yaml::{Node, Place};
@@ -14,9 +15,7 @@ impl Reader<'_, '_> {
         if let Some(text) = node.text() {
             let parts: Vec<&str> = text.split(':').collect();
             match parts.as_slice() {
-                [at] => {
-                    self.lost(&node.place, &format!("the anonymous volume at {at}: name it to keep its data"))
-                }
+                [at] => self.anonymous(&node.place, at),
                 [source, at] => self.bind(&node.place, source, at, ""),
                 [source, at, options] => self.bind(&node.place, source, at, options),
                 _ => self.lost(&node.place, &format!("the volume {text}")),
@@ -27,25 +26,57 @@ impl Reader<'_, '_> {
         let (at, source) = (said("target"), said("source"));
         let read_only = node.get("read_only").is_some_and(Node::flag);
         for (key, value) in node.map() {
-            let known =
-                ["type", "target", "source", "read_only", "tmpfs", "consistency"].contains(&key.as_str());
-            let harmless = key == "bind" && value.map().iter().all(|(k, _)| k == "create_host_path");
-            if !known && !harmless {
-                self.lost(&value.place, &format!("{key} of the mount at {at}"));
+            match key.as_str() {
+                "type" | "target" | "source" | "read_only" | "consistency" => {}
+                "tmpfs" => self.lose_others(value, &["size"], &format!("of the tmpfs at {at}")),
+                "bind" => {
+                    let made = value.get("create_host_path").is_none_or(Node::flag);
+                    let known: &[&str] = if made { &["create_host_path"] } else { &[] };
+                    self.lose_others(value, known, &format!("of the mount at {at}"));
+                }
+                "volume" => self.lose_others(value, &[], &format!("of the mount at {at}")),
+                key => self.lost(&value.place, &format!("{key} of the mount at {at}")),
             }
         }
         match said("type") {
             "tmpfs" => {
-                let size = node.get("tmpfs").and_then(|t| t.get("size")).and_then(Node::text).and_then(size);
-                self.mounted(&node.place, at, MountSource::Tmpfs { size }, read_only);
+                let size = node.get("tmpfs").and_then(|t| t.get("size")).and_then(Node::text);
+                self.tmpfs(&node.place, at, size, read_only);
             }
             "bind" => {
                 let path = absolute(&self.project.directory, source);
                 self.mounted(&node.place, at, MountSource::Host(path), read_only);
             }
-            "volume" if !source.is_empty() => self.volume(&node.place, source, at, read_only),
+            "volume" if source.is_empty() => self.anonymous(&node.place, at),
+            "volume" => self.volume(&node.place, source, at, read_only),
             other => self.lost(&node.place, &format!("the mount of type {other:?} at {at}")),
         }
+    }
+
+    fn anonymous(&mut self, place: &Place, at: &str) {
+        self.lost(place, &format!("the anonymous volume at {at}: name it to keep its data"));
+    }
+
+    /// `/run:size=1m,ro`.
+    pub(super) fn tmpfs_line(&mut self, place: &Place, line: &str) {
+        let (at, options) = line.split_once(':').unwrap_or((line, ""));
+        let mut size = None;
+        for option in options.split(',') {
+            match option.strip_prefix("size=") {
+                Some(text) => size = Some(text),
+                None if ["", "ro", "rw", "noexec", "nosuid", "nodev"].contains(&option) => {}
+                None => self.lost(place, &format!("the option {option} of the tmpfs at {at}")),
+            }
+        }
+        self.tmpfs(place, at, size, options.split(',').any(|option| option == "ro"));
+    }
+
+    fn tmpfs(&mut self, place: &Place, at: &str, size_said: Option<&str>, read_only: bool) {
+        let size = size_said.and_then(size);
+        if let (Some(said), None) = (size_said, size) {
+            self.lost(place, &format!("the size {said} of the tmpfs at {at}: it is without a limit"));
+        }
+        self.mounted(place, at, MountSource::Tmpfs { size }, read_only);
     }
 
     fn bind(&mut self, place: &Place, source: &str, at: &str, options: &str) {
@@ -78,16 +109,33 @@ impl Reader<'_, '_> {
 
     /// A volume of one service becomes its app's own; one that several share, or that is there, is used by its name.
     fn volume(&mut self, place: &Place, name: &str, at: &str, read_only: bool) {
-        let (on_engine, spec) = self.project.volume(name);
+        let known: &[&str] = match self.project.volume(name) {
+            // Whoever made it decides of its driver and labels.
+            OnEngine::External(_) => &["external", "name", "driver", "driver_opts", "labels"],
+            OnEngine::Named(_) | OnEngine::Shared(_) => &["name", "external"],
+            OnEngine::Anew { .. } => &["driver", "driver_opts", "external"],
+        };
+        if let Some(declared) = self.project.section("volumes", name) {
+            self.lose_others(declared, known, &format!("of the volume {name}"));
+        }
+        let (on_engine, spec) = match self.project.volume(name) {
+            OnEngine::External(known_as) => (known_as, None),
+            OnEngine::Named(known_as) => {
+                self.note(place, format!("the volume {name} is called {known_as} on every host and used by that name: where it is not there, make it first (docker volume create {known_as})"));
+                (known_as, None)
+            }
+            OnEngine::Shared(known_as) => {
+                self.note(place, format!("several services share the volume {name}: make it on the host first (docker volume create {known_as})"));
+                (known_as, None)
+            }
+            OnEngine::Anew { spec, of_project } => {
+                self.note(place, format!("the volume {name} is made anew and begins empty: what Compose keeps in {of_project} is not in it; to go on with that, write the volume as {of_project} with external = true"));
+                (name.to_owned(), Some(spec))
+            }
+        };
         let Ok(volume) = on_engine.parse::<VolumeName>() else {
             return self.lost(place, &format!("the volume {name}: {on_engine:?} is no name of a volume"));
         };
-        if spec.is_none() && !self.project.is_external_volume(name) {
-            self.note(
-                place,
-                format!("several services share the volume {name}: make it on the host first (docker volume create {on_engine})"),
-            );
-        }
         self.draft.volumes.insert(on_engine, spec);
         self.mounted(place, at, MountSource::Volume(volume), read_only);
     }
@@ -98,9 +146,8 @@ impl Reader<'_, '_> {
             node.text().or_else(|| node.get("source").and_then(Node::text)).unwrap_or_default().to_owned();
         let said = |key: &str| node.get(key).and_then(Node::text);
         let at = said("target").map_or_else(|| format!("/{name}"), str::to_owned);
-        let mode = said("mode")
-            .and_then(|m| u32::from_str_radix(m.trim_start_matches("0o"), 8).ok())
-            .unwrap_or(0o444);
+        let octal = |text: &str| u32::from_str_radix(text.trim_start_matches("0o"), 8).ok();
+        let mode = node.get("mode").and_then(|mode| self.parsed("mode", mode, octal)).unwrap_or(0o444);
         let Some(declared) = self.project.section("configs", &name) else {
             return self.lost(&node.place, &format!("the config {name}, which is not declared"));
         };
@@ -119,9 +166,11 @@ impl Reader<'_, '_> {
             }
             Err(why) => self.lost(&node.place, &format!("the config {name}: {why}")),
         }
-        for key in ["uid", "gid"].into_iter().filter(|key| said(key).is_some_and(|id| id != "0")) {
-            self.lost(&node.place, &format!("{key} of the config {name}"));
-        }
+        let known: Vec<&str> = ["source", "target", "mode"]
+            .into_iter()
+            .chain(["uid", "gid"].into_iter().filter(|key| said(key) == Some("0")))
+            .collect();
+        self.lose_others(node, &known, &format!("of the config {name}"));
     }
 
     /// As Compose itself does it without a Swarm: the file on the host is mounted. Its content never goes to git (G1).
@@ -130,6 +179,11 @@ impl Reader<'_, '_> {
             node.text().or_else(|| node.get("source").and_then(Node::text)).unwrap_or_default().to_owned();
         let target = node.get("target").and_then(Node::text).unwrap_or(&name);
         let at = if target.starts_with('/') { target.to_owned() } else { format!("/run/secrets/{target}") };
+        self.lose_others(
+            node,
+            &["source", "target"],
+            &format!("of the secret {name}: the file on the host has its own"),
+        );
         let file = self.project.section("secrets", &name).and_then(|s| s.get("file")).and_then(Node::text);
         match file {
             Some(path) => {

@@ -8,7 +8,7 @@ use crate::model::container::Networks;
 use super::super::Imported;
 use super::super::app::Draft;
 use super::super::toml::{Page, inline, key, string};
-use super::yaml::Node;
+use super::yaml::{Node, Place};
 use super::{Project, is_external};
 
 /// The networks that the app is on, by their names in the repository.
@@ -55,6 +55,9 @@ fn page(
     let driver = text("driver").unwrap_or(usual);
     let mut entries = vec![("driver".to_owned(), string(driver))];
     let ipam = said("ipam").and_then(|i| i.get("config")).and_then(|c| c.list().first());
+    let mut lost = |place: &Place, what: &str| {
+        imported.note(format!("{place} network {name}"), format!("could not carry over {what}"));
+    };
     for (ours, theirs) in [("subnet", "subnet"), ("gateway", "gateway"), ("ip_range", "ip_range")] {
         let value = ipam.and_then(|i| i.get(theirs)).and_then(Node::text);
         entries.extend(value.map(|value| (ours.to_owned(), string(value))));
@@ -82,11 +85,29 @@ fn page(
     for (key, inner) in node.map(Node::map).unwrap_or_default() {
         let known = ["driver", "ipam", "driver_opts", "internal", "attachable", "labels", "external", "name"];
         if !known.contains(&key.as_str()) && !key.starts_with("x-") {
-            imported.note(format!("{} network {name}", inner.place), format!("could not carry over {key}"));
+            lost(&inner.place, key);
         }
     }
+    said("ipam").into_iter().for_each(|ipam| lose_of_ipam(ipam, &mut lost));
     let mut page = Page::default();
     page.comment(&format!("Imported from the network {name} of the Compose project {}.", project.name));
     page.table(&format!("[network.{}]", key(on_engine)), &entries);
     page.text()
+}
+
+/// Of the addresses a network file has words for the first subnet alone.
+fn lose_of_ipam(ipam: &Node, lost: &mut dyn FnMut(&Place, &str)) {
+    for (key, inner) in ipam.map() {
+        match (key.as_str(), inner.text()) {
+            ("config", _) | ("driver", Some("default")) => {}
+            (key, _) => lost(&inner.place, &format!("ipam.{key}")),
+        }
+    }
+    for (at, config) in ipam.get("config").map(Node::list).unwrap_or_default().iter().enumerate() {
+        for (key, inner) in config.map() {
+            if at > 0 || !["subnet", "gateway", "ip_range"].contains(&key.as_str()) {
+                lost(&inner.place, &format!("{key} of ipam.config, entry {}", at + 1));
+            }
+        }
+    }
 }

@@ -4,17 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::app::Replicas;
 use crate::model::container::{
-    Attachment, ContainerSpec, Device, EnvValue, HealthCheck, Logging, MountSource, Networks, Port, Restart,
-    Ulimit,
+    Attachment, ContainerSpec, Device, EnvValue, HealthCheck, Logging, Networks, Port, Restart, Ulimit,
 };
 use crate::model::image::ImageRef;
+use crate::model::names::AppName;
 use crate::model::units::Cpus;
 
-use super::super::app::Draft;
+use super::super::EnvValues;
+use super::super::app::{Draft, SwarmPart};
 use super::super::names::app_name;
+use super::super::toml::string;
+use super::env_file::is_name;
 use super::values::{self, size, span, words};
 use super::yaml::{Node, Place, Value};
-use super::{Project, interpolate};
+use super::{Project, Variable, env_file};
 
 /// What the service's own keys make of it.
 pub(super) struct Reader<'a, 'p> {
@@ -42,9 +45,15 @@ impl<'a, 'p> Reader<'a, 'p> {
         let name = app_name(service);
         let mut draft = Draft::new(name, project.environment.clone(), ContainerSpec::of(image));
         draft.origin = format!("Imported from the service {service} of {}.", node.place.file);
+        draft.revealed_by = EnvValues::Plain.revealed_by();
+        draft.swarm = project.swarm.as_deref().map(SwarmPart::of);
         let mut reader = Self { project, service, draft, notes: Vec::new() };
         for (key, value) in node.map() {
             reader.key(key, value);
+        }
+        if reader.draft.swarm.is_some() && reader.draft.spec.restart == Restart::No {
+            // A Swarm starts what ended again unless `deploy` says otherwise.
+            reader.draft.spec.restart = Restart::UnlessStopped;
         }
         // Later than the flat keys, which it has precedence over.
         reader.count(node);
@@ -61,6 +70,15 @@ impl<'a, 'p> Reader<'a, 'p> {
 
     pub(super) fn lost(&mut self, place: &Place, what: &str) {
         self.note(place, format!("could not carry over {what}"));
+    }
+
+    /// Tells the keys of a map that are none of these.
+    pub(super) fn lose_others(&mut self, node: &Node, known: &[&str], of: &str) {
+        for (key, inner) in node.map() {
+            if !known.contains(&key.as_str()) && !key.starts_with("x-") {
+                self.lost(&inner.place, &format!("{key} {of}"));
+            }
+        }
     }
 
     /// Parses the text; what does not fit is told.
@@ -93,14 +111,9 @@ impl<'a, 'p> Reader<'a, 'p> {
                 self.draft.spec.labels =
                     pairs.map(|(name, value, _)| (name, value.unwrap_or_default())).collect();
             }
-            "ports" => node.list().iter().for_each(|port| self.port(port)),
+            "ports" => self.ports(node),
             "volumes" => node.list().iter().for_each(|mount| self.mount(mount)),
-            "tmpfs" => set().for_each(|line| {
-                let (at, options) = line.split_once(':').unwrap_or((&line, ""));
-                let size = options.split(',').find_map(|o| o.strip_prefix("size=")).and_then(size);
-                let read_only = options.split(',').any(|o| o == "ro");
-                self.mounted(&node.place, at, MountSource::Tmpfs { size }, read_only);
-            }),
+            "tmpfs" => node.texts().into_iter().for_each(|(line, place)| self.tmpfs_line(place, line)),
             "configs" => node.list().iter().for_each(|config| self.config(config)),
             "secrets" => node.list().iter().for_each(|secret| self.secret(secret)),
             "cpus" => self.draft.spec.cpus = self.parsed(key, node, |t| t.parse::<Cpus>().ok()),
@@ -147,6 +160,7 @@ impl<'a, 'p> Reader<'a, 'p> {
                 }
             }
             "logging" => {
+                self.lose_others(node, &["driver", "options"], "of logging");
                 let driver = node.get("driver").and_then(Node::text).unwrap_or("json-file").to_owned();
                 let options = node.get("options").map(|o| o.pairs(&['='])).unwrap_or_default();
                 let options = options.into_iter().map(|(name, value, _)| (name, value.unwrap_or_default()));
@@ -170,7 +184,11 @@ impl<'a, 'p> Reader<'a, 'p> {
     fn command(&mut self, node: &Node) -> Option<Vec<String>> {
         match &node.value {
             Value::Null => None,
-            Value::Text(_) => self.parsed("this line", node, words),
+            // The line itself is not told: it may hold a secret (G1).
+            Value::Text(line) => words(line).or_else(|| {
+                self.lost(&node.place, "this line of words: a quote in it does not end");
+                None
+            }),
             Value::List(_) | Value::Map(_) => {
                 Some(node.texts().into_iter().map(|(t, _)| t.to_owned()).collect())
             }
@@ -181,7 +199,14 @@ impl<'a, 'p> Reader<'a, 'p> {
     fn environment(&mut self, key: &str, node: &Node) {
         if key == "environment" {
             for (name, value, place) in node.pairs(&['=']) {
-                self.variable(name, value, &place, true);
+                if is_name(&name) {
+                    self.variable(name, value, &place, true);
+                } else {
+                    self.lost(
+                        &place,
+                        "a variable whose name has other characters than letters, digits and `_.-`",
+                    );
+                }
             }
             return;
         }
@@ -189,23 +214,42 @@ impl<'a, 'p> Reader<'a, 'p> {
             Value::List(list) => list.clone(),
             Value::Null | Value::Text(_) | Value::Map(_) => vec![node.clone()],
         };
-        let mut of_files: BTreeMap<String, (Option<String>, Place)> = BTreeMap::new();
+        let mut of_files: BTreeMap<String, (String, Place)> = BTreeMap::new();
         for file in files {
             let path =
                 file.text().or_else(|| file.get("path").and_then(Node::text)).unwrap_or_default().to_owned();
             let optional = file.get("required").is_some_and(|required| !required.flag());
-            match (self.project.read)(&path) {
-                Ok(text) => of_files.extend(
-                    interpolate::env_file(&text)
-                        .into_iter()
-                        .map(|(name, value)| (name, (value, file.place.clone()))),
-                ),
-                Err(_) if optional => {}
-                Err(why) => self.lost(&file.place, &format!("env_file {path}: {why}")),
+            self.lose_others(&file, &["path", "required"], &format!("of env_file {path}"));
+            let text = match (self.project.read)(&path) {
+                Ok(text) => text,
+                Err(_) if optional => continue,
+                Err(why) => {
+                    self.lost(&file.place, &format!("env_file {path}: {why}"));
+                    continue;
+                }
+            };
+            let variables = match env_file(&text, &self.project.given) {
+                Ok(variables) => variables,
+                Err(why) => {
+                    self.lost(&file.place, &format!("env_file {path}: {why}"));
+                    continue;
+                }
+            };
+            for Variable { name, value, line } in variables {
+                match value.or_else(|| self.project.given.get(&name).cloned()) {
+                    Some(value) => drop(of_files.insert(name, (value, file.place.clone()))),
+                    // Not by its name, which may be a line of somebody's key (G1).
+                    None => self.lost(
+                        &file.place,
+                        &format!(
+                            "the variable of {path}:{line}, which comes from the shell (--env-file gives it)"
+                        ),
+                    ),
+                }
             }
         }
         for (name, (value, place)) in of_files {
-            self.variable(name, value, &place, false);
+            self.variable(name, Some(value), &place, false);
         }
     }
 
@@ -232,23 +276,43 @@ impl<'a, 'p> Reader<'a, 'p> {
         }
     }
 
+    fn ports(&mut self, node: &Node) {
+        node.list().iter().for_each(|port| self.port(port));
+        let mode = |port: &&Node| port.get("mode").and_then(Node::text) == Some("host");
+        let (host, all) = (node.list().iter().filter(mode).count(), node.list().len());
+        if let (Some(part), true) = (&mut self.draft.swarm, host > 0) {
+            part.entries.push(("publish".to_owned(), string("host")));
+            if host < all {
+                self.lost(&node.place, "ports of two modes: all are published on the task's node alone");
+            }
+        }
+    }
+
     fn port(&mut self, node: &Node) {
+        let known = ["target", "published", "protocol", "host_ip", "mode"];
+        self.lose_others(node, &known, "of the port");
         let read = match node.text() {
             Some(text) => values::ports(text),
             None => long_port(node),
         };
+        let said = |key: &str| node.get(key).and_then(Node::text);
         match read {
             Some(ports) => self.draft.spec.ports.extend(ports),
-            None => self.lost(&node.place, &format!("the port {}", node.text().unwrap_or("here"))),
+            None => {
+                let port = node.text().or_else(|| said("published")).or_else(|| said("target"));
+                self.lost(&node.place, &format!("the port {}: write one for each", port.unwrap_or("here")));
+            }
         }
-        if node.get("mode").and_then(Node::text) == Some("ingress") && self.project.swarm.is_none() {
+        if said("mode") == Some("ingress") && self.project.swarm.is_none() {
             self.note(&node.place, "mode: ingress is Swarm's: it is published on the host");
         }
     }
 
     fn health(&mut self, node: &Node) {
+        let known = ["test", "interval", "timeout", "start_period", "retries", "disable"];
+        self.lose_others(node, &known, "of the health check");
         let off = node.get("disable").is_some_and(Node::flag);
-        let test = match node.get("test").map(|test| &test.value) {
+        let mut test = match node.get("test").map(|test| &test.value) {
             Some(Value::Text(line)) => vec!["CMD-SHELL".to_owned(), line.clone()],
             Some(Value::List(_)) => {
                 node.get("test").into_iter().flat_map(Node::texts).map(|(t, _)| t.to_owned()).collect()
@@ -265,12 +329,19 @@ impl<'a, 'p> Reader<'a, 'p> {
                 "a healthcheck without `test`, which changes the image's own: write it in full",
             );
         }
+        let place = node.get("test").map_or(&node.place, |test| &test.place);
+        match test[0].as_str() {
+            "CMD" => {}
+            "CMD-SHELL" if test.len() > 2 => {
+                test.truncate(2);
+                self.lost(place, "further words of a health check with CMD-SHELL: it is one line");
+            }
+            "CMD-SHELL" => {}
+            _ => return self.lost(place, "a health check that begins with neither CMD nor CMD-SHELL"),
+        }
         let mut time = |key: &str| node.get(key).and_then(|value| self.parsed(key, value, span));
         let (interval, timeout, start_period) = (time("interval"), time("timeout"), time("start_period"));
-        let retries = node.get("retries").and_then(Node::text).and_then(|r| r.parse().ok());
-        if let Some(start) = node.get("start_interval") {
-            self.lost(&start.place, "start_interval");
-        }
+        let retries = node.get("retries").and_then(|r| self.parsed("retries", r, |t| t.parse().ok()));
         self.draft.spec.health = Some(HealthCheck::Probe { test, interval, timeout, start_period, retries });
     }
 
@@ -307,19 +378,40 @@ impl<'a, 'p> Reader<'a, 'p> {
             let name = name.text().unwrap_or_default();
             self.draft.origin.push_str(&format!(" Compose calls its container {name}."));
         }
-        let depends = node.get("depends_on").cloned();
-        for (on, condition) in depends.iter().flat_map(dependencies) {
-            match condition.as_deref() {
-                Some("service_completed_successfully") => {
-                    let place = depends.as_ref().map_or(&node.place, |n| &n.place).clone();
-                    self.lost(&place, &format!("that it waits for {on} to end well: trueup's apps run on"));
-                }
-                Some(_) | None => {
-                    if self.project.services.contains(&on) {
-                        self.draft.depends_on.insert(app_name(&on));
-                    }
-                }
+    }
+
+    /// What it depends on, as far as that is imported too.
+    pub fn depend_on(&mut self, present: &BTreeSet<AppName>, node: &Node) {
+        let Some(depends) = node.get("depends_on") else { return };
+        for (on, settings) in depends.map() {
+            self.lose_others(settings, &["condition", "restart", "required"], &format!("of depends_on {on}"));
+            let said = |key: &str| settings.get(key);
+            if said("condition").and_then(Node::text) == Some("service_completed_successfully") {
+                self.lost(
+                    &settings.place,
+                    &format!("that it waits for {on} to end well: trueup's apps run on"),
+                );
+                continue;
             }
+            if said("restart").is_some_and(Node::flag) {
+                self.lost(&settings.place, &format!("that it is restarted with {on}"));
+            }
+            if said("required").is_some_and(|required| !required.flag()) {
+                self.lost(&settings.place, &format!("that it does without {on} too: it waits for it"));
+            }
+            self.depends(on, &settings.place, present);
+        }
+        for (on, place) in depends.texts() {
+            self.depends(on, place, present);
+        }
+    }
+
+    fn depends(&mut self, on: &str, place: &Place, present: &BTreeSet<AppName>) {
+        let app = app_name(on);
+        if present.contains(&app) {
+            self.draft.depends_on.insert(app);
+        } else {
+            self.lost(place, &format!("that it depends on {on}, which is left out"));
         }
     }
 
@@ -351,14 +443,18 @@ impl<'a, 'p> Reader<'a, 'p> {
                 vec![("default".to_owned(), None, node.place.clone())]
             }
         };
+        // Swarm has no such names.
+        let container =
+            node.get("container_name").and_then(Node::text).filter(|_| self.project.swarm.is_none());
         let mut named = BTreeMap::new();
         for (name, settings, place) in wanted {
             let Ok(network) = self.project.network(&name).parse::<crate::model::names::NetworkName>() else {
                 self.lost(&place, &format!("the network {name}"));
                 continue;
             };
-            // Compose's services find each other by their names.
+            // Compose's services find each other by their names, and by those of their containers.
             let mut aliases = BTreeSet::from([self.service.to_owned()]);
+            aliases.extend(container.map(str::to_owned));
             for (key, inner) in settings.iter().flat_map(Node::map) {
                 match key.as_str() {
                     "aliases" => aliases.extend(inner.texts().into_iter().map(|(t, _)| t.to_owned())),
@@ -377,20 +473,6 @@ impl<'a, 'p> Reader<'a, 'p> {
     }
 }
 
-/// What it depends on, and how.
-pub(super) fn dependencies(node: &Node) -> Vec<(String, Option<String>)> {
-    match &node.value {
-        Value::Map(map) => map
-            .iter()
-            .map(|(name, n)| (name.clone(), n.get("condition").and_then(Node::text).map(str::to_owned)))
-            .collect(),
-        Value::List(_) | Value::Text(_) => {
-            node.texts().into_iter().map(|(t, _)| (t.to_owned(), None)).collect()
-        }
-        Value::Null => vec![],
-    }
-}
-
 fn long_port(node: &Node) -> Option<Vec<Port>> {
     let said = |key: &str| node.get(key).and_then(Node::text);
     let protocol = values::protocol_of(said("protocol").unwrap_or("tcp"))?;
@@ -399,6 +481,9 @@ fn long_port(node: &Node) -> Option<Vec<Port>> {
         Some(published) => Some(values::range(published)?),
         None => None,
     };
+    if outside.as_ref().is_some_and(|outside| outside.len() != inside.len()) {
+        return None;
+    }
     let address = match said("host_ip") {
         Some(address) => Some(address.parse().ok()?),
         None => None,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::values::{absolute, ports, size, span, words};
-use super::{Request, env_file, files, yaml};
+use super::{Request, files, project_name, yaml};
 use crate::import::{EnvValues, Imported};
 
 fn import_all(texts: &[&str], change: impl FnOnce(&mut Request<'_>)) -> Result<Imported, String> {
@@ -13,6 +13,14 @@ fn import_all(texts: &[&str], change: impl FnOnce(&mut Request<'_>)) -> Result<I
             Ok("services:\n  base:\n    image: base:1\n    user: ops\n    environment: {A: base, B: base}\n"
                 .to_owned())
         }
+        "sub/base.yaml" => {
+            Ok("services:\n  base:\n    image: base:${NOBODY}1\n    env_file: [base.env]\n    \
+                               volumes: ['./here:/here', '/there:/there']\n"
+                .to_owned())
+        }
+        "./sub/base.env" => Ok("FROM=sub-$TAG\n".to_owned()),
+        "pem.env" => Ok("TZ=UTC\nPEM=-----BEGIN KEY-----\nhunter2+hunter2/x\n-----END KEY-----\n".to_owned()),
+        "cut.env" => Ok("A=1\nhunter2\n".to_owned()),
         "nginx.conf" => Ok("worker_processes 1;\n".to_owned()),
         other => Err(format!("there is no {other}")),
     };
@@ -164,7 +172,7 @@ secrets: {key: {file: ./key.pem}}
     let notes = notes(&imported);
     for told in [
         "0.yaml:14 service web: could not carry over the anonymous volume at /anonymous",
-        "SHELL_ONLY, which comes from the shell",
+        "the variable of web.env:4, which comes from the shell",
         "mem_swappiness",
         "deploy.update_config.failure_action",
         "deploy.resources.reservations.cpus",
@@ -219,7 +227,6 @@ fn variables_are_filled_in_from_what_was_given_alone() {
     for bad in ["${NONE:?why}", "${TAG", "$", "${1}"] {
         assert!(of(bad).is_err(), "{bad}");
     }
-    assert_eq!(env_file("A=1 # c\nB='#'\n\n#x\nC").len(), 3);
 }
 
 #[test]
@@ -263,4 +270,155 @@ fn hostile_files_end_with_their_place() {
     assert!(import_all(&["[]"], |_| {}).is_err() && import_all(&["services: {}"], |_| {}).is_err());
     let circle = "services:\n  a: {image: a, extends: b}\n  b: {image: b, extends: a}\n";
     assert!(import_all(&[circle], |_| {}).expect_err("a circle").contains("circle"));
+}
+
+/// G1: neither an error, nor a note, nor a file has a part of a value that nobody declared plain.
+#[test]
+fn what_may_be_a_secret_is_told_by_key_and_place_alone() {
+    for service in [
+        "env_file: pem.env",
+        "env_file: cut.env",
+        "environment: {DB_PASSWORD: 'pa$ hunter2'}",
+        "environment: ['DB_PASSWORD=pa${hunter2 x}']",
+        "environment: {DB_PASSWORD: 'pa${hunter2'}",
+        "environment: {DB_PASSWORD: 'pa$hunter2'}",
+        "environment: ['DB_PASSWORD=pa$hunter2']",
+        "environment: ['+hunter2/']",
+        "command: \"--password 'hunter2\"",
+    ] {
+        let text = format!("services:\n  a:\n    image: a:1\n    {service}\n");
+        let (told, written) = match import_all(&[&text], |_| {}) {
+            Ok(imported) => (notes(&imported), imported.files.into_values().collect::<String>()),
+            Err(error) => (error, String::new()),
+        };
+        assert!(told.contains("0.yaml:4"), "{service}: {told}");
+        assert!(!told.contains("hunter2") && !written.contains("hunter2"), "{service}: {told}{written}");
+        if service.contains("DB_PASSWORD") {
+            assert!(told.contains("DB_PASSWORD"), "{service}: {told}");
+        }
+    }
+}
+
+#[test]
+fn volumes_and_networks_have_the_names_that_the_file_gives_them() {
+    let imported = import(&[
+        "services:\n  a: {image: 'a:1', volumes: ['own:/own', 'old:/old', 'mine:/mine', 'there:/there'], networks: [front]}\n\
+         volumes:\n  own: {name: shop-own, driver_opts: {type: nfs}}\n  old: {external: {name: shop-old}}\n  there: {external: true}\n\
+         networks:\n  front: {name: shop-front-net}\n",
+    ]);
+    let a = app(&imported, "a");
+    let mounted: Vec<&str> =
+        a["mount"].as_array().expect("mounts").iter().filter_map(|m| m["volume"].as_str()).collect();
+    assert_eq!(mounted, ["mine", "shop-old", "shop-own", "there"]);
+    assert_eq!(a["volume"]["shop-own"]["external"].as_bool(), Some(true));
+    assert!(a["network"].get("shop-front-net").is_some(), "{a}");
+    let notes = notes(&imported);
+    assert!(notes.contains("what Compose keeps in shop_mine is not in it"), "{notes}");
+    assert!(
+        notes.contains("driver_opts of the volume own") && !notes.contains("several services"),
+        "{notes}"
+    );
+}
+
+/// E5: no key is left out in silence, however deep it stands.
+#[test]
+fn what_stands_deeper_is_told_as_well() {
+    for (service, told) in [
+        ("tmpfs: '/run:size=50%,mode=700,uid=1'", "the size 50% of the tmpfs at /run"),
+        ("tmpfs: '/run:size=50%,mode=700,uid=1'", "the option mode=700 of the tmpfs at /run"),
+        ("volumes: [{type: tmpfs, target: /t, tmpfs: {mode: 448}}]", "mode of the tmpfs at /t"),
+        (
+            "volumes: [{type: bind, source: /s, target: /t, bind: {create_host_path: false}}]",
+            "create_host_path of the mount at /t",
+        ),
+        (
+            "volumes: [{type: volume, source: v, target: /t, volume: {subpath: x}}]",
+            "subpath of the mount at /t",
+        ),
+        ("volumes: [{type: volume, target: /t}]", "the anonymous volume at /t"),
+        ("secrets: [{source: key, uid: '7', mode: 256}]", "uid of the secret key"),
+        ("configs: [{source: conf, gid: '7'}]", "gid of the config conf"),
+        ("ports: [{target: 80, published: '8000-8010'}]", "the port 8000-8010"),
+        ("ports: [{target: 80, name: web, app_protocol: http}]", "app_protocol of the port"),
+        ("depends_on: {b: {condition: service_started, restart: true}}", "that it is restarted with b"),
+        ("depends_on: {b: {condition: service_started, required: false}}", "that it does without b too"),
+        ("depends_on: [built]", "that it depends on built, which is left out"),
+        ("depends_on: [off]", "that it depends on off, which is left out"),
+        ("healthcheck: {test: ['CMD-SHELL', 'true', 'more']}", "further words of a health check"),
+        ("healthcheck: {test: ['curl', 'x']}", "a health check that begins with neither"),
+        ("healthcheck: {test: ['CMD', 'x'], start_interval: 1s}", "start_interval of the health check"),
+        ("deploy: {restart_policy: {condition: any, max_attempts: 3}}", "restart_policy.max_attempts"),
+        ("deploy: {rollback_config: {parallelism: 1}, endpoint_mode: dnsrr}", "deploy.endpoint_mode"),
+        ("logging: {driver: local, extra: 1}", "extra of logging"),
+        ("env_file: [{path: web.env, format: raw}]", "format of env_file web.env"),
+    ] {
+        let imported = import(&[&format!(
+            "services:\n  a:\n    image: a:1\n    {service}\n  b: {{image: 'b:1'}}\n  built: {{build: .}}\n  \
+             off: {{image: 'o:1', profiles: [off]}}\nconfigs: {{conf: {{content: x}}}}\nsecrets: {{key: {{file: ./key}}}}\n"
+        )]);
+        let notes = notes(&imported);
+        assert!(notes.contains(told), "{service}: {notes}");
+        assert_eq!(app(&imported, "a").get("depends_on").is_some(), service.contains("{b:"), "{service}");
+    }
+    let imported = import(&[
+        "services: {a: {image: 'a:1', container_name: www}}\nnetworks:\n  default:\n    ipam:\n      options: {a: b}\n      \
+         config: [{subnet: 192.0.2.0/24, aux_addresses: {r: 192.0.2.9}}, {subnet: 198.51.100.0/24}]\n",
+    ]);
+    let notes = notes(&imported);
+    for told in ["ipam.options", "aux_addresses of ipam.config, entry 1", "subnet of ipam.config, entry 2"] {
+        assert!(notes.contains(told), "{told}: {notes}");
+    }
+    assert_eq!(app(&imported, "a")["network"]["shop-default"]["aliases"].to_string(), "[\"a\", \"www\"]");
+}
+
+#[test]
+fn a_file_that_extends_brings_in_has_its_own_directory() {
+    let imported = import(&["services: {a: {extends: {file: sub/base.yaml, service: base}}}"]);
+    let a = app(&imported, "a");
+    let mounts: Vec<&str> =
+        a["mount"].as_array().expect("mounts").iter().filter_map(|m| m["host"].as_str()).collect();
+    assert_eq!(mounts, ["/srv/shop/sub/here", "/there"]);
+    assert_eq!(a["env"]["FROM"].as_str(), Some("sub-7"));
+    assert!(notes(&imported).contains("sub/base.yaml:3: NOBODY is not set"), "{}", notes(&imported));
+}
+
+#[test]
+fn what_a_swarm_does_itself_is_written_for_it() {
+    let text = "services:\n  a:\n    image: a:1\n    ports: [{target: 80, published: 8080, mode: host}]\n    deploy:\n      \
+                update_config: {parallelism: 2, delay: 5s, order: start-first, max_failure_ratio: 0.5}\n      \
+                rollback_config: {failure_action: continue}\n      endpoint_mode: dnsrr\n      labels: {owner: web}\n      \
+                restart_policy: {condition: any, delay: 2s, max_attempts: 3}\n      \
+                resources: {reservations: {cpus: '0.5'}}\n      \
+                placement: {preferences: [{spread: node.labels.zone}], max_replicas_per_node: 2}\n  b: {image: 'b:1'}\n";
+    let imported = import_all(&[text], |r| r.swarm = Some("main".to_owned())).expect("a file");
+    let a = app(&imported, "a");
+    for (path, wanted) in [
+        (&["swarm", "update", "parallelism"][..], "2"),
+        (&["swarm", "update", "delay"], "\"5s\""),
+        (&["swarm", "update", "order"], "\"start-first\""),
+        (&["swarm", "update", "on_failure"], "\"pause\""),
+        (&["swarm", "update", "max_failure_ratio"], "0.5"),
+        (&["swarm", "rollback", "on_failure"], "\"continue\""),
+        (&["swarm", "endpoint_mode"], "\"dnsrr\""),
+        (&["swarm", "labels", "owner"], "\"web\""),
+        (&["swarm", "restart", "max_attempts"], "3"),
+        (&["swarm", "spread"], "[\"node.labels.zone\"]"),
+        (&["swarm", "max_per_node"], "2"),
+        (&["swarm", "cpus_reservation"], "0.5"),
+        (&["swarm", "publish"], "\"host\""),
+        (&["restart"], "\"always\""),
+    ] {
+        let value = path.iter().skip(1).fold(&a[path[0]], |value, key| &value[*key]);
+        assert_eq!(value.to_string(), wanted, "{path:?}");
+    }
+    assert!(!notes(&imported).contains("could not carry over"), "{}", notes(&imported));
+    assert_eq!(app(&imported, "b")["restart"].as_str(), Some("unless-stopped"), "a Swarm starts it again");
+}
+
+#[test]
+fn one_document_with_one_name() {
+    let name = |text: &str| project_name("f.yaml", text, &BTreeMap::from([("X".to_owned(), "y".to_owned())]));
+    assert_eq!(name("name: shop # the shop\nservices: {}"), Ok(Some("shop".to_owned())));
+    assert_eq!(name("services: {}\nname: '${X}'"), Ok(Some("y".to_owned())));
+    assert!(name("a: 1\n---\nb: 1\n").expect_err("two").starts_with("f.yaml:2: a second document"));
 }

@@ -13,7 +13,7 @@ const DEEPEST: usize = 48;
 const MOST: usize = 100_000;
 
 /// `compose.yaml:12`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     pub file: Arc<str>,
     pub line: usize,
@@ -49,7 +49,7 @@ pub(super) enum Value {
     Map(Vec<(String, Node)>),
 }
 
-/// The first document of the text; the error names its place.
+/// The document of the text; the error names its place.
 pub(super) fn parse(file: &str, text: &str) -> Result<Node, String> {
     if text.len() > LARGEST {
         return Err(format!("{file}: {} bytes are too many; the limit is {LARGEST}", text.len()));
@@ -57,7 +57,9 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Node, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let file: Arc<str> = Arc::from(file);
     let mut tree = Tree { events: Parser::new_from_str(text), file, anchors: BTreeMap::new(), count: 0 };
-    tree.document()
+    let document = tree.document()?;
+    tree.end()?;
+    Ok(document)
 }
 
 struct Tree<'t> {
@@ -68,16 +70,21 @@ struct Tree<'t> {
 }
 
 impl<'t> Tree<'t> {
-    fn next(&mut self) -> Result<(Event<'t>, Place), String> {
+    /// `None` at the end of the stream.
+    fn more(&mut self) -> Result<Option<(Event<'t>, Place)>, String> {
         match self.events.next() {
             Some(Ok((event, span))) => {
-                Ok((event, Place { file: Arc::clone(&self.file), line: span.start.line() }))
+                Ok(Some((event, Place { file: Arc::clone(&self.file), line: span.start.line() })))
             }
             Some(Err(error)) => {
                 Err(format!("{}:{}: this is no YAML: {}", self.file, error.marker().line(), error.info()))
             }
-            None => Err(format!("{}: it ends in the middle", self.file)),
+            None => Ok(None),
         }
+    }
+
+    fn next(&mut self) -> Result<(Event<'t>, Place), String> {
+        self.more()?.ok_or_else(|| format!("{}: it ends in the middle", self.file))
     }
 
     fn document(&mut self) -> Result<Node, String> {
@@ -96,6 +103,18 @@ impl<'t> Tree<'t> {
                 | Event::MappingEnd) => return self.node(event, place, 0),
             }
         }
+    }
+
+    /// Compose takes further documents for further files.
+    fn end(&mut self) -> Result<(), String> {
+        while let Some((event, place)) = self.more()? {
+            if matches!(event, Event::DocumentStart(_)) {
+                return Err(format!(
+                    "{place}: a second document begins here: make it a file of its own, and name both files"
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn node(&mut self, event: Event<'t>, place: Place, depth: usize) -> Result<Node, String> {

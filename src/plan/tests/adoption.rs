@@ -2,7 +2,7 @@
 
 use super::build::*;
 use super::world::World;
-use crate::model::container::EnvValue;
+use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::names::HostName;
@@ -104,4 +104,40 @@ fn it_is_not_replaced_while_what_git_ignores_would_be_lost() {
     world.container("h2", "old-web").state =
         crate::model::observed::RunState::Exited { exit_code: 1, at: Timestamp(5), error: String::new() };
     assert_eq!(told(&plan_of(&fleet, &world.observed)), ["start container quote-prod-0 on h2"]);
+}
+
+/// The anonymous volume of whatever stands under the name, as the image's `VOLUME` makes it.
+fn holds_data(world: &mut World, host: &str, container: &str) {
+    world.container(host, container).anonymous = [("/data".into(), "f00d".into())].into();
+}
+
+#[test]
+fn data_that_nobody_named_is_not_left_behind_unasked_b5() {
+    let (mut fleet, mut world) = taking_over();
+    holds_data(&mut world, "h2", "old-web");
+    assert_eq!(plan_of(&fleet, &world.observed).exit_code(), 0, "it runs on as it is");
+    differ(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((told(&plan), plan.exit_code()), (NOTHING, 3));
+    assert!(plan.blocked.iter().any(|b| b.reason.contains("/data") && b.hint.contains("name")), "{plan:?}");
+    edit(&mut fleet, "quote-prod", |app| {
+        let mount = Mount { source: MountSource::Tmpfs { size: None }, read_only: false };
+        app.container.mounts.insert("/data".into(), mount);
+    });
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), ["replace container quote-prod-0 on h2"]);
+    let because = &plan.changes[0].because;
+    assert!(because.iter().any(|why| why.contains("f00d") && why.contains("stays")), "{because:?}");
+}
+
+#[test]
+fn an_anonymous_volume_of_our_own_is_told_and_holds_nothing_up() {
+    let mut fleet = desired(1, vec![app("quote-prod", 1)]);
+    let mut world = World::of(&fleet);
+    world.carry_out(&plan_of(&fleet, &world.observed));
+    holds_data(&mut world, "h1", "quote-prod-0");
+    differ(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), ["replace container quote-prod-0 on h1"]);
+    assert!(plan.changes[0].because.iter().any(|why| why.contains("f00d")), "{:?}", plan.changes[0].because);
 }

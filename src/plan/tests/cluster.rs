@@ -161,6 +161,7 @@ impl Cluster {
                     previous: None,
                     update: None,
                     job_iteration: None,
+                    beyond: BTreeSet::new(),
                     spec,
                 };
                 self.swarm.services.insert(name.clone(), Seen::Known(live));

@@ -143,6 +143,7 @@ impl SimSwarm {
             previous: None,
             update: None,
             job_iteration: spec.mode.is_job().then_some(0),
+            beyond: BTreeSet::new(),
             spec,
         };
         let held = Held { live, forced: 0, work: None, ended: BTreeSet::new(), made: 0 };

@@ -1,5 +1,6 @@
 //! Swarm through one of its managers: what it runs, and the calls that change it.
 
+mod beyond;
 mod json;
 mod read;
 mod spec;

@@ -17,6 +17,7 @@ use crate::ports::EngineError;
 
 use super::super::engine::DockerEngine;
 use super::super::{error, live, within};
+use super::beyond;
 use super::json::{at, flag, list, moment, number, pairs, text, texts};
 use super::spec::{self, Names};
 
@@ -238,6 +239,7 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
         update: at(entry, "UpdateStatus").and_then(update_status),
         published: list(entry, "Endpoint.Ports").filter_map(spec::port).collect(),
         job_iteration: number(entry, "JobStatus.JobIteration.Index"),
+        beyond: beyond::of(spec),
     })
 }
 

@@ -267,18 +267,22 @@ pub(super) fn write(
     }
 }
 
-/// Elements that stay as they were although their field is written: variables, and labels (`env.TZ`, `labels.colour`).
+/// Elements that stay as they were although their field is written: variables, mounts and labels (`env.TZ`, `mounts./data`,
+/// `labels.colour`).
 pub(super) fn keep(base: &mut Value, before: &Value, keep: &BTreeSet<FieldName>) {
     for (field, element) in keep.iter().filter_map(|kept| kept.as_str().split_once('.')) {
         let labels = match field {
             "env" => {
-                let path = "TaskTemplate.ContainerSpec.Env";
                 let begin = format!("{element}=");
-                let is_it = |line: &String| line == element || line.starts_with(&begin);
-                let old = texts::<Vec<String>>(before, path).into_iter().find(is_it);
-                let others = texts::<Vec<String>>(base, path).into_iter().filter(|line| !is_it(line));
-                let lines: Vec<String> = others.chain(old).collect();
-                set(base, path, or_null(lines));
+                let is_it = |line: &Value| {
+                    line.as_str().is_some_and(|line| line == element || line.starts_with(&begin))
+                };
+                keep_entries(base, before, "TaskTemplate.ContainerSpec.Env", is_it);
+                continue;
+            }
+            "mounts" => {
+                let is_it = |mount: &Value| text(mount, "Target").as_deref() == Some(element);
+                keep_entries(base, before, "TaskTemplate.ContainerSpec.Mounts", is_it);
                 continue;
             }
             "labels" => "TaskTemplate.ContainerSpec.Labels",
@@ -291,6 +295,16 @@ pub(super) fn keep(base: &mut Value, before: &Value, keep: &BTreeSet<FieldName>)
             None => all.remove(element),
         };
         set(base, labels, json!(all));
+    }
+}
+
+/// Where they still stand as they did, nothing is moved: another order is another spec to Swarm, and takes new tasks (D8).
+fn keep_entries(base: &mut Value, before: &Value, path: &str, is_it: impl Fn(&Value) -> bool) {
+    let of = |spec: &Value| list(spec, path).filter(|entry| is_it(entry)).cloned().collect::<Vec<_>>();
+    let old = of(before);
+    if of(base) != old {
+        let others: Vec<Value> = list(base, path).filter(|entry| !is_it(entry)).cloned().collect();
+        set(base, path, or_null([others, old].concat()));
     }
 }
 
@@ -544,4 +558,29 @@ fn port_json(port: &ServicePort) -> Value {
         json!({"Protocol": port.protocol.name(), "TargetPort": port.container, "PublishMode": publish});
     set(&mut json, "PublishedPort", json!(port.published));
     json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_stays_where_it_stands() {
+        let spec = |env: Value, targets: [&str; 2]| {
+            let mounts = targets.map(|target| json!({"Type": "volume", "Target": target}));
+            json!({"TaskTemplate": {"ContainerSpec": {"Env": env, "Mounts": mounts}}})
+        };
+        let ignored: BTreeSet<FieldName> =
+            ["env.A", "env.B", "mounts./a"].iter().map(|name| name.parse().expect("a field")).collect();
+        let before = spec(json!(["B=1", "C=1", "A=1"]), ["/a", "/b"]);
+        let mut same = before.clone();
+        keep(&mut same, &before, &ignored);
+        assert_eq!(same, before, "in the same order, or Swarm makes new tasks");
+        let mut written = spec(json!(["C=2"]), ["/b", "/c"]);
+        keep(&mut written, &before, &ignored);
+        let container = &written["TaskTemplate"]["ContainerSpec"];
+        assert_eq!(container["Env"], json!(["C=2", "A=1", "B=1"]));
+        let targets: Vec<_> = list(container, "Mounts").filter_map(|mount| text(mount, "Target")).collect();
+        assert_eq!(targets, ["/b", "/c", "/a"]);
+    }
 }
