@@ -213,7 +213,7 @@ async fn an_unsigned_commit_is_held_and_what_comes_after_does_not_smuggle_it_in(
     // What is enforced goes on being healed (A2).
     let name = line.fleet.containers(&host()).into_keys().next().expect("one");
     line.fleet.by_hand(&host(), |all| all.remove(&name));
-    assert_eq!(line.apply().await.exit_code(), 0);
+    assert_eq!(line.apply().await.exit_code(), 3);
     assert_eq!(line.image(), "app:1");
     // Signed anew, from what is enforced on, it is taken.
     line.team.git_as("ada", None, &["rebase", "-q", "--force-rebase", "-S", &first]);
@@ -536,7 +536,8 @@ impl Line {
         let running = run::run(&self.world, &stop, wake, &reporting, &metrics, &told);
         tokio::time::timeout(Duration::from_secs(60), running).await.expect("in time").expect("a run");
         let lines = lines.into_inner().expect("no panic");
-        let gauges = output::open_metrics(&metrics.into_inner().expect("no panic").all());
+        let gauges =
+            output::open_metrics(&metrics.into_inner().expect("no panic").all(self.world.clock.now()));
         [lines, vec![gauges]].concat().into_iter().filter(|line| !line.starts_with("# ")).collect()
     }
 }
@@ -567,7 +568,7 @@ async fn metrics_and_readyz_tell_what_is_held() {
     let done = line.apply().await;
     let mut metrics = Metrics::default();
     metrics.round(&line.world, &done, Duration::from_secs(1));
-    let text = output::open_metrics(&metrics.all());
+    let text = output::open_metrics(&metrics.all(line.world.clock.now()));
     for wanted in
         ["trueup_head_not_taken 1", "trueup_permission_verified{mode=\"signed\"} 1", "trueup_broken_glass 0"]
     {
@@ -590,6 +591,46 @@ async fn metrics_and_readyz_tell_what_is_held() {
     });
     let page = page.await.expect("read");
     assert!(page.contains("the head was not taken, since ") && page.contains("it is not signed"), "{page}");
+}
+
+/// Not ready before the first round, with what stands in its way; ready after it; not ready when none came for long.
+#[tokio::test]
+async fn readyz_answers_503_until_a_round_was_carried_through_and_when_none_comes_any_more() {
+    let (line, _) = Line::begun().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let metrics = Arc::new(Mutex::new(Metrics::default()));
+    let patience = Duration::from_millis(300);
+    let clock = Arc::clone(&line.world.clock);
+    let pages = trueup::http::Pages { metrics: Arc::clone(&metrics), clock, patience };
+    trueup::http::serve(port, pages).await.expect("served");
+    let get = async || {
+        let read = move || {
+            let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+            let url = format!("http://{port}/readyz");
+            let mut answer = ureq::Agent::from(config).get(url).call().expect("an answer");
+            (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
+        };
+        tokio::task::spawn_blocking(read).await.expect("read")
+    };
+    let (status, page) = get().await;
+    assert_eq!((status, page.as_str()), (503, "no round was carried through yet\n"));
+    let error = ControlError::Refused("the state file\nis on a full disk".to_owned());
+    metrics.lock().expect("no panic").failed(&error);
+    let (status, page) = get().await;
+    assert!(
+        status == 503 && page.contains("ended with an error:\n  the state file\n  is on a full disk"),
+        "{page}"
+    );
+    let done = line.apply().await;
+    metrics.lock().expect("no panic").round(&line.world, &done, Duration::ZERO);
+    let (status, page) = get().await;
+    assert!(status == 200 && page.starts_with("the last good round was 0 s ago"), "{page}");
+    metrics.lock().expect("no panic").failed(&error);
+    let (status, page) = get().await;
+    assert!(status == 200 && page.contains("full disk"), "one failed round is no reason: {page}");
+    tokio::time::sleep(patience * 2).await;
+    let (status, page) = get().await;
+    assert!(status == 503 && page.contains("full disk"), "{page}");
 }
 
 /// The binary: `verify`, `apply` and a broken glass, with settings of a file.

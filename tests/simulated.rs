@@ -4,19 +4,26 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::sync::Notify;
+use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
-use trueup::control::World;
+use trueup::control::baseline::Applied;
 use trueup::control::converge::{Converged, Scope, converge};
+use trueup::control::memory::Memory;
+use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self, Pass};
+use trueup::control::report::Reporting;
 use trueup::control::revision::Reader;
-use trueup::model::names::{ContainerName, HostName};
+use trueup::control::{ControlError, World, run, standing};
+use trueup::model::names::{ContainerName, HostName, Revision};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
-use trueup::model::units::TimeSpan;
+use trueup::model::units::{TimeSpan, Timestamp};
+use trueup::output::{self, Standing};
 use trueup::ports::Quiet;
 use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
 
@@ -107,6 +114,21 @@ impl Sim {
         let pass = self.look().await;
         let plan = &pass.plan;
         assert!(plan.changes.is_empty() && plan.drift.is_empty(), "a second plan is not empty: {plan:#?}");
+    }
+
+    /// The loop for so long.
+    async fn run(
+        &self,
+        span: Duration,
+        metrics: &Mutex<Metrics>,
+        told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
+    ) {
+        let (stop, reporting) = (Stop::default(), Reporting::new(Vec::new(), Arc::new(ReportsOut)));
+        let wake = Arc::new(Notify::new());
+        tokio::select! {
+            ended = run::run(&self.world, &stop, wake, &reporting, metrics, told) => ended.expect("a run"),
+            () = self.world.clock.sleep(span) => {}
+        }
     }
 
     /// Every address that running containers hold, with its holders.
@@ -255,6 +277,106 @@ fn git_down_keeps_the_last_good_revision_enforced() {
         let done = sim.apply().await;
         assert!(done.last.taken.kept_because.is_some());
         assert_eq!(sim.addresses(1).len(), 2, "healed without git (A2)");
+    });
+}
+
+/// The repository and its mirror are gone while trueup runs: what was read of the last good revision is enough (A2).
+#[test]
+fn a_repository_that_is_gone_takes_nothing_away_from_the_loop() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(1, &[("a", 2, "app:1")]);
+        let metrics = Mutex::default();
+        let rounds = |round: Result<&Converged, &ControlError>| {
+            let done = round.expect("no round fails");
+            if done.last.taken.kept_because.is_none() {
+                sim.repository.set_unreachable(true);
+                sim.repository.set_lost(&done.last.taken.desired.revision, true);
+                sim.fleet.by_hand(&host(0), |containers| containers.clear());
+            }
+        };
+        sim.run(Duration::from_secs(130), &metrics, &rounds).await;
+        assert_eq!(sim.addresses(1).len(), 2, "drift is healed");
+        let text = output::open_metrics(&metrics.into_inner().expect("no panic").all(sim.world.clock.now()));
+        for line in [
+            "trueup_head_not_taken 1\n",
+            "trueup_last_round_failed 0\n",
+            "trueup_rounds_total{ended=\"error\"} 0\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
+    });
+}
+
+/// Engines that come and go are no reason to repeat an error sooner than it is due.
+#[test]
+fn an_error_of_the_line_waits_whatever_engines_tell() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(2, &[("a", 1, "app:1")]);
+        let (metrics, failed) = (Mutex::default(), Mutex::new(Vec::new()));
+        let rounds = |round: Result<&Converged, &ControlError>| match round {
+            Ok(_) => {
+                // What was applied cannot be read any more, and streams of events end and are opened again.
+                let lost = Applied::all(&Revision::new("0".repeat(40)));
+                Memory::new(&*sim.world.store).set_applied(&lost).expect("written");
+                sim.fleet.set_fault(&host(1), Some(Fault::Down));
+            }
+            Err(_) => failed.lock().expect("one thread").push(sim.world.clock.now()),
+        };
+        let span = Duration::from_secs(100);
+        sim.run(span, &metrics, &rounds).await;
+        let failed = failed.into_inner().expect("one thread");
+        assert!(failed.len() > 3, "it is tried again: {failed:?}");
+        let soon = |pair: &[Timestamp]| pair[1].since(pair[0]).duration() < Duration::from_secs(10);
+        assert!(!failed.windows(2).any(soon), "each waits for its pause: {failed:?}");
+        // Ages go on, and the page for machines says since when nothing came of it.
+        let metrics = metrics.into_inner().expect("no panic");
+        let number = |name: &str| {
+            let text = output::open_metrics(&metrics.all(sim.world.clock.now()));
+            let line =
+                text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+            line.and_then(|line| line.parse::<f64>().ok()).unwrap_or_else(|| panic!("no {name} in {text}"))
+        };
+        assert_eq!(number("trueup_last_round_failed"), 1.0);
+        assert!(number("trueup_revision_age_seconds") >= 100.0);
+        let now = sim.world.clock.now().since(Timestamp(0)).duration().as_secs_f64();
+        assert!(now - number("trueup_last_round_timestamp_seconds") > 50.0);
+    });
+}
+
+#[test]
+fn every_declared_app_has_its_numbers_though_nothing_of_it_runs() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(2, &[("a", 2, "app:1"), ("b", 1, "app:1")]);
+        let _ = sim.apply().await;
+        sim.fleet.set_fault(&host(0), Some(Fault::Down));
+        sim.fleet.set_fault(&host(1), Some(Fault::Down));
+        let done = sim.apply().await;
+        let mut metrics = Metrics::default();
+        metrics.round(&sim.world, &done, Duration::ZERO);
+        let text = output::open_metrics(&metrics.all(sim.world.clock.now()));
+        for app in ["a", "b"] {
+            let line = format!("trueup_instances_running{{app=\"{app}\",env=\"test\"}} 0\n");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
+    });
+}
+
+/// What cannot be read makes its own app unknown, and no other whose name begins alike.
+#[test]
+fn an_unreadable_container_is_its_own_apps() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(1, &[("a", 1, "app:1"), ("a-test", 1, "app:1")]);
+        let _ = sim.apply().await;
+        let unreadable = ["a-test-test-0".parse().expect("a name")].into();
+        sim.fleet.set_unreadable(&host(0), unreadable);
+        let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+        let of = |app: &str| &status.apps[&app.parse().expect("a key")];
+        assert_eq!(of("a-test"), &Standing::InSync);
+        assert!(matches!(of("a-test-test"), Standing::Unknown(_)), "{:?}", status.apps);
     });
 }
 

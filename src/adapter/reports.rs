@@ -100,5 +100,11 @@ fn post(webhook: &Webhook, documents: &Documents) -> Result<(), String> {
         let token = text.lines().next().unwrap_or_default().trim().to_owned();
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    request.send(body).map(|_| ()).map_err(|e| format!("{}: {e}", webhook.url))
+    request.send(body).map(|_| ()).map_err(|e| format!("{}: {e}", host_of(&webhook.url)))
+}
+
+/// Chats put what lets one post into the path: only the host is told (G1).
+fn host_of(webhook: &str) -> String {
+    let host = url::Url::parse(webhook).ok().and_then(|url| url.host_str().map(str::to_owned));
+    format!("the webhook at {}", host.unwrap_or_else(|| "an address that is none".to_owned()))
 }

@@ -30,6 +30,7 @@ enum Command {
     Show {
         #[command(flatten)]
         source: SourceArgs,
+        /// The app; its environment is named with --env.
         app: AppName,
         /// Say which file and line each value comes from.
         #[arg(long)]
@@ -67,7 +68,7 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
     }
     match config::load(&tree, &mut ParseCache::default()) {
         Ok(desired) if json => {
-            outln!("{}", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
+            out!("{}\n", serde_json::json!({ "revision": desired.revision, "ok": true, "errors": [] }));
             Ok(0)
         }
         Ok(desired) => {
@@ -81,14 +82,14 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
             Ok(0)
         }
         Err(errors) if json => {
-            outln!(
-                "{}",
+            out!(
+                "{}\n",
                 serde_json::json!({ "revision": tree.revision, "ok": false, "errors": errors.diagnostics() })
             );
             Ok(1)
         }
         Err(errors) => {
-            errln!("{}", errors.render(terminal::colour()));
+            err!("{}\n", errors.render(terminal::colour()));
             Ok(1)
         }
     }
@@ -99,11 +100,11 @@ fn tell_rules(tree: &Tree, rules: &[RuleError], files: &config::Errors, json: bo
     if json {
         let errors = files.diagnostics().iter().map(|error| serde_json::json!(error));
         let all: Vec<_> = errors.chain(rules.iter().map(|error| serde_json::json!(error))).collect();
-        outln!("{}", serde_json::json!({ "revision": tree.revision, "ok": false, "errors": all }));
+        out!("{}\n", serde_json::json!({ "revision": tree.revision, "ok": false, "errors": all }));
         return 1;
     }
     if !files.is_empty() {
-        errln!("{}", files.render(terminal::colour()));
+        err!("{}\n", files.render(terminal::colour()));
     }
     rules.iter().for_each(|error| errln!("error: {error}"));
     1
@@ -121,11 +122,10 @@ async fn show(
     let [environment] = environments.as_slice() else {
         anyhow::bail!("name one environment with --env");
     };
-    let lines = config::show(&tree, app, environment)
-        .map_err(|errors| anyhow::anyhow!("{}", errors.render(terminal::colour())))?;
+    let lines = config::show(&tree, app, environment).map_err(|errors| anyhow::anyhow!("{errors}"))?;
     match format.format {
         FormatArg::Text => print_lines(&lines, origin),
-        FormatArg::Json => outln!("{}", serde_json::to_string_pretty(&lines)?),
+        FormatArg::Json => out!("{}\n", serde_json::to_string_pretty(&lines)?),
         FormatArg::Markdown => {
             let row =
                 |line: &config::OriginLine| [line.path.clone(), line.value.clone(), line.origin.clone()];

@@ -3,6 +3,7 @@
 use crate::control::pass;
 use crate::control::report;
 use crate::control::revision::Reader;
+use crate::model::exit::Found;
 use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
 
@@ -45,9 +46,5 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             ReportFormat::Html => output::report_page(&report),
         }
     );
-    Ok(match (pass.plan.unknown.is_empty(), pass.plan.drift.is_empty()) {
-        (false, _) => 3,
-        (true, false) => 2,
-        (true, true) => 0,
-    })
+    Ok(Found { changes: !pass.plan.drift.is_empty(), ..pass.plan.found() }.exit_code())
 }

@@ -5,6 +5,7 @@ use crate::control::pass;
 use crate::control::revision::Reader;
 use crate::control::run::report_unsettled;
 use crate::model::disk::ImageSettings;
+use crate::model::exit::Found;
 use crate::model::plan::Outcome;
 use crate::model::units::{ByteSize, TimeSpan};
 use crate::output;
@@ -56,22 +57,23 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             "{}",
             output::images(&told, &settings, world.clock.now(), args.format.format(), terminal::colour())
         );
-        return Ok(if unknown { 3 } else { 0 });
+        return Ok(Found { unclear: unknown, ..Found::default() }.exit_code());
     }
     let go: usize = judged.iter().map(|host| host.go.len()).sum();
     if go > 0 && !args.yes {
+        let declined = Found { error: false, unclear: unknown, changes: true };
         let told = collect::told(&judged);
         let text = output::images(&told, &settings, world.clock.now(), output::Format::Text, false);
         err!("{text}");
         let question = format!("Take {} away?", output::many(go, "image"));
         match terminal::ask(&question) {
             Some(true) => {}
-            Some(false) => return Ok(2),
+            Some(false) => return Ok(declined.exit_code()),
             None => {
                 errln!(
                     "Nothing was changed: without a terminal to ask on, `trueup images --collect` needs --yes."
                 );
-                return Ok(2);
+                return Ok(declined.exit_code());
             }
         }
     }
@@ -85,9 +87,5 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     if outcomes.is_empty() {
         outln!("Nothing to take away.");
     }
-    Ok(match (failed, unknown) {
-        (true, _) => 1,
-        (false, true) => 3,
-        (false, false) => 0,
-    })
+    Ok(Found { error: failed, unclear: unknown, changes: false }.exit_code())
 }

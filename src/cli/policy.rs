@@ -53,7 +53,7 @@ fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
             if matches!(format.format, FormatArg::Json) {
-                outln!("{:#}", json!({ "ok": false, "errors": errors, "tests": [] }));
+                out!("{:#}\n", json!({ "ok": false, "errors": errors, "tests": [] }));
             } else {
                 errln!("{}", lines.join("\n"));
             }
@@ -65,7 +65,7 @@ fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
     }
     let failed = results.iter().filter(|result| result.failed.is_some()).count();
     if matches!(format.format, FormatArg::Json) {
-        outln!("{:#}", json!({ "ok": failed == 0, "errors": [], "tests": results }));
+        out!("{:#}\n", json!({ "ok": failed == 0, "errors": [], "tests": results }));
     } else {
         results.iter().for_each(tell);
         outln!("{} passed, {failed} failed", results.len() - failed);
@@ -118,7 +118,7 @@ async fn list(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> E
             .map(|rule| json!({ "rule": rule.name, "level": level(rule.switch), "from": origin(rule.own), "file": rule.file, "says": rule.says }))
             .collect();
         let all = json!({ "revision": judged_by, "rules": rules, "parameters": policy::parameters(&world.policy)["parameters"], "freeze": freezes(&world.policy) });
-        outln!("{all:#}");
+        out!("{all:#}\n");
         return Ok(0);
     }
     for rule in rules.list() {

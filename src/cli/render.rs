@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use crate::control::pass;
 use crate::control::revision::Reader;
+use crate::model::exit::Found;
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -29,13 +30,13 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     if let FormatArg::Json = args.format.format {
         let sets: BTreeMap<_, _> =
             pass.rendered.sets.iter().map(|(set, files)| (set.to_string(), files)).collect();
-        outln!("{:#}", serde_json::json!({ "files": sets, "notes": pass.rendered.notes }));
+        out!("{:#}\n", serde_json::json!({ "files": sets, "notes": pass.rendered.notes }));
     }
     for (set, files) in &pass.rendered.sets {
         for (name, text) in files {
             match (&args.to, args.format.format) {
-                (None, FormatArg::Text) => outln!("# ---- {set}/{name}\n{text}"),
-                (None, FormatArg::Markdown) => outln!("## {set}/{name}\n\n```\n{text}```\n"),
+                (None, FormatArg::Text) => out!("# ---- {set}/{name}\n{text}\n"),
+                (None, FormatArg::Markdown) => out!("## {set}/{name}\n\n```\n{text}```\n\n"),
                 (None, FormatArg::Json) => {}
                 (Some(dir), _) => {
                     let dir = dir.join(set.to_string());
@@ -52,5 +53,5 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     for (what, why) in &pass.rendered.notes {
         errln!("note: {what}: {why}");
     }
-    Ok(if pass.plan.unknown.is_empty() { 0 } else { 3 })
+    Ok(Found { unclear: !pass.plan.unknown.is_empty(), ..Found::default() }.exit_code())
 }

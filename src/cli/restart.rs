@@ -6,6 +6,7 @@ use crate::control::converge::{Scope, converge};
 use crate::control::memory::Memory;
 use crate::control::pass;
 use crate::control::revision::Reader;
+use crate::model::exit::Found;
 use crate::model::plan::Outcome;
 use crate::output;
 
@@ -64,9 +65,5 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let plan = &done.last.plan;
     let waits = plan.drift.iter().any(|drift| drift.app.as_ref().is_some_and(|app| keys.contains(app)));
     // Paused, blocked, asked to end, or on a host that could not be asked: not everything was restarted.
-    Ok(match (failed, waits || !plan.unknown.is_empty()) {
-        (true, _) => 1,
-        (false, true) => 3,
-        (false, false) => 0,
-    })
+    Ok(Found { error: failed, unclear: waits || !plan.unknown.is_empty(), changes: false }.exit_code())
 }

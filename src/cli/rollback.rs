@@ -45,7 +45,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let commit = world.repository.revert_on_branch(&path, &to, &branch, &message).await?;
     if let FormatArg::Json = args.format.format {
         let told = serde_json::json!({ "subject": subject, "to": to, "branch": branch, "commit": commit });
-        outln!("{told:#}");
+        out!("{told:#}\n");
         return Ok(0);
     }
     outln!("{subject} back to {}: commit {} on branch {branch}", to.short(), commit.short());

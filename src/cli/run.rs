@@ -18,7 +18,8 @@ use crate::control::report::Reporting;
 use crate::control::{ControlError, run as control_run};
 use crate::http::{self, Pages};
 use crate::model::settings::MetricsSettings;
-use crate::output::{self, Tone};
+use crate::model::units::Timestamp;
+use crate::output::{self, Telling, Tone};
 
 use super::world::{GlobalArgs, SourceArgs, settings, world};
 use super::{Exit, terminal};
@@ -40,7 +41,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     errln!("trueup runs; SIGHUP looks at once, SIGTERM ends after the steps under way");
     let metrics = Arc::new(Mutex::new(Metrics::default()));
     publish(&settings.metrics, &world, &metrics).await?;
-    control_run::run(&world, &stop, wake, &reporting, &metrics, &tell).await?;
+    let telling = Mutex::new(Telling::default());
+    let told = |round: Result<&Converged, &ControlError>| tell(&telling, round, world.clock.now());
+    control_run::run(&world, &stop, wake, &reporting, &metrics, &told).await?;
     Ok(0)
 }
 
@@ -54,6 +57,12 @@ async fn publish(
         // Three looks that did not come about, and the longest round of a fleet that is well.
         let patience = world.limits.relist.duration() * 3 + Duration::from_secs(600);
         let pages = Pages { metrics: Arc::clone(metrics), clock: Arc::clone(&world.clock), patience };
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                "metrics are served at {address}, which is not loopback: whoever reaches it reads the names of hosts and \
+                 apps (G2)"
+            );
+        }
         http::serve(address, pages).await.with_context(|| format!("serving metrics at {address}"))?;
     }
     if let Some(graphite) = settings.graphite.clone() {
@@ -62,7 +71,7 @@ async fn publish(
             let mut carbon = Graphite::new(graphite.address.clone());
             loop {
                 clock.sleep(graphite.every.duration()).await;
-                let all = metrics.lock().unwrap_or_else(PoisonError::into_inner).all();
+                let all = metrics.lock().unwrap_or_else(PoisonError::into_inner).all(clock.now());
                 let lines = output::graphite(&all, &graphite.prefix, clock.now());
                 if let Err(error) = carbon.send(&lines).await {
                     tracing::warn!("{error}");
@@ -73,18 +82,20 @@ async fn publish(
     Ok(())
 }
 
-/// One line a round where there is something to say.
-fn tell(round: Result<&Converged, &ControlError>) {
+/// A round in the log, where there is something new to say.
+fn tell(telling: &Mutex<Telling>, round: Result<&Converged, &ControlError>, now: Timestamp) {
+    let mut telling = telling.lock().unwrap_or_else(PoisonError::into_inner);
     let done = match round {
         Ok(done) => done,
         Err(error) => {
-            tracing::error!("{error}");
+            if let Some(line) = telling.error(&error.to_string(), now) {
+                tracing::error!("{line}");
+            }
             return;
         }
     };
-    for (tone, line) in
-        output::round(done.last.taken.kept_because.as_deref(), &done.outcomes, &done.last.plan)
-    {
+    let because = done.last.taken.kept_because.as_deref();
+    for (tone, line) in telling.round(because, &done.outcomes, &done.last.plan, now) {
         match tone {
             Tone::Info => tracing::info!("{line}"),
             Tone::Warning => tracing::warn!("{line}"),

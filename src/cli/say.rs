@@ -35,21 +35,31 @@ fn write(to: &mut dyn Write, words: Arguments<'_>) -> std::io::Result<()> {
     to.write_fmt(words).and_then(|()| to.flush())
 }
 
+/// As it is: JSON, files, colours, and what `output` made safe.
 macro_rules! out {
     ($($words:tt)*) => {{ let _ = $crate::cli::say::out(format_args!($($words)*)); }};
 }
 
+/// Words for a person, made safe: nothing that they quote commands the terminal.
 macro_rules! outln {
     () => {{ let _ = $crate::cli::say::out(format_args!("\n")); }};
-    ($($words:tt)*) => {{ let _ = $crate::cli::say::out(format_args!("{}\n", format_args!($($words)*))); }};
+    ($($words:tt)*) => {{
+        let words = $crate::output::shown(&format!($($words)*));
+        let _ = $crate::cli::say::out(format_args!("{words}\n"));
+    }};
 }
 
+/// As it is, on standard error.
 macro_rules! err {
     ($($words:tt)*) => {{ let _ = $crate::cli::say::err(format_args!($($words)*)); }};
 }
 
+/// Words for a person on standard error, made safe.
 macro_rules! errln {
-    ($($words:tt)*) => {{ let _ = $crate::cli::say::err(format_args!("{}\n", format_args!($($words)*))); }};
+    ($($words:tt)*) => {{
+        let words = $crate::output::shown(&format!($($words)*));
+        let _ = $crate::cli::say::err(format_args!("{words}\n"));
+    }};
 }
 
 #[cfg(test)]

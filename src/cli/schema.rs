@@ -31,8 +31,8 @@ pub fn run(args: &Args) -> Exit {
     let wanted = all.filter(|kind| args.kind.as_deref().is_none_or(|name| name == kind.name));
     match (&args.to, &args.kind) {
         (Some(dir), _) => write(wanted, dir)?,
-        (None, Some(_)) => wanted.for_each(|kind| outln!("{:#}", kind.schema)),
-        (None, None) => outln!("{:#}", config::bundled_schema()),
+        (None, Some(_)) => wanted.for_each(|kind| out!("{:#}\n", kind.schema)),
+        (None, None) => out!("{:#}\n", config::bundled_schema()),
     }
     Ok(0)
 }

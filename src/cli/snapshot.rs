@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use crate::control::pass;
 use crate::control::revision::Reader;
+use crate::model::exit::Found;
 use crate::model::observed::{Seen, Snapshot};
 
 use super::world::{GlobalArgs, SourceArgs, world};
@@ -23,6 +24,7 @@ enum Command {
     Save {
         #[command(flatten)]
         source: SourceArgs,
+        /// Where it is written; an older file is replaced.
         file: PathBuf,
     },
 }
@@ -35,16 +37,16 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let snapshot = Snapshot { installation: Some(world.installation.clone()), observed: pass.observed };
     let json = serde_json::to_string_pretty(&snapshot)?;
     std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
-    let mut code = 0;
+    let mut found = Found::default();
     for (host, seen) in &snapshot.observed.hosts {
         match seen {
             Seen::Known(engine) => outln!("{host}: {} containers", engine.containers.len()),
             Seen::Unknown { why } => {
                 outln!("{host}: unknown: {why}");
-                code = 3;
+                found.unclear = true;
             }
         }
     }
     outln!("saved to {}", file.display());
-    Ok(code)
+    Ok(found.exit_code())
 }

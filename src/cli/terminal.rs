@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::model::plan::Outcome;
-use crate::output::outcome_words;
+use crate::output::{outcome_words, shown};
 use crate::ports::{Progress, Quiet};
 
 /// Logs go to standard error; `RUST_LOG` overrides the level.
@@ -118,7 +118,8 @@ impl Progress for Bars {
                 if let Some(at) = running.iter().position(|(name, _)| name == subject) {
                     running.remove(at).1.finish_and_clear();
                 }
-                let _ = self.all.println(format!("{verb} {subject}: {}", outcome_words(outcome)));
+                let words = format!("{verb} {subject}: {}", outcome_words(outcome));
+                let _ = self.all.println(shown(&words));
             }
         }
     }

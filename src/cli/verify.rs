@@ -2,6 +2,7 @@
 //! asked, and nothing of the commits but their signatures is read.
 
 use crate::control::permission::{Examined, examine};
+use crate::model::exit::Found;
 use crate::model::settings::Reference;
 use crate::output::{self, Verification};
 
@@ -28,5 +29,5 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let now = world.clock.now();
     let verification = Verification { mode, base, head, descends, commits, glass, permitted, now };
     out!("{}", output::verification(&verification, args.format.format(), terminal::colour()));
-    Ok(if permitted { 0 } else { 3 })
+    Ok(Found { unclear: !permitted, ..Found::default() }.exit_code())
 }

@@ -156,11 +156,18 @@ fn runtime(
 ) -> Option<Runtime> {
     let replicas = match &shape.replicas {
         None => Replicas::Count(1),
-        Some(ReplicasShape::Count(count)) if *count <= 10_000 => Replicas::Count(*count),
-        Some(ReplicasShape::Count(_)) => {
-            context.fail("replicas", "more than 10000 instances of one app are surely a slip");
-            return None;
-        }
+        Some(ReplicasShape::Count(count)) => match u32::try_from(*count) {
+            Ok(count) if count <= 10_000 => Replicas::Count(count),
+            Ok(_) | Err(_) if *count > 0 => {
+                context.fail("replicas", "more than 10000 instances of one app are surely a slip");
+                return None;
+            }
+            Ok(_) | Err(_) => {
+                let hint = "write 0 for an app that is declared and does not run";
+                context.fail_with("replicas", format!("{count} is no number of instances"), hint);
+                return None;
+            }
+        },
         Some(ReplicasShape::Word(word)) if word == "every-host" => Replicas::EveryHost,
         Some(ReplicasShape::Word(_)) => {
             context.fail("replicas", "write a number, or \"every-host\"");

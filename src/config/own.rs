@@ -1,6 +1,7 @@
 //! The reconciler's own settings: TOML that no pull request can reach, with the same diagnostics.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -71,9 +72,9 @@ shape! {
         listen: Option<String>,
         /// `host:port` of carbon's plaintext protocol; none by default.
         graphite: Option<String>,
-        /// The nodes before every path sent to carbon; `"trueup"` by default.
+        /// The nodes before every path sent to carbon, such as `"ops.trueup"`; `"trueup"` by default.
         graphite_prefix: Option<String>,
-        /// How often carbon gets a batch; `"60s"` by default.
+        /// How often carbon gets a batch, every second at most; `"60s"` by default.
         graphite_every: Option<String>,
     }
     /// A drift report that `trueup run` writes again and again.
@@ -110,7 +111,7 @@ shape! {
         commit: Option<String>,
         /// The directory inside the repository that is its root; its top by default.
         root: Option<String>,
-        /// How often a remote is asked, jittered by a tenth; `"1m"` by default. Local repositories wake trueup by themselves.
+        /// How often a remote is asked, jittered by a tenth, every second at most; `"1m"` by default. Local repositories wake trueup by themselves.
         poll: Option<String>,
         /// The private key for ssh remotes.
         ssh_key: Option<PathBuf>,
@@ -186,7 +187,7 @@ shape! {
         per_host: Option<usize>,
         /// Hosts read at once; 64 by default.
         fan_out: Option<usize>,
-        /// A full look although no event arrived; `"1m"` by default.
+        /// A full look although no event arrived, every second at most; `"1m"` by default.
         relist: Option<String>,
         /// The same plan this many times in a row quarantines the object (D7); 3 by default.
         loop_threshold: Option<u32>,
@@ -194,6 +195,9 @@ shape! {
 }
 
 pub(super) use shape;
+
+/// The shortest interval and deadline.
+const SHORTEST: TimeSpan = TimeSpan::from_secs(1);
 
 /// Reads the settings' text. Relative paths start at `base`; `read_file` fetches the key.
 pub fn parse(
@@ -262,10 +266,40 @@ fn settings(
 
 fn metrics(shape: MetricsShape, context: &mut Context<'_>) -> MetricsSettings {
     let every =
-        span(context, "metrics.graphite_every", shape.graphite_every.as_ref(), TimeSpan::from_secs(60));
+        interval(context, "metrics.graphite_every", shape.graphite_every.as_ref(), TimeSpan::from_secs(60));
     let prefix = shape.graphite_prefix.unwrap_or_else(|| "trueup".to_owned());
+    let is_node = |node: &str| {
+        !node.is_empty() && node.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c))
+    };
+    if !prefix.split('.').all(is_node) {
+        let wrong =
+            format!("{prefix:?} is no path of carbon's: nodes of letters, digits, _ and - with dots between");
+        context.fail("metrics.graphite_prefix", wrong);
+    }
+    let has_port = |address: &String| {
+        address.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
+    };
+    if let Some(address) = shape.graphite.as_ref().filter(|address| !has_port(address)) {
+        let wrong = format!("{address:?} is not host:port, such as \"carbon.example:2003\"");
+        context.fail("metrics.graphite", wrong);
+    }
+    let listen = shape.listen.as_ref().and_then(|text| listen(text, context));
     let graphite = shape.graphite.map(|address| GraphiteSettings { address, prefix, every });
-    MetricsSettings { listen: context.option("metrics.listen", shape.listen.as_ref()), graphite }
+    MetricsSettings { listen, graphite }
+}
+
+fn listen(text: &str, context: &mut Context<'_>) -> Option<SocketAddr> {
+    let address = text.parse().ok();
+    if address.is_none() {
+        // `:9464` is every interface elsewhere; here the loopback is named, or whoever wants more says so (G2).
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok()).unwrap_or("9464");
+        context.fail_with(
+            "metrics.listen",
+            format!("{text:?} is not an IP address with a port"),
+            format!("write \"127.0.0.1:{port}\" for this machine alone, or the address of one interface"),
+        );
+    }
+    address
 }
 
 fn report(
@@ -316,7 +350,7 @@ fn report(
 
 /// A report names hosts and drift: it does not go over a network in the clear.
 fn is_safe(url: &str) -> Result<(), String> {
-    let parsed = url::Url::parse(url).map_err(|e| format!("{url:?} is no address: {e}"))?;
+    let parsed = url::Url::parse(url).map_err(|e| format!("it is no address: {e}"))?;
     let here = match parsed.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
@@ -326,7 +360,7 @@ fn is_safe(url: &str) -> Result<(), String> {
     match parsed.scheme() {
         "https" => Ok(()),
         "http" if here => Ok(()),
-        _ => Err(format!("{url:?} is neither https:// nor http:// on this machine itself")),
+        _ => Err("it is neither https:// nor http:// on this machine itself".to_owned()),
     }
 }
 
@@ -380,7 +414,7 @@ fn repository(shape: RepositoryShape, base: &Path, context: &mut Context<'_>) ->
         url: url?,
         reference,
         root: shape.root.unwrap_or_default(),
-        poll: span(context, "repository.poll", shape.poll.as_ref(), TimeSpan::from_secs(60)),
+        poll: interval(context, "repository.poll", shape.poll.as_ref(), TimeSpan::from_secs(60)),
         credentials: Credentials {
             ssh_key: at(shape.ssh_key),
             ssh_known_hosts: at(shape.ssh_known_hosts),
@@ -399,13 +433,13 @@ fn engines(shape: EnginesShape, base: &Path, context: &mut Context<'_>) -> Engin
         key: base.join(tls.key),
     };
     EngineSettings {
-        call_deadline: span(
+        call_deadline: interval(
             context,
             "engines.call_deadline",
             shape.call_deadline.as_ref(),
             usual.call_deadline,
         ),
-        pull_deadline: span(
+        pull_deadline: interval(
             context,
             "engines.pull_deadline",
             shape.pull_deadline.as_ref(),
@@ -448,7 +482,7 @@ fn file_set(
         check: shape.check,
         main_config: shape.main_config.map(|path| base.join(path)),
         reload,
-        verify_timeout: span(context, &path, shape.verify_timeout.as_ref(), TimeSpan::from_secs(10)),
+        verify_timeout: interval(context, &path, shape.verify_timeout.as_ref(), TimeSpan::from_secs(10)),
     })
 }
 
@@ -485,7 +519,7 @@ fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
         replace_apps_count: shape.replace_apps_count.unwrap_or(usual.replace_apps_count),
         per_host: shape.per_host.unwrap_or(usual.per_host).max(1),
         fan_out: shape.fan_out.unwrap_or(usual.fan_out).max(1),
-        relist: span(context, "limits.relist", shape.relist.as_ref(), usual.relist),
+        relist: interval(context, "limits.relist", shape.relist.as_ref(), usual.relist),
         loop_threshold: shape.loop_threshold.unwrap_or(usual.loop_threshold).max(1),
         images: usual.images,
     }
@@ -493,4 +527,15 @@ fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
 
 fn span(context: &mut Context<'_>, path: &str, text: Option<&String>, usual: TimeSpan) -> TimeSpan {
     context.option(path, text).unwrap_or(usual)
+}
+
+/// How often something is done again, or how long it is waited for: a second at least. Less would spin, or never let
+/// anything through.
+fn interval(context: &mut Context<'_>, path: &str, text: Option<&String>, usual: TimeSpan) -> TimeSpan {
+    let span = span(context, path, text, usual);
+    if span < SHORTEST {
+        context.fail(path, format!("{span} is too short: {SHORTEST} at least"));
+        return usual;
+    }
+    span
 }

@@ -449,7 +449,8 @@ pub(super) enum BalanceShape {
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub(super) enum ReplicasShape {
-    Count(u32),
+    // Negative ones are read, so that they can be told.
+    Count(#[schemars(range(min = 0, max = 10_000))] i64),
     Word(String),
 }
 

@@ -121,6 +121,8 @@ fn values_that_do_not_fit_are_told_at_their_place() {
         ("image = \"Quote 1\"", "is not an image reference"),
         ("stop_timeout = \"soon\"", "is not a duration"),
         ("replicas = \"many\"", "write a number, or \"every-host\""),
+        ("replicas = -1", "write 0 for an app that is declared and does not run"),
+        ("replicas = 99999999999", "are surely a slip"),
         ("ports = [\"99999:80\"]", "is not a port"),
         ("restart = \"alway\"", "did you mean `always`?"),
         ("ignore = [\"memroy\"]", "did you mean `memory`?"),
@@ -337,10 +339,48 @@ fn the_reference_pages_are_current() {
 
 /// The settings with this `[policy]`, or what is wrong with them.
 fn policy(section: &str) -> Result<crate::model::policy::PolicySettings, String> {
+    own(section).map(|settings| settings.policy)
+}
+
+/// The settings with this at their end, or what is wrong with them.
+fn own(section: &str) -> Result<crate::model::settings::Settings, String> {
     let text = format!("installation = \"i\"\nkey_file = \"k\"\n[repository]\nurl = \"/r\"\n{section}");
     let key = |_: &std::path::Path| Ok(vec![b'a'; 64]);
-    let settings = super::own::parse(&text, "trueup.toml", std::path::Path::new("/"), &key);
-    settings.map(|settings| settings.policy).map_err(|errors| errors.to_string())
+    super::own::parse(&text, "trueup.toml", std::path::Path::new("/"), &key).map_err(|e| e.to_string())
+}
+
+#[test]
+fn no_interval_of_the_settings_spins() {
+    for bad in [
+        "poll = \"0s\"\n",
+        "poll = \"999ms\"\n",
+        "[engines]\ncall_deadline = \"0s\"\n",
+        "[engines]\npull_deadline = \"0s\"\n",
+        "[nginx]\ndirectory = \"n\"\nverify_timeout = \"0s\"\n",
+        "[limits]\nrelist = \"0s\"\n",
+        "[metrics]\ngraphite_every = \"0s\"\n",
+    ] {
+        let told = own(bad).err().expect(bad);
+        assert!(told.contains("is too short: 1s at least") && told.contains("trueup.toml:"), "{bad}: {told}");
+    }
+    let shortest = own("poll = \"1s\"\n[limits]\nrelist = \"1s\"\n").map(|settings| settings.limits.relist);
+    assert_eq!(shortest.map(|span| span.millis()), Ok(1000));
+}
+
+#[test]
+fn where_numbers_go_is_an_address() {
+    for (bad, words) in [
+        ("listen = \":9465\"\n", "write \"127.0.0.1:9465\" for this machine alone"),
+        ("listen = \"localhost\"\n", "write \"127.0.0.1:9464\""),
+        ("graphite = \"carbon.example\"\n", "is not host:port"),
+        ("graphite_prefix = \"a..b\"\n", "no path of carbon's"),
+        ("graphite_prefix = \"../x y\"\n", "no path of carbon's"),
+    ] {
+        let told = own(&format!("[metrics]\n{bad}")).err().expect(bad);
+        assert!(told.contains(words) && told.contains("trueup.toml:6:"), "{bad}: {told}");
+    }
+    let good = "listen = \"[::1]:9464\"\ngraphite = \"[::1]:2003\"\ngraphite_prefix = \"ops.true-up_1\"\n";
+    assert!(own(&format!("[metrics]\n{good}")).is_ok());
 }
 
 #[test]

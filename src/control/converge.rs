@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::{self, Executor, Report};
 use crate::model::drift::Kind;
+use crate::model::exit::Found;
 use crate::model::finding::Effect;
 use crate::model::names::HostName;
 use crate::model::observed::{Health, RunState, Seen};
@@ -61,10 +62,7 @@ impl Converged {
 
     /// Exit code as section X.
     pub fn exit_code(&self) -> u8 {
-        if self.failures() > 0 {
-            return 1;
-        }
-        self.last.plan.exit_code()
+        Found { error: self.failures() > 0, ..self.last.plan.found() }.exit_code()
     }
 }
 

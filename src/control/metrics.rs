@@ -3,23 +3,37 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::app::{Replicas, Runtime};
+use crate::model::adoption;
+use crate::model::app::{App, Replicas, Runtime, SwarmService};
 use crate::model::metrics::{Metric, MetricKind};
+use crate::model::names::AppKey;
 use crate::model::observed::Seen;
-use crate::model::ownership::Belongs;
+use crate::model::ownership::{Belongs, Owner};
 use crate::model::permission::{PermissionStanding, Permitted};
 use crate::model::plan::Outcome;
+use crate::model::service::ServiceMode;
+use crate::model::swarm::{Task, TaskState};
 use crate::model::units::Timestamp;
 
 use super::converge::Converged;
 use super::pass::Pass;
 use super::{ControlError, World};
 
+/// Moments whose ages are counted when somebody asks.
+#[derive(Debug, Clone, Copy)]
+struct Moments {
+    committed: Timestamp,
+    /// Since when a newer head is refused.
+    refused: Option<Timestamp>,
+}
+
 /// Kept for the life of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     /// Of the last round that could be carried through.
     gauges: Vec<Metric>,
+    /// Since when what the last round told was so: their ages go on while rounds fail.
+    moments: Option<Moments>,
     /// By verb and outcome.
     outcomes: BTreeMap<(String, &'static str), f64>,
     rounds: f64,
@@ -48,6 +62,7 @@ impl Metrics {
         }
         self.gauges = gauges(world, &round.last, took);
         let taken = &round.last.taken;
+        self.moments = Some(Moments { committed: taken.committed, refused: taken.kept_since });
         self.kept = taken.kept_because.clone().map(|why| (why, taken.kept_since));
         self.error = None;
     }
@@ -58,8 +73,8 @@ impl Metrics {
         self.error = Some(error.to_string());
     }
 
-    /// Everything, for one scrape.
-    pub fn all(&self) -> Vec<Metric> {
+    /// Everything, for one scrape at `now`.
+    pub fn all(&self, now: Timestamp) -> Vec<Metric> {
         let counter = |name, help| Metric::new(name, help, MetricKind::Counter);
         let mut rounds = counter("trueup_rounds", "Rounds of the loop, by how they ended.");
         rounds.add(vec![("ended", "well".to_owned())], self.rounds);
@@ -70,7 +85,32 @@ impl Metrics {
         }
         let mut build = Metric::new("trueup_build_info", "The release that runs.", MetricKind::Gauge);
         build.add(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0);
-        [build, rounds, outcomes].into_iter().chain(self.gauges.iter().cloned()).collect()
+        let failed = alone(
+            "trueup_last_round_failed",
+            "1 where the last round ended with an error: what else is told is older.",
+            f64::from(u8::from(self.error.is_some())),
+        );
+        let counted = [build, rounds, outcomes, failed].into_iter();
+        counted.chain(self.ages(now)).chain(self.gauges.iter().cloned()).collect()
+    }
+
+    fn ages(&self, now: Timestamp) -> Vec<Metric> {
+        let age = |since: Timestamp| now.since(since).duration().as_secs_f64();
+        let last = self.last_round.map(|at| {
+            let help = "When the last round that was carried through ended, in seconds since 1970.";
+            alone(
+                "trueup_last_round_timestamp_seconds",
+                help,
+                at.since(Timestamp(0)).duration().as_secs_f64(),
+            )
+        });
+        let moments = self.moments.map(|Moments { committed, refused }| {
+            let enforced =
+                alone("trueup_revision_age_seconds", "Age of the commit that is enforced.", age(committed));
+            let help = "How long a newer head has been refused; 0 where none is (A2).";
+            [enforced, alone("trueup_head_not_taken_seconds", help, refused.map_or(0.0, age))]
+        });
+        last.into_iter().chain(moments.into_iter().flatten()).collect()
     }
 }
 
@@ -80,32 +120,28 @@ fn number(count: usize) -> f64 {
     count as f64
 }
 
+fn gauge(name: &'static str, help: &'static str) -> Metric {
+    Metric::new(name, help, MetricKind::Gauge)
+}
+
+/// A gauge of one number.
+fn alone(name: &'static str, help: &'static str, value: f64) -> Metric {
+    let mut metric = gauge(name, help);
+    metric.add(Vec::new(), value);
+    metric
+}
+
 fn gauges(world: &World, pass: &Pass, took: Duration) -> Vec<Metric> {
     let plan = &pass.plan;
-    let now = world.clock.now();
-    let gauge = |name, help| Metric::new(name, help, MetricKind::Gauge);
-    let alone = |name, help, value| {
-        let mut metric = gauge(name, help);
-        metric.add(Vec::new(), value);
-        metric
-    };
-    let age = now.since(pass.taken.committed).duration().as_secs_f64();
     let kept = f64::from(u8::from(pass.taken.kept_because.is_some()));
     let mut metrics = vec![
         alone("trueup_round_seconds", "How long the last round took.", took.as_secs_f64()),
-        alone("trueup_revision_age_seconds", "Age of the commit that is enforced.", age),
         alone(
             "trueup_head_not_taken",
             "1 where the head of the repository is not what is enforced (A2).",
             kept,
         ),
     ];
-    let since = pass.taken.kept_since.map_or(0.0, |since| now.since(since).duration().as_secs_f64());
-    metrics.push(alone(
-        "trueup_head_not_taken_seconds",
-        "How long a newer head has been refused; 0 where none is (A2).",
-        since,
-    ));
     let verified = PermissionStanding { mode: world.permission.mode, by: pass.taken.by.clone(), glass: None };
     let mut permission = gauge(
         "trueup_permission_verified",
@@ -138,32 +174,75 @@ fn gauges(world: &World, pass: &Pass, took: Duration) -> Vec<Metric> {
     metrics
 }
 
+type Labels = Vec<(&'static str, String)>;
+
+fn labels(app: &AppKey) -> Labels {
+    vec![("app", app.app.to_string()), ("env", app.environment.to_string())]
+}
+
 fn declared(pass: &Pass) -> Metric {
-    let help = "Instances that git declares, where it says how many.";
-    let mut declared = Metric::new("trueup_instances_declared", help, MetricKind::Gauge);
+    let mut declared = gauge(
+        "trueup_instances_declared",
+        "Instances, and tasks of Swarm services, that git declares, where it says how many.",
+    );
     for (key, app) in &pass.desired.apps {
-        if let Runtime::Host(placement) = &app.runtime
-            && let Replicas::Count(count) = placement.replicas
-        {
-            let labels = vec![("app", key.app.to_string()), ("env", key.environment.to_string())];
-            declared.add(labels, f64::from(count));
+        if let Some(count) = count(&app.runtime) {
+            declared.add(labels(key), f64::from(count));
         }
     }
     declared
 }
 
+/// How many are meant to run at once, where git says so; tasks of a job are meant to end.
+fn count(runtime: &Runtime) -> Option<u32> {
+    match runtime {
+        Runtime::Host(placement) => match placement.replicas {
+            Replicas::Count(count) => Some(count),
+            Replicas::EveryHost => None,
+        },
+        Runtime::Swarm(service) => match service.mode {
+            ServiceMode::Replicated(count) => Some(count),
+            ServiceMode::Global | ServiceMode::ReplicatedJob { .. } | ServiceMode::GlobalJob => None,
+        },
+    }
+}
+
+/// Every declared app has its number, 0 where nothing of it was seen: an alarm on what is missing has something to match.
 fn running(world: &World, pass: &Pass) -> Metric {
     let owner = world.owner(&pass.desired.fleet);
-    let help = "Instances that were seen running.";
-    let mut running = Metric::new("trueup_instances_running", help, MetricKind::Gauge);
+    let mut running =
+        gauge("trueup_instances_running", "Instances, and tasks of Swarm services, that were seen running.");
+    for key in pass.desired.apps.keys() {
+        running.add(labels(key), 0.0);
+    }
     for (host, engine) in &pass.observed.hosts {
         let containers = engine.known().into_iter().flat_map(|engine| engine.containers.values());
         for container in containers.filter_map(Seen::known).filter(|c| c.state.is_running()) {
-            if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) {
-                let key = owned.instance.key;
-                running.add(vec![("app", key.app.to_string()), ("env", key.environment.to_string())], 1.0);
+            let key = match owner.container(&container.name, host, &container.labels) {
+                Belongs::Ours(owned) => Some(owned.instance.key),
+                Belongs::Foreign { .. } => adoption::adopted(&pass.desired, &pass.observed, host, container)
+                    .map(|(instance, _)| instance.key),
+            };
+            if let Some(key) = key {
+                running.add(labels(&key), 1.0);
             }
         }
     }
+    for (key, app) in &pass.desired.apps {
+        running.add(labels(key), number(tasks_running(&owner, pass, app)));
+    }
     running
+}
+
+/// Tasks of the app's service that are meant to run and do.
+fn tasks_running(owner: &Owner, pass: &Pass, app: &App) -> usize {
+    let Runtime::Swarm(SwarmService { swarm: name, .. }) = &app.runtime else { return 0 };
+    let Some(swarm) = pass.observed.swarms.get(name).and_then(Seen::known) else { return 0 };
+    let Some(live) = swarm.services.get(&app.service_name()).and_then(Seen::known) else { return 0 };
+    let ours = matches!(owner.swarm_object("service", &live.name, name, &live.labels), Belongs::Ours(_));
+    if !ours && !app.adopt {
+        return 0;
+    }
+    let runs = |task: &&Task| task.wanted <= TaskState::Running && task.state == TaskState::Running;
+    swarm.tasks_of(&live.id).filter(runs).count()
 }

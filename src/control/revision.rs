@@ -46,8 +46,8 @@ pub struct Taken {
 #[derive(Default)]
 pub struct Reader {
     cache: Mutex<ParseCache>,
-    /// Revisions that something is at, as parsed; kept while they are asked for.
-    applied: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
+    /// Revisions as parsed: what is enforced, and what something is at. A repository that is gone takes none of them away.
+    known: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
     baseline: Mutex<Option<Arc<Baseline>>>,
     /// The rules that were found good last.
     good_rules: Mutex<Vec<Source>>,
@@ -101,6 +101,7 @@ impl Reader {
         };
         let taken = self.take_head(world, last, remember).await?;
         let baseline = self.baseline(world, applied).await?;
+        self.know_only(&taken.desired.revision, &baseline.applied);
         Ok(Taken { baseline, ..taken })
     }
 
@@ -261,17 +262,17 @@ impl Reader {
 
     /// A commit as `Desired`, or all that is wrong with it (A3).
     async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
-        let tree = world.repository.tree(revision).await?;
-        let Parsed { desired, rules, committed, author, summary } = self.parse(&tree)?;
+        let parsed = self.parsed(world, revision).await?;
+        let Parsed { desired, rules, committed, author, summary } = Parsed::clone(&parsed);
         if let Some(wanted) = &world.environments
             && let Some(missing) = wanted.iter().find(|e| !desired.environments.contains_key(*e))
         {
             return Err(ControlError::Config {
-                revision: tree.revision.short().to_owned(),
+                revision: revision.short().to_owned(),
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        self.check_rules(world, &tree.revision, &rules)?;
+        self.check_rules(world, revision, &rules)?;
         let baseline = Arc::default();
         let (kept_because, kept_since, by, first) = (None, None, Permitted::default(), false);
         Ok(Taken {
@@ -309,25 +310,29 @@ impl Reader {
         if let Some(known) = known.filter(|known| known.applied == applied) {
             return Ok(known);
         }
-        let used = applied.revisions();
         let read = Arc::new(baseline::read(self, world, applied).await?);
-        lock(&self.applied).retain(|revision, _| used.contains(revision));
         *lock(&self.baseline) = Some(Arc::clone(&read));
         Ok(read)
     }
 
-    /// A revision that something is at.
+    /// Forgets every revision but the enforced one and those that something is at.
+    fn know_only(&self, enforced: &Revision, applied: &Applied) {
+        let used = applied.revisions();
+        lock(&self.known).retain(|revision, _| revision == enforced || used.contains(revision));
+    }
+
+    /// A revision, read once while it is known.
     pub(super) async fn parsed(
         &self,
         world: &World,
         revision: &Revision,
     ) -> Result<Arc<Parsed>, ControlError> {
-        let known = lock(&self.applied).get(revision).cloned();
+        let known = lock(&self.known).get(revision).cloned();
         if let Some(known) = known {
             return Ok(known);
         }
         let parsed = Arc::new(self.parse(&world.repository.tree(revision).await?)?);
-        lock(&self.applied).insert(revision.clone(), Arc::clone(&parsed));
+        lock(&self.known).insert(revision.clone(), Arc::clone(&parsed));
         Ok(parsed)
     }
 
@@ -392,7 +397,8 @@ impl Reader {
         Ok(Taken { kept_since: since, ..kept })
     }
 
-    /// The last good revision once more. Where even that cannot be read (a lost mirror), the error is told.
+    /// The last good revision once more. Where it is neither known nor can be read (a mirror that was lost while trueup was
+    /// down), the error is told.
     async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
         match self.read(world, &last.revision).await {
             Ok(taken) => Ok(Taken { kept_because: Some(why), by: last.by.clone(), ..taken }),

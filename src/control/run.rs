@@ -1,6 +1,6 @@
 //! The loop: wakes when git or an engine changed, when a wait is over, or when it is time to look again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -22,7 +22,7 @@ const GATHER: Duration = Duration::from_millis(200);
 /// After an error of the line itself (no repository, no state file), before it is tried again.
 const AFTER_ERROR: Duration = Duration::from_secs(10);
 
-/// Runs until `stop` is set. `told` hears about every round; errors of a round never end the loop (A2).
+/// Runs until `stop` is set; `wake` is a person's, who wants it to look now. `told` hears about every round; errors of a round never end the loop (A2).
 pub async fn run(
     world: &World,
     stop: &apply::Stop,
@@ -33,7 +33,8 @@ pub async fn run(
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
     report_unsettled(world)?;
-    let mut watch = Watch::new(Arc::clone(&wake), Arc::clone(&world.engines), Arc::clone(&world.clock));
+    let events = Arc::new(Notify::new());
+    let mut watch = Watch::new(Arc::clone(&events), Arc::clone(&world.engines), Arc::clone(&world.clock));
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
@@ -41,27 +42,28 @@ pub async fn run(
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
         let began = world.clock.now();
-        let wait = match converge(world, &reader, &scope).await {
+        let ended = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 let took = world.clock.now().since(began).duration();
-                metrics.lock().unwrap_or_else(PoisonError::into_inner).round(world, &round, took);
+                lock(metrics).round(world, &round, took);
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
-                reporting.send_due(world, &round.last).await?;
-                collector.between_rounds(world, &round.last, stop).await?;
-                next_look(world, &round, reporting)?
+                after_round(world, &round, reporting, &mut collector, stop).await
             }
-            Err(error) => {
-                metrics.lock().unwrap_or_else(PoisonError::into_inner).failed(&error);
-                told(Err(&error));
-                AFTER_ERROR
-            }
+            Err(error) => Err(error),
         };
+        if let Err(error) = &ended {
+            lock(metrics).failed(error);
+            told(Err(error));
+        }
+        // What engines tell is no reason to repeat an error at once; another commit or a person is.
+        let (wait, engines_wake) = ended.map_or((AFTER_ERROR, false), |wait| (wait, true));
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}
-            () = surveyor.news() => {}
-            () = wake.notified() => world.clock.sleep(GATHER).await,
+            () = wake.notified() => {}
+            () = surveyor.news(), if engines_wake => {}
+            () = events.notified(), if engines_wake => world.clock.sleep(GATHER).await,
             () = stop.wait() => {}
         }
         let now = world.clock.now();
@@ -71,6 +73,23 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// What is due between two rounds, and how long the next one may wait.
+async fn after_round(
+    world: &World,
+    round: &Converged,
+    reporting: &Reporting,
+    collector: &mut Collector,
+    stop: &apply::Stop,
+) -> Result<Duration, ControlError> {
+    reporting.send_due(world, &round.last).await?;
+    collector.between_rounds(world, &round.last, stop).await?;
+    next_look(world, round, reporting)
+}
+
+fn lock(metrics: &Mutex<Metrics>) -> MutexGuard<'_, Metrics> {
+    metrics.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The relist interval, or sooner where something waits for its backoff, a pause ends or a report is due.

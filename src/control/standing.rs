@@ -2,8 +2,9 @@
 
 use crate::model::adoption;
 use crate::model::app::{App, Placement, Replicas, Runtime};
+use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
-use crate::model::names::{AppKey, InstanceName};
+use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::output::{Standing, Status};
 
@@ -39,6 +40,7 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         pauses: memory
             .pauses(now)?
             .into_iter()
+            .filter(|(app, _)| app.as_ref().is_none_or(|app| concerns_environment(world, app)))
             .map(|(app, pause)| (whole_or(app.as_ref()), pause.until, pause.reason))
             .collect(),
         quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
@@ -47,19 +49,38 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
     })
 }
 
+/// Whether the app is of an environment that was asked about.
+fn concerns_environment(world: &World, app: &AppKey) -> bool {
+    world.environments.as_ref().is_none_or(|asked| asked.contains(&app.environment))
+}
+
 /// An app's standing: the worst of its objects.
 fn standing(pass: &Pass, key: &AppKey, app: &App) -> Standing {
     let plan = &pass.plan;
-    let prefix = format!("{key}-");
     let blocked = plan.blocked.iter().find(|b| b.app.as_ref() == Some(key));
-    let unknown =
-        plan.unknown.iter().filter(|u| u.subject.name.starts_with(&prefix)).min_by_key(|u| &u.subject);
+    let unknown = plan.unknown.iter().filter(|u| concerns(pass, app, &u.subject)).min_by_key(|u| &u.subject);
     let drift = plan.drift.iter().find(|d| d.app.as_ref() == Some(key));
     match (blocked, unknown, drift) {
         (Some(blocked), _, _) => Standing::Held(blocked.reason.clone()),
         (None, Some(unknown), _) => Standing::Unknown(format!("{}: {}", unknown.subject, unknown.why)),
         (None, None, Some(drift)) => Standing::Drifted(drift.subject.to_string()),
         (None, None, None) => unseen(pass, key, app).map_or(Standing::InSync, Standing::Unknown),
+    }
+}
+
+/// Whether what could not be read is an instance or the service of this app.
+fn concerns(pass: &Pass, app: &App, subject: &Subject) -> bool {
+    let is_container = |host: &HostName| {
+        let name = subject.name.parse().ok();
+        let instance = name.and_then(|name| adoption::by_name_alone(&pass.desired, host, &name));
+        instance.is_some_and(|instance| instance.key == app.key)
+    };
+    match (&app.runtime, subject.kind) {
+        (Runtime::Host(_), Kind::Container) => subject.host.as_ref().is_some_and(is_container),
+        (Runtime::Swarm(service), Kind::Service) => {
+            subject.swarm.as_ref() == Some(&service.swarm) && subject.name == app.service_name()
+        }
+        (Runtime::Host(_) | Runtime::Swarm(_), _) => false,
     }
 }
 

@@ -39,7 +39,8 @@ pub async fn serve(address: SocketAddr, pages: Pages) -> std::io::Result<()> {
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    let all = pages.metrics.lock().unwrap_or_else(PoisonError::into_inner).all();
+    let now = pages.clock.now();
+    let all = pages.metrics.lock().unwrap_or_else(PoisonError::into_inner).all(now);
     ([(header::CONTENT_TYPE, output::OPEN_METRICS)], output::open_metrics(&all))
 }
 

@@ -11,7 +11,7 @@ use super::app::{App, Replicas, Runtime};
 use super::desired::Desired;
 use super::names::{ContainerName, HostName, InstanceName};
 use super::observed::{Container, Engine, Observed, Seen};
-use super::ownership::{ASIDE, PREFIX, PlaceInReplacement};
+use super::ownership::{ASIDE, NEXT, PREFIX, PlaceInReplacement};
 
 /// A container by its own name, on its host: `shop-web-1@rack-a`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,6 +69,15 @@ pub fn named(desired: &Desired, host: &HostName, container: &ContainerName) -> O
             fits.then(|| InstanceName { key: app.key.clone(), slot })
         },
     )
+}
+
+/// The instance that a container belongs to as far as its name tells, the names of a replacement and those that git takes
+/// over included: all that is known of one that could not be inspected (A1).
+pub fn by_name_alone(desired: &Desired, host: &HostName, name: &ContainerName) -> Option<InstanceName> {
+    let text = name.as_str();
+    let own = text.strip_suffix(ASIDE).or_else(|| text.strip_suffix(NEXT)).unwrap_or(text);
+    let instance = own.parse().ok().filter(|instance: &InstanceName| instance.to_string() == own);
+    instance.or_else(|| named(desired, host, name))
 }
 
 /// Whether a container of the instance's own name was seen: then what was adopted for it is spent. Somebody who starts

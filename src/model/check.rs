@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::exit::Found;
 use super::file::{FileSet, Files};
 use super::finding::Findings;
 use super::names::{AppKey, Revision};
@@ -124,18 +125,18 @@ impl Checked {
     /// As section X: 1 the branch is invalid; 3 something is unknown, blocked, held or denied; 2 something would change; else 0.
     pub fn exit_code(&self) -> u8 {
         let valid = match &self.verdict {
-            Verdict::Invalid { .. } => return 1,
+            Verdict::Invalid { .. } => return Found { error: true, ..Found::default() }.exit_code(),
             Verdict::Valid(valid) => valid,
         };
         let denied = valid.findings.holding().next().is_some();
-        match &valid.forecast {
-            _ if denied => 3,
-            Some(forecast) => match forecast.plan.exit_code() {
-                0 if forecast.blind && !valid.declared.is_empty() => 2,
-                code => code,
-            },
-            None if valid.declared.is_empty() && !self.touches_config() => 0,
-            None => 2,
-        }
+        let declares = !valid.declared.is_empty();
+        let found = match &valid.forecast {
+            Some(forecast) => {
+                let planned = forecast.plan.found();
+                Found { changes: planned.changes || (forecast.blind && declares), ..planned }
+            }
+            None => Found { changes: declares || self.touches_config(), ..Found::default() },
+        };
+        Found { unclear: denied || found.unclear, ..found }.exit_code()
     }
 }

@@ -25,6 +25,7 @@ pub mod container;
 pub mod desired;
 pub mod disk;
 pub mod drift;
+pub mod exit;
 pub mod file;
 pub mod finding;
 pub mod history;

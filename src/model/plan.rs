@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::container::{Attachment, ContainerSpec, Restart};
 use super::drift::{Drift, Kind, Subject};
+use super::exit::Found;
 use super::file::{FileSet, Files};
 use super::finding::Findings;
 use super::image::{Digest, ImageRef};
@@ -330,15 +331,21 @@ impl Plan {
         self.changes.is_empty()
     }
 
-    /// Exit code as section X: 1 is the caller's; then 3 unknown or blocked; then 2 changes; else 0.
+    /// Something is unknown, blocked or held, or the head is not what this plan is for (A2): whatever else the plan says, it
+    /// is not the whole of what git declares.
+    pub fn is_unclear(&self) -> bool {
+        let all_read = self.unknown.is_empty() && self.blocked.is_empty() && self.held.is_empty();
+        !all_read || self.kept_because.is_some()
+    }
+
+    /// For the exit code; errors are the caller's.
+    pub fn found(&self) -> Found {
+        Found { error: false, unclear: self.is_unclear(), changes: !self.changes.is_empty() }
+    }
+
+    /// Exit code as section X.
     pub fn exit_code(&self) -> u8 {
-        if !self.unknown.is_empty() || !self.blocked.is_empty() {
-            3
-        } else if !self.changes.is_empty() {
-            2
-        } else {
-            0
-        }
+        self.found().exit_code()
     }
 
     /// The set a saved plan promises (D11): (object, action, from-hash → to-hash), without the derived file contents.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 /// The first 16 hex digits of HMAC-SHA256(key, value): equal values compare equal, and no value can be read back.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -119,9 +120,53 @@ impl fmt::Display for ContentHash {
 
 serialize_as_text!(KeyedHash, ContentHash);
 
+/// An address as it may be printed (G1): without user, password, query and fragment. The user of an ssh address stays.
+pub fn shown_url(text: &str) -> String {
+    if !text.contains(['@', '?', '#']) || text.starts_with(['/', '.']) || text.starts_with("file:") {
+        return text.to_owned();
+    }
+    match Url::parse(text) {
+        Ok(mut url) if url.has_host() => {
+            // Only an address without a host refuses these.
+            let _ = url.set_password(None);
+            if url.scheme() != "ssh" {
+                let _ = url.set_username("");
+            }
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        }
+        // No address of a kind that is taken: what could be a password before the last @ is left out all the same.
+        Ok(_) | Err(_) => match text.rsplit_once('@') {
+            Some((user, rest)) if user.contains(':') => rest.to_owned(),
+            Some(_) | None => text.to_owned(),
+        },
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_printed_without_what_opens_it() {
+        for (text, shown) in [
+            ("https://ci:s3cr3t@git.example/fleet.git", "https://git.example/fleet.git"),
+            ("https://t0ken@git.example:8443/fleet.git", "https://git.example:8443/fleet.git"),
+            ("https://git.example/fleet.git?private_token=s3cr3t", "https://git.example/fleet.git"),
+            ("https:ci:s3cr3t@git.example/fleet.git", "https://git.example/fleet.git"),
+            ("https://ci:s3/cr3t@git.example/fleet.git", "git.example/fleet.git"),
+            ("ci:s3cr3t@git.example:fleet.git", "git.example:fleet.git"),
+            ("ssh://git:s3cr3t@git.example/fleet.git", "ssh://git@git.example/fleet.git"),
+            ("ssh://git@git.example/fleet.git", "ssh://git@git.example/fleet.git"),
+            ("git@git.example:fleet.git", "git@git.example:fleet.git"),
+            ("https://git.example/fleet.git", "https://git.example/fleet.git"),
+            ("/srv/a:b@c/fleet", "/srv/a:b@c/fleet"),
+            ("file:///srv/a@b", "file:///srv/a@b"),
+        ] {
+            assert_eq!(shown_url(text), shown);
+        }
+    }
 
     #[test]
     fn a_hidden_value_compares_but_does_not_show() {

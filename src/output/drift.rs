@@ -12,7 +12,7 @@ use super::escape::{code, line, prose};
 use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
-use super::sections::{self, hang, heading, nature_lines};
+use super::sections::{self, fact, hang, heading, nature_lines};
 use super::wording::{by_place, many, moment, on_its_host};
 
 type Since = BTreeMap<String, Timestamp>;
@@ -49,8 +49,8 @@ fn one_text(drift: &Drift, plan: &Plan, since: &Since, paint: Paint) -> String {
     let words = format!("≠ {}", line(&on_its_host(&drift.subject)));
     let mut out =
         format!("  {}{}{}\n", paint.ink(Ink::Change, &words), line(&app), paint.ink(Ink::Quiet, &when));
-    for fact in nature_lines(drift) {
-        out += &hang("      ", &fact);
+    for told in nature_lines(drift) {
+        out += &fact("      ", &told);
     }
     if let Some(why) = &drift.left_alone {
         out += &hang("      left alone: ", why);
@@ -73,6 +73,7 @@ pub fn summary(plan: &Plan) -> String {
         parts.push(format!("{alone} left alone"));
     }
     parts.extend(sections::troubles(plan));
+    parts.extend(sections::not_taken(plan));
     format!("{}.", parts.join(", "))
 }
 

@@ -25,6 +25,11 @@ pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines().map(line)
 }
 
+/// Words for a terminal: as they are, but for what would move the cursor, hide or reorder.
+pub fn shown(text: &str) -> String {
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// A Markdown code span that shows `text` and nothing else, whatever backticks it holds.
 pub fn code(text: &str) -> String {
     let text = line(text);
@@ -124,6 +129,12 @@ mod tests {
         ] {
             assert_eq!(line(text), shown);
         }
+    }
+
+    #[test]
+    fn words_keep_their_lines() {
+        assert_eq!(shown("one\n two\u{1b}[2J\n"), "one\n two\\u{1b}[2J\n");
+        assert_eq!(shown(""), "");
     }
 
     #[test]

@@ -92,10 +92,10 @@ pub fn page(report: &Report) -> String {
 }
 
 fn verdict(plan: &Plan) -> &'static str {
-    match (plan.unknown.is_empty() && plan.blocked.is_empty(), plan.drift.is_empty()) {
-        (false, _) => "bad",
-        (true, false) => "drift",
-        (true, true) => "well",
+    match (plan.is_unclear(), plan.drift.is_empty()) {
+        (true, _) => "bad",
+        (false, false) => "drift",
+        (false, true) => "well",
     }
 }
 
@@ -137,6 +137,24 @@ fn list(title: &str, items: impl Iterator<Item = Markup>) -> Markup {
         @if !items.is_empty() {
             h2 { (title) }
             ul { @for item in &items { li { (item) } } }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Format, outcomes, samples};
+    use super::*;
+
+    #[test]
+    fn a_head_that_was_not_taken_is_nowhere_called_good() {
+        let mut plan = samples::empty();
+        assert_eq!((verdict(&plan), plan.exit_code()), ("well", 0));
+        plan.kept_because = Some("it does not parse".to_owned());
+        assert_eq!((verdict(&plan), plan.exit_code()), ("bad", 3));
+        assert_eq!(drift::summary(&plan), "No drift, the head not taken.");
+        for said in [super::super::wording::plan_summary(&plan), outcomes(&[], &plan, Format::Text, false)] {
+            assert!(said.contains("and the head was not taken.") && !said.contains("as declared"), "{said}");
         }
     }
 }

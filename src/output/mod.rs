@@ -40,10 +40,10 @@ use crate::model::units::Timestamp;
 
 use paint::Paint;
 
-pub use escape::table;
+pub use escape::{shown, table};
 pub use metrics::{OPEN_METRICS, graphite, open_metrics};
 pub use permission::Verification;
-pub use round::{Tone, failed_page, kept, kept_page, lines as round, outcome_words};
+pub use round::{Telling, Tone, failed_page, kept, kept_page, lines as round, outcome_words};
 pub use status::{Standing, Status};
 pub use wording::many;
 

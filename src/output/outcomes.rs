@@ -7,8 +7,8 @@ use crate::model::plan::{Change, Outcome, Plan};
 use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
-use super::sections::{self, hang, heading};
-use super::wording::{are, by_place, change_words, held_because, on_its_host};
+use super::sections::{self, fact, hang, heading};
+use super::wording::{are, as_declared, by_place, change_words, held_because, on_its_host};
 
 type Ended = (Change, Outcome);
 
@@ -25,7 +25,7 @@ pub fn text(outcomes: &[Ended], last: &Plan, paint: Paint) -> String {
         for change in &last.changes {
             out += &format!("  {}\n", line(&change_words(change)));
             for reason in &change.because {
-                out += &hang("      ", reason);
+                out += &fact("      ", reason);
             }
         }
     }
@@ -99,10 +99,13 @@ fn summary(outcomes: &[Ended], last: &Plan) -> String {
     let mut rest: Vec<String> = sections::left(last).into_iter().collect();
     rest.extend(sections::troubles(last));
     let end = match (rest.is_empty(), last.drift.len()) {
-        (true, 0) => "everything is as declared now".to_owned(),
+        (true, 0) => as_declared(last, " now"),
         // Ignored, detect-only or paused (A6).
         (true, n) => format!("{} not as declared and left alone: `trueup drift` says why", are(n)),
-        (false, _) => rest.join(", "),
+        (false, _) => {
+            rest.extend(sections::not_taken(last));
+            rest.join(", ")
+        }
     };
     format!("{}; {end}.", parts.join(", "))
 }

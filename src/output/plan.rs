@@ -12,7 +12,7 @@ use super::escape::{block, code, line, lines, prose};
 use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
-use super::sections::{self, blocked_markdown, hang, heading};
+use super::sections::{self, blocked_markdown, fact, hang, heading};
 use super::wording::{by_place, change_words, held_because, many, mark, on_its_host, plan_summary};
 
 type Installed = BTreeMap<FileSet, Option<Files>>;
@@ -54,7 +54,7 @@ fn change_text(plan: &Plan, change: &Change, installed: &Installed, paint: Paint
     }
     out.push('\n');
     for reason in &change.because {
-        out += &hang("      ", reason);
+        out += &fact("      ", reason);
     }
     if let Some(waits) = waits_for(plan, change) {
         out += &format!("      {}\n", paint.ink(Ink::Quiet, &line(&waits)));
@@ -102,7 +102,7 @@ fn held_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
         let (sign, ink) = mark(change.action);
         out += &format!("  {}\n", paint.ink(ink, &format!("{sign} {}", line(&change_words(change)))));
         for reason in &change.because {
-            out += &hang("      ", reason);
+            out += &fact("      ", reason);
         }
         for blocked in held_because(plan, change) {
             out += &hang("      held: ", &blocked.reason);

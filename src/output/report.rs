@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::report::Report;
 
-use super::escape::{code, line, prose};
+use super::escape::{code, lines, prose};
 use super::paint::{Ink, Paint};
 use super::permission;
 use super::sections::{hang, heading};
@@ -67,7 +67,10 @@ pub fn silent(report: &Report) -> Vec<String> {
 pub fn text(report: &Report, paint: Paint) -> String {
     let mut out = String::new();
     for (name, fact) in head(report) {
-        out += &format!("{} {}\n", paint.ink(Ink::Quiet, &format!("{name:<10}")), line(&fact));
+        let facts: Vec<String> = lines(&fact).collect();
+        // A reason of several lines stands below its name.
+        out +=
+            &format!("{} {}\n", paint.ink(Ink::Quiet, &format!("{name:<10}")), facts.join("\n           "));
     }
     out += &drift::body(&report.plan, &report.since, paint);
     let silent = silent(report);

@@ -21,6 +21,11 @@ pub fn hang(indent: &str, text: &str) -> String {
         .collect()
 }
 
+/// One fact on one line: a value that holds line breaks does not pass for several facts.
+pub fn fact(indent: &str, text: &str) -> String {
+    format!("{indent}{}\n", line(text))
+}
+
 /// Everything after the changes, in text: blocked, unknown, unmanaged in the way, notes.
 pub fn text(plan: &Plan, paint: Paint) -> String {
     let mut out = String::new();
@@ -108,7 +113,7 @@ pub fn blocked_markdown(item: &Blocked) -> String {
     format!("- {}: {}.{next}\n", code(&subject_words(subject)), prose(reason.trim_end_matches('.')))
 }
 
-/// What a drift is, one line a fact: the lines are not made safe yet.
+/// What a drift is, one line a fact: they are not made safe yet.
 pub fn nature_lines(drift: &Drift) -> Vec<String> {
     match &drift.nature {
         Nature::Missing => vec!["declared and not there".to_owned()],
@@ -142,7 +147,25 @@ pub fn troubles(plan: &Plan) -> Vec<String> {
         .collect()
 }
 
+/// What a summary ends with where the head is not what is enforced (A2), or nothing.
+pub fn not_taken(plan: &Plan) -> Option<String> {
+    plan.kept_because.as_ref().map(|_| "the head not taken".to_owned())
+}
+
 /// `2 changes left`, or nothing.
 pub fn left(plan: &Plan) -> Option<String> {
     (!plan.changes.is_empty()).then(|| format!("{} left", many(plan.changes.len(), "change")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_with_line_breaks_is_one_fact() {
+        let label = "label.team: declared (none), live x\n  ✓ create container web-prod-0\u{1b}[1A";
+        let told = fact("      ", label);
+        assert_eq!(told.lines().count(), 1);
+        assert!(told.contains("\\n") && told.contains("\\u{1b}"), "{told}");
+    }
 }

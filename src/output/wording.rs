@@ -8,6 +8,7 @@ use crate::model::units::{TimeSpan, Timestamp};
 
 use super::escape;
 use super::paint::Ink;
+use super::sections::{not_taken, troubles};
 
 /// The sign before a change.
 pub const fn mark(verb: Verb) -> (&'static str, Ink) {
@@ -78,22 +79,26 @@ pub fn held_because<'a>(plan: &'a Plan, change: &Change) -> Vec<&'a Blocked> {
 pub fn plan_summary(plan: &Plan) -> String {
     let mut parts: Vec<String> =
         verbs(&plan.changes).into_iter().map(|(verb, n)| format!("{n} to {}", verb.name())).collect();
-    for (n, word) in [
-        (plan.held.len(), "held"),
-        (blocked_otherwise(plan).len(), "blocked"),
-        (plan.unknown.len(), "unknown"),
-    ] {
-        if n > 0 {
-            parts.push(format!("{n} {word}"));
-        }
-    }
+    parts.extend(troubles(plan));
     if parts.is_empty() {
         return match plan.drift.len() {
-            0 => "Nothing to do: everything is as declared.".to_owned(),
+            0 => format!("Nothing to do: {}.", as_declared(plan, "")),
             n => format!("Nothing to do now, and {} not as declared: `trueup drift` says why.", are(n)),
         };
     }
+    parts.extend(not_taken(plan));
     format!("{}; nothing was changed.", parts.join(", "))
+}
+
+/// That nothing differs, and from which revision where the head was not taken; `now` is ` now` or nothing.
+pub fn as_declared(plan: &Plan, now: &str) -> String {
+    match &plan.kept_because {
+        None => format!("everything is as declared{now}"),
+        Some(_) => {
+            let revision = escape::line(plan.revision.short());
+            format!("everything is as {revision} declares{now}, and the head was not taken")
+        }
+    }
 }
 
 /// How many changes of each verb.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::model::adoption;
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::{ContainerName, HostName, InstanceName};
+use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
-use crate::model::ownership::{ASIDE, Belongs, NEXT, PlaceInReplacement};
+use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::Unknown;
 
 use super::PlanInput;
@@ -62,8 +62,7 @@ impl<'a> Fleet<'a> {
                         }
                     }
                     Seen::Unknown { .. } => {
-                        let adopted = || adoption::named(input.desired, host, name);
-                        if let Some(instance) = instance_of(name).or_else(adopted) {
+                        if let Some(instance) = adoption::by_name_alone(input.desired, host, name) {
                             fleet.unreadable.entry(instance).or_default().push(host);
                         }
                     }
@@ -158,13 +157,6 @@ fn last_seen_on_unknown(
     host: &HostName,
 ) -> bool {
     input.holds.last_seen.get(instance).is_some_and(|last| last != host && unknown.contains_key(last))
-}
-
-/// The instance that a container's name belongs to, the names of a replacement included.
-fn instance_of(name: &ContainerName) -> Option<InstanceName> {
-    let text = name.as_str();
-    let own = text.strip_suffix(ASIDE).or_else(|| text.strip_suffix(NEXT)).unwrap_or(text);
-    own.parse().ok().filter(|instance: &InstanceName| instance.to_string() == own)
 }
 
 /// It runs, and nothing says that it is not well.

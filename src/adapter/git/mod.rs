@@ -21,6 +21,7 @@ use git2::Oid;
 
 use crate::model::names::Revision;
 use crate::model::permission::SignedCommit;
+use crate::model::secrecy::shown_url;
 use crate::model::settings::{Reference, RepositorySettings};
 use crate::model::tree::{Between, Tree};
 use crate::model::units::Timestamp;
@@ -40,6 +41,8 @@ pub struct GitRepository {
 
 pub(super) struct Inner {
     settings: RepositorySettings,
+    /// The address in messages (G1).
+    shown: String,
     /// Where the objects are: the local repository itself, or the mirror.
     path: PathBuf,
     remote: bool,
@@ -67,7 +70,7 @@ impl GitRepository {
         cache_dir: &Path,
         deadline: Duration,
     ) -> Result<Self, SourceError> {
-        let unreachable = |detail: String| SourceError::Unreachable { url: settings.url.clone(), detail };
+        let unreachable = |detail: String| SourceError::Unreachable { url: shown_url(&settings.url), detail };
         let local = remote::local_path(&settings.url).map_err(unreachable)?;
         let (path, remote) = match &local {
             Some(path) => {
@@ -83,6 +86,7 @@ impl GitRepository {
         };
         let inner = Inner {
             settings: settings.clone(),
+            shown: shown_url(&settings.url),
             path,
             remote,
             deadline,
@@ -100,7 +104,7 @@ impl GitRepository {
         work: impl FnOnce(&Inner) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let inner = Arc::clone(&self.inner);
-        let url = inner.settings.url.clone();
+        let url = inner.shown.clone();
         match tokio::task::spawn_blocking(move || work(&inner)).await {
             Ok(result) => result,
             Err(e) => Err(SourceError::Unreachable { url, detail: format!("reading it failed: {e}") }),
@@ -116,7 +120,7 @@ impl GitRepository {
         match tokio::time::timeout(limit, fetch).await {
             Ok(result) => result,
             Err(_) => Err(SourceError::Unreachable {
-                url: self.inner.settings.url.clone(),
+                url: self.inner.shown.clone(),
                 detail: format!("fetching did not end within {} s", limit.as_secs()),
             }),
         }
@@ -170,12 +174,12 @@ impl Inner {
     }
 
     fn unreachable(&self, error: &git2::Error) -> SourceError {
-        SourceError::Unreachable { url: self.settings.url.clone(), detail: error.message().to_owned() }
+        SourceError::Unreachable { url: self.shown.clone(), detail: error.message().to_owned() }
     }
 
     fn unreadable(&self, revision: impl ToString, detail: impl ToString) -> SourceError {
         SourceError::Unreadable {
-            url: self.settings.url.clone(),
+            url: self.shown.clone(),
             revision: revision.to_string(),
             detail: detail.to_string(),
         }

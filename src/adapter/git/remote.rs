@@ -78,9 +78,9 @@ fn make_mirror(path: &Path) -> Result<(), String> {
 pub(super) fn fetch(inner: &Inner) -> Result<(), SourceError> {
     if let Err(damage) = Objects::check_all(&inner.path) {
         // libgit2 walks the mirror's own commits while it fetches.
-        tracing::warn!("the mirror of {} is made anew: {damage}", inner.settings.url);
+        tracing::warn!("the mirror of {} is made anew: {damage}", inner.shown);
         make_mirror(&inner.path)
-            .map_err(|detail| SourceError::Unreachable { url: inner.settings.url.clone(), detail })?;
+            .map_err(|detail| SourceError::Unreachable { url: inner.shown.clone(), detail })?;
     }
     let repository = git2::Repository::open(&inner.path).map_err(|e| inner.unreachable(&e))?;
     let url = transport::address(&inner.settings.url);
@@ -134,12 +134,12 @@ fn offer(inner: &Inner, repository: &git2::Repository, name: &str) -> Result<(),
         Some(Some(refusal)) => Err(SourceError::Refused {
             detail: format!(
                 "{} refused {name}: {}",
-                inner.settings.url,
+                inner.shown,
                 [&[refusal.as_str()], &words[..]].concat().join("; ")
             ),
         }),
         None => Err(SourceError::Unreachable {
-            url: inner.settings.url.clone(),
+            url: inner.shown.clone(),
             detail: format!("it did not say whether it took {name}: look there"),
         }),
     }

@@ -25,7 +25,7 @@ pub(super) fn resolve(inner: &Inner, reference: &Reference) -> Result<Revision, 
         if !matches!(error.code(), NotFound | InvalidSpec | Ambiguous | UnbornBranch) {
             return inner.unreadable(&wanted, error.message());
         }
-        let (url, detail) = (inner.settings.url.clone(), error.message().to_owned());
+        let (url, detail) = (inner.shown.clone(), error.message().to_owned());
         SourceError::NoSuchRevision { url, wanted: wanted.clone(), detail }
     };
     let id = found.map_err(told)?;

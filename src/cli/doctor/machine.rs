@@ -30,8 +30,9 @@ fn secrets(settings: &Settings, checks: &mut Vec<Check>) {
         credentials.https_password_file.as_ref(),
         settings.engines.ssh_key.as_ref(),
     ];
+    let tokens = settings.reports.iter().map(|report| report.webhook.as_ref()?.token_file.as_ref());
     let files: std::collections::BTreeSet<&Path> =
-        files.into_iter().chain(tls).flatten().map(AsRef::as_ref).collect();
+        files.into_iter().chain(tls).chain(tokens).flatten().map(AsRef::as_ref).collect();
     for file in files {
         let what = format!("secret {}", file.display());
         checks.push(match std::fs::metadata(file) {

@@ -2,6 +2,7 @@
 
 mod files;
 mod machine;
+mod outward;
 mod reach;
 
 use std::path::Path;
@@ -65,7 +66,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         Ok(settings) => examine(&settings, &mut checks).await,
     }
     match args.format.format {
-        FormatArg::Json => outln!("{}", serde_json::to_string_pretty(&checks)?),
+        FormatArg::Json => out!("{}\n", serde_json::to_string_pretty(&checks)?),
         FormatArg::Text | FormatArg::Markdown => {
             print(&checks, matches!(args.format.format, FormatArg::Markdown))
         }
@@ -107,6 +108,7 @@ async fn examine(settings: &Settings, checks: &mut Vec<Check>) {
         reach::registries(&world, &desired, &answer, checks).await;
     }
     files::look(settings, checks);
+    outward::look(settings, checks).await;
 }
 
 fn on_path(program: &str) -> bool {

@@ -9,6 +9,7 @@ use crate::model::adoption::Adopted;
 use crate::model::app::App;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::Nature;
+use crate::model::exit::Found;
 use crate::model::file::Rendered;
 use crate::model::names::{AppKey, HostName, Revision};
 use crate::model::observed::{Observed, Seen};
@@ -37,13 +38,12 @@ pub struct Checked {
 impl Checked {
     /// As section X of the rules.
     pub fn code(&self) -> u8 {
-        let stopped = self.partly || !self.blocked.is_empty();
-        match (self.errors.is_some(), !stopped, self.changes.is_empty()) {
-            (true, _, _) => 1,
-            (false, false, _) => 3,
-            (false, true, false) => 2,
-            (false, true, true) => 0,
+        Found {
+            error: self.errors.is_some(),
+            unclear: self.partly || !self.blocked.is_empty(),
+            changes: !self.changes.is_empty(),
         }
+        .exit_code()
     }
 }
 

@@ -32,7 +32,7 @@ impl SshAddress {
     /// `ssh://[user@]host[:port]/path` or `[user@]host:path`.
     pub(crate) fn parse(url: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("{url:?} is not a repository's address: write a path, https://, ssh:// or user@host:path")
+            "it is not a repository's address: write a path, https://, ssh:// or user@host:path".to_owned()
         };
         let (authority, path) = match url.strip_prefix("ssh://").or_else(|| url.strip_prefix("trueup-ssh://"))
         {
