@@ -264,6 +264,7 @@ pub enum Record {
     Lease,
     Report,
     PulledImage,
+    Rollout,
 }
 
 /// What is kept on disk.

@@ -41,7 +41,7 @@ fn entry(n: i64) -> HistoryEntry {
     }
 }
 
-const ALL: [Record; 10] = [
+const ALL: [Record; 13] = [
     Record::LastGood,
     Record::ImageLock,
     Record::FirstSeen,
@@ -52,6 +52,9 @@ const ALL: [Record; 10] = [
     Record::Budget,
     Record::RestartRequest,
     Record::Lease,
+    Record::Report,
+    Record::PulledImage,
+    Record::Rollout,
 ];
 
 #[test]

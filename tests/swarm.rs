@@ -217,6 +217,46 @@ fn an_update_that_fails_is_swarms_to_roll_back_and_is_not_tried_again() {
     let (code, _) = ground.trueup(&["apply", "--yes"]);
     assert_eq!((code, tasks(&fleet, "web-test")), (3, before), "the same spec is not tried again (D2)");
 
+    // A task of the good spec fails after it; then a hand wipes the update's status: still held (D2).
+    let one = running(&fleet, "h1", "web-test").into_iter().next().expect("a task");
+    let at = ["inspect", one.as_str(), "--format", "{{.Status.ContainerStatus.ContainerID}}"];
+    let container = fleet.docker_ok("h1", &at);
+    assert!(["h1", "h2", "h3"].iter().any(|h| fleet.docker(h, &["kill", &container]).status.success()));
+    soon("the task is replaced", || {
+        let now = running(&fleet, "h1", "web-test");
+        now.len() == 2 && !now.contains(&one)
+    });
+    let before = tasks(&fleet, "web-test");
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, tasks(&fleet, "web-test")), (3, before.clone()), "{said:#}");
+    fleet.docker_ok("h1", &["service", "update", "-d", "--label-add", "by=hand", "web-test"]);
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, tasks(&fleet, "web-test")), (3, before), "{said:#}");
+    assert_eq!(services::inspect(&fleet, "h1", "web-test", "{{.Spec.Labels.by}}"), "<no value>");
+
+    // A program that ends at once and well fails no task, and is gone back from all the same.
+    files.extend([app(
+        "web",
+        "command = [\"/bin/busybox\", \"true\"]\nreplicas = 2",
+        "[swarm.restart]\ndelay = \"1s\"\n[swarm.update]\nmonitor = \"3s\"",
+    )]);
+    ground.commit(&files);
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!(code, 1, "{said:#}");
+    let before = tasks(&fleet, "web-test");
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, tasks(&fleet, "web-test")), (3, before), "{said:#}");
+
+    // While it is held, the number of tasks follows git.
+    files.extend([app(
+        "web",
+        "command = [\"/bin/busybox\", \"true\"]\nreplicas = 3",
+        "[swarm.restart]\ndelay = \"1s\"\n[swarm.update]\nmonitor = \"3s\"",
+    )]);
+    ground.commit(&files);
+    let (code, said) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, running(&fleet, "h1", "web-test").len()), (3, 3), "{said:#}");
+
     // Another spec is another try.
     files.extend([app("web", &format!("{SLEEP}\nreplicas = 2\nenv = {{ NEW = \"1\" }}"), "")]);
     ground.commit(&files);

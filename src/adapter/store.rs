@@ -89,6 +89,7 @@ const fn kind(record: Record) -> &'static str {
         Record::Lease => "lease",
         Record::Report => "report",
         Record::PulledImage => "pulled_image",
+        Record::Rollout => "rollout",
     }
 }
 

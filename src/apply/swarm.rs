@@ -185,8 +185,9 @@ impl Executor<'_> {
 /// Swarm is back where it was before the update: every update begins without a status of its own.
 fn went_back(service: &LiveService, tasks: &[Task]) -> Option<String> {
     let status = service.update.as_ref().filter(|update| update.state == UpdateState::RollbackCompleted)?;
-    let failed = failures(tasks.iter());
-    Some(format!("Swarm rolled the update back ({}): {failed}", status.message))
+    let failed = failures(service, tasks.iter());
+    let failed = if failed.is_empty() { String::new() } else { format!(": {failed}") };
+    Some(format!("Swarm rolled the update back ({}){failed}", status.message))
 }
 
 /// An earlier try whose answer was lost: the very labels and fields of this step. Values of env are hidden, and the rest

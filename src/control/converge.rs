@@ -18,7 +18,7 @@ use super::memory::{Destroyed, Memory};
 use super::pass::{self, Pass};
 use super::revision::Reader;
 use super::traffic::Edge;
-use super::{ControlError, World, backoff};
+use super::{ControlError, World, backoff, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -225,6 +225,7 @@ fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
 /// Carries out one plan and remembers how it went.
 pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result<Report, ControlError> {
     note_creations(world, &pass.plan)?;
+    rollouts::note_sent(world, pass, &pass.plan)?;
     let report = execute(world, pass, &pass.plan, stop).await;
     settle(world, &pass.plan, &report)?;
     collect::note_pulls(world, pass, &report).await?;

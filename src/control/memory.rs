@@ -14,6 +14,7 @@ use crate::model::drift::Subject;
 use crate::model::image::Digest;
 use crate::model::names::{AppKey, HostName, InstanceName, Revision};
 use crate::model::permission::{BrokenGlass, Permitted};
+use crate::model::rollout::Rollout;
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
@@ -405,6 +406,20 @@ impl<'a> Memory<'a> {
         let all: BTreeMap<String, (Revision, BTreeSet<String>)> = self.all(Record::Approval)?;
         let of_it = all.into_values().filter(|(approved, _)| approved == revision);
         Ok(of_it.flat_map(|(_, promises)| promises).collect())
+    }
+
+    /// Rollouts of services that Swarm was not yet seen to have done, and those that it went back from (D2).
+    pub fn rollouts(&self) -> Result<BTreeMap<AppKey, Rollout>, StoreError> {
+        let all = self.all::<Rollout>(Record::Rollout)?;
+        Ok(all.into_iter().filter_map(|(key, rollout)| Some((key.parse().ok()?, rollout))).collect())
+    }
+
+    pub fn set_rollout(&self, app: &AppKey, rollout: &Rollout) -> Result<(), StoreError> {
+        self.write(Record::Rollout, &app.to_string(), rollout)
+    }
+
+    pub fn forget_rollout(&self, app: &AppKey) -> Result<(), StoreError> {
+        self.store.delete(Record::Rollout, &app.to_string())
     }
 
     pub fn request_restart(&self, app: &AppKey, at: Timestamp) -> Result<(), StoreError> {

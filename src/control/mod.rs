@@ -14,6 +14,7 @@ pub mod permission;
 pub mod person;
 pub mod report;
 pub mod revision;
+pub mod rollouts;
 pub mod run;
 pub mod standing;
 pub mod traffic;

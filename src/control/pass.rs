@@ -10,6 +10,7 @@ use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
+use crate::model::rollout::Rollout;
 use crate::observe::{self, Pending, Surveyor};
 use crate::plan::{self, Holds, PlanInput, Wait};
 use crate::render;
@@ -17,7 +18,7 @@ use crate::render;
 use super::judge::{self, Judged};
 use super::memory::Memory;
 use super::revision::Taken;
-use super::{ControlError, World, backoff, images, permission};
+use super::{ControlError, World, backoff, images, permission, rollouts};
 
 /// Everything one pass knew and concluded.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub struct Pass {
     pub staying: BTreeSet<InstanceName>,
     /// Hosts and Swarms that are unknown only because they are still being read (D6).
     pub pending: Pending,
+    /// What is to be remembered of rollouts on Swarms (D2).
+    pub rollouts: BTreeMap<AppKey, Rollout>,
     /// What the policies left of the revision.
     pub judged: Judged,
     /// The state was lost: the fleet stands still until a person names a revision (H).
@@ -85,13 +88,16 @@ async fn look_by(
             seen = see(world, &judged, surveyor).await;
         }
     }
-    let draft = conclude(world, taken, images, seen, judged)?;
-    if !draft.judged.wants_plan {
-        return Ok(draft);
+    let mut pass = conclude(world, taken, images, seen, judged)?;
+    if pass.judged.wants_plan {
+        let Pass { taken, images, observed, plan, pending, .. } = pass;
+        let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
+        pass = conclude(world, taken, images, Seeing { observed, pending }, judged)?;
     }
-    let Pass { taken, images, observed, plan, pending, .. } = draft;
-    let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
-    conclude(world, taken, images, Seeing { observed, pending }, judged)
+    if remember {
+        rollouts::note(world, &pass)?;
+    }
+    Ok(pass)
 }
 
 /// What was seen, and what is still being read.
@@ -171,7 +177,7 @@ fn conclude(
     }
     let planned = |exceptions: &Exceptions| {
         let rendered = files_for(&desired, &observed, &owner, exceptions);
-        let plan = plan::plan(&PlanInput {
+        let input = PlanInput {
             desired: &desired,
             observed: &observed,
             images: &images,
@@ -181,14 +187,15 @@ fn conclude(
             now: world.clock.now(),
             rendered: &rendered,
             holds: &holds,
-        });
-        (rendered, plan)
+        };
+        let (plan, rollouts) = (plan::plan(&input), plan::rollouts(&input));
+        (rendered, plan, rollouts)
     };
-    let (mut rendered, mut plan) = planned(&Exceptions::default());
+    let (mut rendered, mut plan, rollouts) = planned(&Exceptions::default());
     let staying = staying(&plan);
     // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
     if !staying.is_empty() {
-        (rendered, plan) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
+        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
     }
     plan.findings = judged.findings.clone();
     plan.kept_because.clone_from(&taken.kept_because);
@@ -197,7 +204,19 @@ fn conclude(
     plan.blocked.extend(blocked.cloned());
     let is_lost = lost.is_some();
     plan.blocked.extend(lost);
-    Ok(Pass { taken, desired, images, observed, rendered, plan, staying, pending, judged, lost: is_lost })
+    Ok(Pass {
+        taken,
+        desired,
+        images,
+        observed,
+        rendered,
+        plan,
+        staying,
+        pending,
+        rollouts,
+        judged,
+        lost: is_lost,
+    })
 }
 
 /// Instances that are no longer declared and that this plan does not take away: held, protected or left alone.
@@ -246,6 +265,7 @@ fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, Con
         holds.not_before.insert(subject, Wait { promise: attempts.promise, until, failed: attempts.error });
     }
     holds.approved = memory.approved(&desired.revision)?;
+    holds.rollouts = memory.rollouts()?;
     holds.restart_requested = memory.restart_requests()?;
     holds.unprotected = memory.unprotected()?;
     holds.last_seen = memory.last_seen()?;

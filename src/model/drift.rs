@@ -1,8 +1,10 @@
 //! The difference between what is declared and what is, field by field (A4, A5).
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
-use super::names::{AppKey, HostName};
+use super::names::{AppKey, FieldName, HostName};
 
 /// What kind of thing a plan or a drift speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -115,6 +117,14 @@ pub struct FieldChange {
     pub desired: String,
     pub live: String,
     pub cure: Cure,
+}
+
+impl FieldChange {
+    /// Whether one of the `names` is this field's, or that of the field that it is an element of.
+    pub fn is_among(&self, names: &BTreeSet<FieldName>) -> bool {
+        let whole = self.field.split('.').next().unwrap_or(&self.field);
+        names.iter().any(|name| name.as_str() == whole || name.as_str() == self.field)
+    }
 }
 
 /// What Docker needs to bring a field back.

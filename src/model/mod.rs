@@ -40,6 +40,7 @@ pub mod permission;
 pub mod plan;
 pub mod policy;
 pub mod report;
+pub mod rollout;
 pub mod schedule;
 pub mod secrecy;
 pub mod service;

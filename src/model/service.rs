@@ -95,6 +95,23 @@ service_spec! {
     ports / Ports: BTreeSet<ServicePort>,
 }
 
+impl<E: Clone + Serialize> ServiceSpec<E> {
+    /// A hash of what tasks are made from: all that an update can fail by. The number of tasks, how they are published,
+    /// labels of the service and settings of updates are not of it.
+    pub fn task_hash(&self) -> ContentHash {
+        let part = Self {
+            service_labels: BTreeMap::new(),
+            mode: self.mode.kind(),
+            update: None,
+            rollback: None,
+            endpoint_mode: EndpointMode::Vip,
+            ports: BTreeSet::new(),
+            ..self.clone()
+        };
+        ContentHash::of(serde_json::to_string(&part).unwrap_or_default().as_bytes())
+    }
+}
+
 impl ServiceSpec {
     /// A hash of every field, for people and for `because`; it never decides anything (A4).
     pub fn hash(&self) -> ContentHash {
@@ -118,6 +135,15 @@ pub enum ServiceMode {
 }
 
 impl ServiceMode {
+    /// The same for any number of tasks.
+    const fn kind(self) -> Self {
+        match self {
+            Self::Replicated(_) => Self::Replicated(0),
+            Self::ReplicatedJob { .. } => Self::ReplicatedJob { total: 0, at_once: 0 },
+            Self::Global | Self::GlobalJob => self,
+        }
+    }
+
     /// Whether its tasks are meant to end.
     pub const fn is_job(self) -> bool {
         match self {

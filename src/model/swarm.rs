@@ -31,6 +31,23 @@ pub struct Swarm {
     pub configs: BTreeMap<String, LiveConfig>,
 }
 
+impl UpdateState {
+    /// Swarm goes back, or went back, to what was there before.
+    pub const fn is_rollback(self) -> bool {
+        match self {
+            Self::RollbackStarted | Self::RollbackPaused | Self::RollbackCompleted => true,
+            Self::Updating | Self::Paused | Self::Completed => false,
+        }
+    }
+}
+
+impl LiveService {
+    /// Its update, where that is one back.
+    pub fn rolled_back(&self) -> Option<&UpdateStatus> {
+        self.update.as_ref().filter(|update| update.state.is_rollback())
+    }
+}
+
 impl Swarm {
     /// The tasks of a service, by its id.
     pub fn tasks_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Task> {
@@ -116,8 +133,14 @@ pub struct LiveService {
     pub updated: Timestamp,
     /// Values of env are hidden (G1).
     pub spec: ServiceSpec<KeyedHash>,
-    /// What Swarm would go back to, or, after it went back, what the tasks that failed were.
+    /// What Swarm would go back to; `None` after it went back.
     pub previous: Option<ServiceSpec<KeyedHash>>,
+    /// After Swarm went back: what tasks that failed or ended early were made from, as far as it still has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<ServiceSpec<KeyedHash>>,
+    /// Of what its tasks are to be made from, but for where they may be; `None` in snapshots of earlier releases.
+    #[serde(default)]
+    pub template: Option<ContentHash>,
     /// `ServiceSpec.Labels`, ownership included: their change restarts nothing (D8).
     pub labels: BTreeMap<String, String>,
     /// Its last update or rollback; `None`: there was none.
@@ -172,6 +195,9 @@ pub struct Task {
     pub container: Option<String>,
     /// The image that it was made from, as text.
     pub image: String,
+    /// Of what it was made from: another one than its service's is one that an update has still to replace.
+    #[serde(default)]
+    pub template: Option<ContentHash>,
     /// By network name.
     pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
     /// Ports in host mode.
@@ -198,6 +224,13 @@ pub enum TaskState {
     Rejected,
     Remove,
     Orphaned,
+}
+
+impl TaskState {
+    /// It failed, or its program ended.
+    pub const fn ended_by_itself(self) -> bool {
+        matches!(self, Self::Complete | Self::Failed | Self::Rejected)
+    }
 }
 
 /// A Swarm config; its bytes are hashed when they are read.

@@ -7,6 +7,7 @@ use crate::model::file::Rendered;
 use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Observed;
 use crate::model::ownership::Owner;
+use crate::model::rollout::Rollout;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::Limits;
 use crate::model::units::Timestamp;
@@ -49,6 +50,8 @@ pub struct Holds {
     pub approved: BTreeSet<String>,
     /// Containers of these apps started before the moment are restarted.
     pub restart_requested: BTreeMap<AppKey, Timestamp>,
+    /// Rollouts of services that Swarm was not yet seen to have done (D2).
+    pub rollouts: BTreeMap<AppKey, Rollout>,
     /// Things taken away for this revision or within the last hour: they count against the budget (B3).
     pub destroyed_recently: usize,
     /// Apps that git last declared without `protect`: their containers may still carry its label (B2).

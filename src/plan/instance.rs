@@ -373,10 +373,7 @@ pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Targ
 
 /// What is healed, and what the app says to ignore: told and left alone (A6).
 fn split_ignored(target: &Target, changes: Vec<FieldChange>) -> (Vec<FieldChange>, Vec<FieldChange>) {
-    changes.into_iter().partition(|change| {
-        let field = change.field.split('.').next().unwrap_or_default();
-        !target.app.ignore.iter().any(|i| i.as_str() == field || i.as_str() == change.field)
-    })
+    changes.into_iter().partition(|change| !change.is_among(&target.app.ignore))
 }
 
 /// Reading an engine takes seconds: clocks that differ by less are taken to agree.

@@ -203,6 +203,11 @@ impl SimWorld {
         digest.map_or_else(|| image.clone(), |digest| image.pinned(digest))
     }
 
+    /// `docker swarm update --task-history-limit`.
+    pub fn keep_ended_tasks(&self, swarm: &str, ended: usize) -> Result<(), String> {
+        self.hand(swarm, |swarm| swarm.keep(ended))
+    }
+
     /// `docker service rm`.
     pub fn remove_service(&self, swarm: &str, service: &str) -> Result<(), String> {
         self.hand(swarm, |swarm| swarm.remove(service))

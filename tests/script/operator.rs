@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
 use trueup::control::converge::{Converged, Scope, converge};
+use trueup::control::memory::Memory;
 use trueup::control::pass::{self, Pass};
 use trueup::control::report::{self, Reporting};
 use trueup::control::revision::Reader;
@@ -58,6 +59,11 @@ impl Stage<'_> {
                 let app = words.pop().map(|app| parse(&app)).transpose()?;
                 let (store, clock) = (&*self.world.store, &*self.world.clock);
                 person::pause(store, clock, app.as_ref(), span, &reason).map(|text| Said(text, 0))
+            }
+            "restart" => {
+                let app = parse(&words.pop().ok_or("which app?")?)?;
+                let asked = Memory::new(&*self.world.store).request_restart(&app, self.world.clock.now());
+                asked.map(|()| Said(String::new(), 0)).map_err(ControlError::from)
             }
             "resume" => {
                 let app = words.pop().map(|app| parse(&app)).transpose()?;

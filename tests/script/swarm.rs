@@ -29,6 +29,9 @@ impl Stage<'_> {
                 Ok(String::new())
             }
             ["docker", "service", "ps"] => Ok(self.sim.swarm_shown(name)?.join("\n") + "\n"),
+            ["docker", "swarm", "update", "--task-history-limit", ended] => {
+                silent(self.sim.keep_ended_tasks(name, parse(ended)?))
+            }
             ["docker", "service", "rm", service] => silent(self.sim.remove_service(name, service)),
             ["docker", "service", "create", service, image] => {
                 let image: ImageRef = parse(image)?;

@@ -4,6 +4,7 @@
 mod networks;
 mod nodes;
 mod prune;
+mod rollouts;
 mod service;
 mod spec;
 mod standing;
@@ -21,6 +22,7 @@ use super::PlanInput;
 use super::draft::Draft;
 
 pub(super) use prune::prune;
+pub use rollouts::{rollouts, sent};
 pub use standing::{Standing, failures, standing};
 
 /// The Swarms that answered, and why others did not.

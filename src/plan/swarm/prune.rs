@@ -14,7 +14,7 @@ use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
-use super::{Swarms, networks};
+use super::{Standing, Swarms, networks, standing};
 
 /// Services that are ours by their own labels: Swarm's name, Swarm, service, app.
 pub(super) fn owned<'s>(
@@ -144,7 +144,7 @@ fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) 
             .services
             .values()
             .filter_map(Seen::known)
-            .filter(|live| uses(live, &config.name))
+            .filter(|live| uses(swarm, live, &config.name))
             .map(|live| live.name.as_str())
             .collect();
         let subject = Subject::on_swarm(Kind::Config, &config.name, name);
@@ -154,11 +154,19 @@ fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) 
 }
 
 /// In its spec; and, while an update is not over, in what Swarm would go back to.
-fn uses(live: &LiveService, config: &str) -> bool {
-    let over = live.update.as_ref().is_none_or(|update| update.state == UpdateState::Completed);
+fn uses(swarm: &Swarm, live: &LiveService, config: &str) -> bool {
+    let over = match &live.update {
+        Some(update) => update.state == UpdateState::Completed,
+        // It was just sent, or it had nothing to replace.
+        None => standing(live, swarm.tasks_of(&live.id)) == Standing::Converged,
+    };
     let previous = live.previous.as_ref().filter(|_| !over);
     let specs = [Some(&live.spec), previous];
-    specs.into_iter().flatten().any(|spec| spec.files.values().any(|file| file.source == config))
+    specs
+        .into_iter()
+        .flatten()
+        .chain(&live.failed)
+        .any(|spec| spec.files.values().any(|file| file.source == config))
 }
 
 /// Removed where nobody uses it, or after those who do were removed or updated.

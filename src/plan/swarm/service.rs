@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::diff;
 use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
+use crate::model::names::FieldName;
 use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PREFIX, PROTECT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
-use crate::model::secrecy::ContentHash;
-use crate::model::service::{ServiceMode, ServiceSpec, UpdateOrder};
-use crate::model::swarm::{LiveService, Swarm, UpdateState};
+use crate::model::secrecy::{ContentHash, KeyedHash};
+use crate::model::service::{ServiceField, ServiceMode, ServiceSpec, UpdateOrder};
+use crate::model::swarm::{LiveService, Swarm};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
@@ -20,12 +21,12 @@ use super::{Standing, Swarms, spec, standing};
 const MEND: &str = "change the app, or what its tasks need; `docker service ps --no-trunc` says more";
 
 /// Everything about one app.
-struct Case<'c, 'a> {
-    input: &'c PlanInput<'a>,
-    app: &'c App,
+pub(super) struct Case<'c, 'a> {
+    pub(super) input: &'c PlanInput<'a>,
+    pub(super) app: &'c App,
     service: &'c SwarmService,
-    swarm: &'a Swarm,
-    spec: ServiceSpec,
+    pub(super) swarm: &'a Swarm,
+    pub(super) spec: ServiceSpec,
     subject: Subject,
     /// Changes that come first.
     after: BTreeSet<usize>,
@@ -38,25 +39,15 @@ pub(super) fn plan(
     after: &BTreeSet<usize>,
     draft: &mut Draft,
 ) {
-    let Runtime::Swarm(service) = &app.runtime else { return };
     // An unknown Swarm was told; nothing is done there (A1).
-    let Some(swarm) = swarms.known.get(service.swarm.as_str()) else { return };
-    let subject = Subject::on_swarm(Kind::Service, app.service_name(), &service.swarm);
-    let mut case = Case {
-        input,
-        app,
-        service,
-        swarm,
-        spec: spec::of(input, app, service),
-        subject,
-        after: after.clone(),
-    };
+    let Some(mut case) = Case::of(swarms, input, app) else { return };
+    case.after.clone_from(after);
     // Where its tasks may run depends on labels of nodes: those are written first.
     if !case.spec.constraints.is_empty() {
         let nodes = case.nodes(draft);
         case.after.extend(nodes);
     }
-    match swarm.services.get(&app.service_name()) {
+    match case.swarm.services.get(&app.service_name()) {
         Some(Seen::Unknown { .. }) => {}
         None => {
             if case.surroundings(swarms, draft) {
@@ -76,7 +67,16 @@ pub(super) fn is_well(swarms: &Swarms<'_>, _: &PlanInput<'_>, app: &App) -> bool
     live.is_some_and(|(live, tasks)| standing(live, tasks) == Standing::Converged)
 }
 
-impl Case<'_, '_> {
+impl<'c, 'a> Case<'c, 'a> {
+    /// `None` where it is not an app of a Swarm that is known.
+    pub(super) fn of(swarms: &Swarms<'a>, input: &'c PlanInput<'a>, app: &'c App) -> Option<Self> {
+        let Runtime::Swarm(service) = &app.runtime else { return None };
+        let swarm = *swarms.known.get(service.swarm.as_str())?;
+        let subject = Subject::on_swarm(Kind::Service, app.service_name(), &service.swarm);
+        let spec = spec::of(input, app, service);
+        Some(Self { input, app, service, swarm, spec, subject, after: BTreeSet::new() })
+    }
+
     fn labels(&self) -> BTreeMap<String, String> {
         let name = self.app.service_name();
         let owner = self.input.owner;
@@ -205,10 +205,8 @@ impl Case<'_, '_> {
                 }
             };
         self.keep_tag(live);
-        let key_matches = self.input.observed.key == self.input.key.id();
-        let key = key_matches.then_some(self.input.key);
-        let changes = diff::service(&self.spec, &live.spec, key);
-        let (ignored, mut changes): (Vec<_>, Vec<_>) = changes.into_iter().partition(|c| self.is_ignored(c));
+        let (ignored, mut changes): (Vec<_>, Vec<_>) =
+            self.differences(&live.spec).into_iter().partition(|change| change.is_among(&self.app.ignore));
         let counted = ignored.iter().any(|change| change.field == "mode");
         if !ignored.is_empty() {
             let why = "ignored: the app says so (A6)".to_owned();
@@ -222,25 +220,26 @@ impl Case<'_, '_> {
         changes.extend(self.ownership(live));
         if changes.is_empty() {
             self.as_declared(live, draft);
-        } else if self.was_rolled_back(live, key, draft, &changes) {
-            // Told, and left there until the app changes (D2).
+        } else if let Some(went_back) = self.rollout(live).and_then(|rollout| rollout.failed) {
+            self.held(live, changes, &went_back.why, draft);
         } else if self.surroundings(swarms, draft) {
-            self.update(live, changes, adopted, draft);
+            self.update(live, changes, adopted, self.app.ignore.clone(), draft);
         }
     }
 
     /// What is taken over and runs the declared tag goes on with it: a digest is written with the next change, since that
     /// alone would restart its tasks (B4).
-    fn keep_tag(&mut self, live: &LiveService) {
+    pub(super) fn keep_tag(&mut self, live: &LiveService) {
         let (declared, seen) = (&self.app.container.image, &live.spec.image);
         if self.app.adopt && seen.digest.is_none() && seen == declared {
             self.spec.image = seen.clone();
         }
     }
 
-    fn is_ignored(&self, change: &FieldChange) -> bool {
-        let field = change.field.split('.').next().unwrap_or(&change.field);
-        self.app.ignore.iter().any(|i| i.as_str() == field || i.as_str() == change.field)
+    /// What differs from the declared spec, ignored or not.
+    pub(super) fn differences(&self, live: &ServiceSpec<KeyedHash>) -> Vec<FieldChange> {
+        let key_matches = self.input.observed.key == self.input.key.id();
+        diff::service(&self.spec, live, key_matches.then_some(self.input.key))
     }
 
     /// Labels of trueup's own that are missing, wrong or left over.
@@ -314,41 +313,31 @@ impl Case<'_, '_> {
         draft.block(subject, app, why, hint);
     }
 
-    /// Swarm went back by itself from the very spec that is declared: it would fail again (D2).
-    fn was_rolled_back(
-        &self,
-        live: &LiveService,
-        key: Option<&crate::model::secrecy::HashKey>,
-        draft: &mut Draft,
-        changes: &[FieldChange],
-    ) -> bool {
-        let rolled = live.update.as_ref().is_some_and(|update| {
-            matches!(
-                update.state,
-                UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted
-            )
-        });
-        // What the failed tasks were; the service's own fields never failed.
-        let failed = live.previous.as_ref().is_some_and(|previous| {
-            let of_task = |change: &&FieldChange| diff::is_of_task(&change.field);
-            diff::service(&self.spec, previous, key).iter().filter(of_task).all(|c| self.is_ignored(c))
-        });
-        if !rolled || !failed {
-            return false;
+    /// Swarm went back from what tasks are declared to be made from: they stay as they were (D2). What is around them
+    /// follows git.
+    fn held(&self, live: &LiveService, changes: Vec<FieldChange>, why: &str, draft: &mut Draft) {
+        let (of_task, around): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| diff::is_of_task(&change.field));
+        if !around.is_empty() {
+            let names = of_task.iter().filter_map(|change| change.field.split('.').next());
+            let keep = self.app.ignore.iter().cloned().chain(names.filter_map(|name| name.parse().ok()));
+            self.update(live, around, false, keep.collect(), draft);
         }
-        let since = live.update.as_ref().and_then(|update| update.started);
-        let since = since.map_or_else(String::new, |since| format!(" at {since}"));
-        let message = live.update.as_ref().map(|update| update.message.as_str()).unwrap_or_default();
-        let failed = super::failures(self.swarm.tasks_of(&live.id));
-        let failed = if failed.is_empty() { String::new() } else { format!(": {failed}") };
-        let why = format!("held: Swarm rolled this update back{since} ({message}){failed} (D2)");
         let (subject, app) = (self.subject.clone(), Some(self.app.key.clone()));
-        draft.leave(subject.clone(), app.clone(), Nature::Changed(changes.to_vec()), "held (D2)".to_owned());
-        draft.block(subject, app, why, "change the app; the same spec is not tried again");
-        true
+        draft.leave(subject.clone(), app.clone(), Nature::Changed(of_task), "held (D2)".to_owned());
+        let hint = "change what its tasks are made from, or try the same again with `trueup restart`";
+        draft.block(subject, app, format!("held: {why} (D2)"), hint);
     }
 
-    fn update(&self, live: &LiveService, changes: Vec<FieldChange>, adopted: bool, draft: &mut Draft) {
+    /// Brings it to the declared spec, but for the fields to `keep`.
+    fn update(
+        &self,
+        live: &LiveService,
+        changes: Vec<FieldChange>,
+        adopted: bool,
+        keep: BTreeSet<FieldName>,
+        draft: &mut Draft,
+    ) {
         let mut reasons = because(&changes);
         if adopted {
             reasons.push("adopt = true: it is taken over (B4)".to_owned());
@@ -356,7 +345,8 @@ impl Case<'_, '_> {
         // Only the declared kind of service can become another number of tasks; another kind is another service.
         let anew = std::mem::discriminant(&self.spec.mode) != std::mem::discriminant(&live.spec.mode);
         let replaces = changes.iter().any(|change| change.cure == Cure::Replace);
-        let configs = spec::configs(self.app, &self.spec);
+        let mut configs = spec::configs(self.app, &self.spec);
+        configs.retain(|_, _| !keep.iter().any(|field| field.as_str() == ServiceField::Files.name()));
         let (name, labels) = (self.app.service_name(), self.labels());
         let spec = Box::new(self.spec.clone());
         let known = Expect::Id(live.id.clone());
@@ -370,8 +360,7 @@ impl Case<'_, '_> {
                 self.wait(false),
             ],
             false => {
-                let version = live.version;
-                let (restart, keep) = (false, self.app.ignore.clone());
+                let (version, restart) = (live.version, false);
                 let action = Action::UpdateService { name, version, spec, configs, labels, restart, keep };
                 vec![Step { action, expect: known }, self.wait(true)]
             }

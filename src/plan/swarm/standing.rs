@@ -24,7 +24,7 @@ const MOST_ERRORS: usize = 3;
 /// `tasks` are the service's own, history included.
 pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>) -> Standing {
     let tasks: Vec<&Task> = tasks.collect();
-    let errors = errors(&tasks);
+    let errors = errors(service, &tasks);
     let because = |words: &str| match errors.is_empty() {
         true => words.to_owned(),
         false => format!("{words}: {errors}"),
@@ -39,6 +39,8 @@ pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>
             }
             UpdateState::Completed | UpdateState::RollbackCompleted => {}
         }
+    } else if !service.spec.mode.is_job() && tasks.iter().any(|task| is_to_be_replaced(service, task)) {
+        return Standing::Converging(because("Swarm has not begun to update it"));
     }
     match service.spec.mode {
         ServiceMode::Replicated(count) => lasting(&tasks, usize::try_from(count).ok(), &errors),
@@ -52,6 +54,16 @@ pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>
             job(service, &tasks, nodes.len(), &errors)
         }
     }
+}
+
+/// An update that was just sent has no status of its own until Swarm comes to it.
+fn is_to_be_replaced(service: &LiveService, task: &Task) -> bool {
+    task.wanted <= TaskState::Running && task.state == TaskState::Running && is_of_another(service, task)
+}
+
+/// It was made from another spec than its service has now.
+fn is_of_another(service: &LiveService, task: &Task) -> bool {
+    task.template.is_some() && service.template.is_some() && task.template != service.template
 }
 
 /// Tasks that are to go on. `count` `None`: as many as Swarm wants.
@@ -95,10 +107,13 @@ fn job(service: &LiveService, tasks: &[&Task], total: usize, errors: &str) -> St
     }
 }
 
-/// What the newest task of each place says went wrong, where that place is not served now.
-fn errors(tasks: &[&Task]) -> String {
+/// What the newest task of each place says went wrong, where that place is not served now. What a spec did that the
+/// service no longer has is none of its errors, but where Swarm goes back from just that.
+fn errors(service: &LiveService, tasks: &[&Task]) -> String {
+    let goes_back =
+        service.rolled_back().is_some_and(|update| update.state != UpdateState::RollbackCompleted);
     let mut newest: BTreeMap<(u64, Option<&str>), &Task> = BTreeMap::new();
-    for task in tasks {
+    for task in tasks.iter().filter(|task| goes_back || !is_of_another(service, task)) {
         // Global services have no slots: their places are the nodes.
         let place = (task.slot, task.node.as_deref().filter(|_| task.slot == 0));
         let held = newest.entry(place).or_insert(task);
@@ -119,13 +134,12 @@ fn errors(tasks: &[&Task]) -> String {
     words(unserved.map(|(_, task)| *task))
 }
 
-/// What tasks that failed say, the newest of them: why an update was rolled back.
-pub fn failures<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
-    let mut failed: Vec<&Task> = tasks
-        .filter(|task| {
-            matches!(task.state, TaskState::Failed | TaskState::Rejected) && !task.error.is_empty()
-        })
-        .collect();
+/// What the tasks say that Swarm went back from, the newest of them. Those that ended without an error ended early.
+pub fn failures<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>) -> String {
+    let is_told = |task: &&Task| {
+        task.state.ended_by_itself() && (task.template.is_none() || is_of_another(service, task))
+    };
+    let mut failed: Vec<&Task> = tasks.filter(is_told).collect();
     failed.sort_by_key(|task| std::cmp::Reverse(task.since));
     failed.truncate(MOST_ERRORS);
     words(failed.into_iter())
@@ -136,7 +150,8 @@ fn words<'a>(tasks: impl Iterator<Item = &'a Task>) -> String {
     for task in tasks {
         let code = task.exit_code.filter(|code| *code != 0 && !task.error.contains(&code.to_string()));
         let code = code.map_or_else(String::new, |code| format!(" (exit code {code})"));
-        *told.entry(format!("{}{code}", task.error)).or_default() += 1;
+        let error = if task.error.is_empty() { "it ended early, with exit code 0" } else { &task.error };
+        *told.entry(format!("{error}{code}")).or_default() += 1;
     }
     let more = told.len().saturating_sub(MOST_ERRORS);
     let mut words: Vec<String> = told

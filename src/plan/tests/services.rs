@@ -359,7 +359,7 @@ fn what_swarm_went_back_from_is_held_until_git_changes() {
     let live = cluster.service("web-prod");
     let mut failed = live.spec.clone();
     failed.image = name("quote:9");
-    live.previous = Some(failed);
+    live.failed = vec![failed];
     live.update = Some(UpdateStatus {
         state: UpdateState::RollbackCompleted,
         started: Some(Timestamp(5)),

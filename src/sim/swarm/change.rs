@@ -9,7 +9,7 @@ use crate::model::observed::LiveNetwork;
 use crate::model::ownership::PREFIX;
 use crate::model::plan::Action;
 use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
-use crate::model::service::ServiceSpec;
+use crate::model::service::{ServiceField, ServiceSpec};
 use crate::model::swarm::{Availability, LiveConfig, LiveService};
 use crate::model::units::Timestamp;
 use crate::ports::{Contents, EngineErrorKind};
@@ -31,7 +31,8 @@ impl SimSwarm {
                 seen.and_then(|spec| self.create(name, spec, labels, around.now))
             }
             Action::UpdateService { name, version, spec, configs, labels, restart, keep } => {
-                let seen = self.seen(spec, configs, key).map(|spec| self.kept(name, spec, keep));
+                let seen = self.seen(&self.unkept(spec, keep), configs, key);
+                let seen = seen.map(|spec| self.kept(name, spec, keep));
                 seen.and_then(|spec| self.update(name, *version, spec, labels, *restart, around.now))
             }
             Action::RemoveService { name } => {
@@ -91,6 +92,19 @@ impl SimSwarm {
         Ok(ServiceSpec { files, env: env.collect(), ..without_env(spec)? })
     }
 
+    /// What is kept refers to nothing new.
+    fn unkept(&self, spec: &ServiceSpec, keep: &BTreeSet<FieldName>) -> ServiceSpec {
+        let mut spec = spec.clone();
+        let keeps = |field: ServiceField| keep.iter().any(|kept| kept.as_str() == field.name());
+        if keeps(ServiceField::Files) {
+            spec.files.clear();
+        }
+        if keeps(ServiceField::Networks) {
+            spec.networks.clear();
+        }
+        spec
+    }
+
     /// Fields that git ignores stay as they are, whole or by element (A6).
     fn kept(
         &self,
@@ -141,6 +155,8 @@ impl SimSwarm {
             labels: all_labels(&spec, labels),
             published: spec.ports.clone(),
             previous: None,
+            failed: Vec::new(),
+            template: None,
             update: None,
             job_iteration: spec.mode.is_job().then_some(0),
             beyond: BTreeSet::new(),

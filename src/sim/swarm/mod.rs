@@ -81,6 +81,8 @@ pub(super) struct SimSwarm {
     configs: BTreeMap<String, LiveConfig>,
     /// Raft's index: the version of what changed last.
     index: u64,
+    /// Ended tasks of a slot that are kept.
+    history: usize,
     /// Its time has passed up to here.
     passed: Timestamp,
     silent_since: BTreeMap<HostName, Timestamp>,
@@ -97,12 +99,18 @@ impl SimSwarm {
             networks: BTreeMap::new(),
             configs: BTreeMap::new(),
             index: 10,
+            history: 4,
             passed: now,
             silent_since: BTreeMap::new(),
         };
         managers.iter().for_each(|host| swarm.join(host, NodeRole::Manager));
         workers.iter().for_each(|host| swarm.join(host, NodeRole::Worker));
         swarm
+    }
+
+    /// `docker swarm update --task-history-limit`.
+    pub fn keep(&mut self, ended: usize) {
+        self.history = ended;
     }
 
     /// A host that joins again is another node.
@@ -181,9 +189,9 @@ impl SimSwarm {
             services: self
                 .services
                 .iter()
-                .map(|(n, held)| (n.clone(), Seen::Known(held.live.clone())))
+                .map(|(n, held)| (n.clone(), Seen::Known(self.live(held))))
                 .collect(),
-            tasks: self.tasks.iter().map(|(id, made)| (id.clone(), made.task.clone())).collect(),
+            tasks: self.tasks.iter().map(|(id, made)| (id.clone(), made.told())).collect(),
             networks: self.networks.values().map(known).collect(),
             configs: self.configs.clone(),
         }
@@ -193,7 +201,21 @@ impl SimSwarm {
         let held = self.services.get(name)?;
         let id = Some(held.live.id.as_str());
         let tasks = self.tasks.values().filter(|made| made.task.service.as_deref() == id);
-        Some((held.live.clone(), tasks.map(|made| made.task.clone()).collect()))
+        Some((self.live(held), tasks.map(Made::told).collect()))
+    }
+
+    /// As it is told, with what its tasks tell of a rollback.
+    fn live(&self, held: &Held) -> LiveService {
+        let mut live = held.live.clone();
+        let template = task_part(&live.spec, held.forced);
+        if live.rolled_back().is_some() {
+            let of_service = |made: &&Made| made.task.service.as_deref() == Some(&live.id);
+            let failed = self.tasks.values().filter(of_service);
+            let failed = failed.filter(|made| made.task.state.ended_by_itself() && made.from != template);
+            live.failed = failed.map(|made| made.spec.clone()).collect();
+        }
+        live.template = Some(template);
+        live
     }
 
     pub fn config(&self, name: &str) -> Option<LiveConfig> {

@@ -25,8 +25,6 @@ const JOB: Duration = Duration::from_secs(2);
 const UNHEALTHY: Duration = Duration::from_secs(5);
 /// Swarm's own wait before a task is replaced.
 const DELAY: Duration = Duration::from_secs(5);
-/// Ended tasks of a slot that Swarm keeps.
-const HISTORY: usize = 4;
 
 impl SimSwarm {
     /// Everything that happens up to now.
@@ -261,6 +259,7 @@ impl SimSwarm {
             exit_code: None,
             container: None,
             image: spec.image.to_string(),
+            template: None,
             addresses: addresses.collect(),
             published: spec
                 .ports
@@ -302,7 +301,7 @@ impl SimSwarm {
         }
         let forgotten = ended.into_values().flat_map(|mut of_slot| {
             of_slot.sort();
-            let over = of_slot.len().saturating_sub(HISTORY);
+            let over = of_slot.len().saturating_sub(self.history);
             of_slot.into_iter().take(over)
         });
         for (_, id) in forgotten.collect::<Vec<_>>() {
@@ -317,6 +316,10 @@ type Seat<'a> = (Option<&'a String>, u64, Option<&'a String>);
 type Ended = (Timestamp, String);
 
 impl Made {
+    pub(super) fn told(&self) -> Task {
+        Task { template: Some(self.from.clone()), ..self.task.clone() }
+    }
+
     fn go_on(&mut self, is_job: bool, around: Around<'_>) {
         let Some(begun) = self.begun else { return };
         if self.task.state > TaskState::Running {

@@ -73,7 +73,7 @@ impl SimSwarm {
         let of_work = |made: &&mut Made| made.task.service.as_deref() == Some(&id) && made.from == *from;
         let mut culprit = None;
         for made in self.tasks.values_mut().filter(of_work) {
-            let failed = matches!(made.task.state, TaskState::Failed | TaskState::Rejected);
+            let failed = made.task.state.ended_by_itself();
             if failed && !made.counted && made.task.since >= work.began {
                 made.counted = true;
                 work.failures += 1;
@@ -168,13 +168,13 @@ impl SimSwarm {
         held.work = None;
     }
 
-    /// Swarm itself forgets what failed; engines of trueup's tell it from the task that did.
+    /// Swarm itself forgets what failed: only its tasks tell.
     fn roll_back(&mut self, held: &mut Held, culprit: &str, now: Timestamp) {
         let words = format!("update rolled back due to failure or early termination of task {culprit}");
         self.set(held, UpdateState::RollbackStarted, &words, None);
         let live = &mut held.live;
         if let Some(previous) = live.previous.take() {
-            live.previous = Some(std::mem::replace(&mut live.spec, previous));
+            live.spec = previous;
             live.published.clone_from(&live.spec.ports);
         }
         held.work = None;

@@ -150,8 +150,9 @@ impl DockerEngine {
         let id = text(&entry, "ID").filter(|_| text(&entry, "Spec.Name").as_deref() == Some(name));
         let Some(id) = id else { return Ok(None) };
         let tasks = self.filtered("tasks", "service", [id]).await?;
-        let previous = previous(&entry, &tasks);
-        let specs: Vec<&Value> = [entry.get("Spec"), previous.as_ref()].into_iter().flatten().collect();
+        let failed = failed(&entry, &tasks);
+        let specs = ["Spec", "PreviousSpec"].into_iter().filter_map(|spec| at(&entry, spec));
+        let specs: Vec<&Value> = specs.chain(&failed).collect();
         let referred = self.referred(&specs).await?;
         let call = format!("GET /services/{name}");
         let service =
@@ -225,7 +226,10 @@ fn node(entry: &Value) -> Option<Node> {
 /// The error says what in it cannot be read. `tasks` are those of all services.
 fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveService, String> {
     let spec = at(entry, "Spec").ok_or("it has no spec")?;
-    let previous = previous(entry, tasks);
+    // What cannot be read of these is nothing that Swarm could be held to.
+    let failed = failed(entry, tasks);
+    let failed = failed.iter().filter_map(|failed| spec::read(failed, names).ok());
+    let previous = at(entry, "PreviousSpec").and_then(|previous| spec::read(previous, names).ok());
     Ok(LiveService {
         id: text(entry, "ID").ok_or("it has no id")?,
         name: text(spec, "Name").ok_or("it has no name")?,
@@ -233,8 +237,9 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
         created: moment(entry, "CreatedAt"),
         updated: moment(entry, "UpdatedAt"),
         spec: spec::read(spec, names)?,
-        // What cannot be read of it is nothing that Swarm could be held to.
-        previous: previous.and_then(|previous| spec::read(&previous, names).ok()),
+        previous,
+        failed: failed.collect(),
+        template: at(spec, "TaskTemplate").and_then(template),
         labels: pairs(spec, "Labels"),
         update: at(entry, "UpdateStatus").and_then(update_status),
         published: list(entry, "Endpoint.Ports").filter_map(spec::port).collect(),
@@ -243,31 +248,36 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
     })
 }
 
-/// What Swarm would go back to, or, after it went back, what failed.
-fn previous(entry: &Value, tasks: &[Value]) -> Option<Value> {
-    let rolled = at(entry, "UpdateStatus").and_then(update_status).is_some_and(|update| match update.state {
-        UpdateState::RollbackStarted | UpdateState::RollbackPaused | UpdateState::RollbackCompleted => true,
-        UpdateState::Updating | UpdateState::Paused | UpdateState::Completed => false,
-    });
-    match rolled {
-        true => failed(entry, at(entry, "Spec")?, tasks),
-        false => at(entry, "PreviousSpec").cloned(),
+/// After a rollback, Swarm keeps what failed in the tasks alone (measured on 20.10): what each of those that failed, or
+/// ended early, was made from, in the place of the service's own; each once, the newest first.
+fn failed(entry: &Value, tasks: &[Value]) -> Vec<Value> {
+    let rolled = at(entry, "UpdateStatus").and_then(update_status).is_some_and(|u| u.state.is_rollback());
+    let (Some(id), Some(spec), true) = (text(entry, "ID"), at(entry, "Spec"), rolled) else {
+        return Vec::new();
+    };
+    let ended = |task: &&Value| {
+        text(task, "ServiceID").as_ref() == Some(&id)
+            && text(task, "Status.State").is_some_and(|text| state(&text).ended_by_itself())
+    };
+    let mut ended: Vec<&Value> = tasks.iter().filter(ended).collect();
+    ended.sort_by_key(|task| std::cmp::Reverse(moment(task, "CreatedAt")));
+    let mut failed: Vec<Value> = Vec::new();
+    for template in ended.into_iter().filter_map(|task| at(task, "Spec")) {
+        let known = |spec: &Value| spec["TaskTemplate"] == *template;
+        if !known(spec) && !failed.iter().any(known) {
+            let mut of_task = spec.clone();
+            of_task["TaskTemplate"] = template.clone();
+            failed.push(of_task);
+        }
     }
+    failed
 }
 
-/// After a rollback, Swarm keeps what failed in the failed tasks alone (measured on 20.10): the newest one's spec in
-/// the place of the service's.
-fn failed(entry: &Value, spec: &Value, tasks: &[Value]) -> Option<Value> {
-    let id = text(entry, "ID")?;
-    let of_service = tasks.iter().filter(|task| text(task, "ServiceID").as_ref() == Some(&id));
-    let failed = of_service.filter(|task| {
-        text(task, "Status.State")
-            .is_some_and(|text| matches!(state(&text), TaskState::Failed | TaskState::Rejected))
-    });
-    let newest = failed.max_by_key(|task| moment(task, "CreatedAt"))?;
-    let mut previous = spec.clone();
-    previous["TaskTemplate"] = at(newest, "Spec")?.clone();
-    Some(previous)
+/// A hash of what tasks are made from. Where they may be is not of it: Swarm replaces no task that is well placed.
+fn template(task: &Value) -> Option<ContentHash> {
+    let mut task = task.as_object()?.clone();
+    task.remove("Placement");
+    Some(ContentHash::of(Value::Object(task).to_string().as_bytes()))
 }
 
 fn update_status(status: &Value) -> Option<UpdateStatus> {
@@ -308,6 +318,7 @@ fn task(entry: &Value) -> Option<Task> {
         container: text(entry, "Status.ContainerStatus.ContainerID")
             .or_else(|| text(entry, "Spec.NetworkAttachmentSpec.ContainerID")),
         image: text(entry, "Spec.ContainerSpec.Image").unwrap_or_default(),
+        template: at(entry, "Spec").and_then(template),
         addresses: addresses.collect(),
         published: list(entry, "Status.PortStatus.Ports").filter_map(spec::port).collect(),
         job_iteration: number(entry, "JobIteration.Index"),

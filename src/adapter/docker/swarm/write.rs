@@ -130,11 +130,9 @@ impl DockerEngine {
     ) -> Result<BTreeSet<String>, EngineError> {
         let live = spec::read(live, &referred.names(&self.key)).map_err(|why| self.garbage(call, why))?;
         let changes = diff::service(spec, &live, Some(&self.key));
-        let name = |field: String| field.split('.').next().unwrap_or_default().to_owned();
-        let kept = |field: &str| keep.iter().any(|kept| kept.as_str() == field);
-        let changes =
-            changes.into_iter().filter(|change| !kept(&change.field) && !kept(&name(change.field.clone())));
-        Ok(changes.map(|change| name(change.field)).collect())
+        let name = |field: &str| field.split('.').next().unwrap_or_default().to_owned();
+        let changes = changes.iter().filter(|change| !change.is_among(keep));
+        Ok(changes.map(|change| name(&change.field)).collect())
     }
 
     fn same_version(&self, what: &str, seen: u64, now: u64) -> Result<(), EngineError> {

@@ -1,0 +1,42 @@
+//! What is remembered of rollouts on Swarms: written before one is sent, judged by every look (D2).
+
+use crate::model::plan::Plan;
+use crate::model::rollout::Rollout;
+use crate::plan;
+
+use super::memory::Memory;
+use super::pass::Pass;
+use super::{ControlError, World};
+
+/// Writes what the look concluded where it is news.
+pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    let known = memory.rollouts()?;
+    for key in known.keys().filter(|key| !pass.rollouts.contains_key(*key)) {
+        memory.forget_rollout(key)?;
+    }
+    for (key, rollout) in pass.rollouts.iter().filter(|(key, rollout)| known.get(*key) != Some(*rollout)) {
+        memory.set_rollout(key, rollout)?;
+        if let Rollout { failed: Some(went_back), .. } = rollout {
+            let subject = key.to_string();
+            memory.remember(
+                world.clock.now(),
+                Some(&pass.plan.revision),
+                "held",
+                &subject,
+                &went_back.why,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Before it is carried out: should this process end meanwhile, the next one still knows what it sent (D5).
+pub fn note_sent(world: &World, pass: &Pass, plan: &Plan) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    let sent = plan.changes.iter();
+    for (key, rollout) in sent.filter_map(|c| plan::sent(c, &pass.observed, &world.key, &pass.rollouts)) {
+        memory.set_rollout(&key, &rollout)?;
+    }
+    Ok(())
+}
