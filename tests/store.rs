@@ -41,7 +41,7 @@ fn entry(n: i64) -> HistoryEntry {
     }
 }
 
-const ALL: [Record; 10] = [
+const ALL: [Record; 14] = [
     Record::LastGood,
     Record::ImageLock,
     Record::FirstSeen,
@@ -52,6 +52,10 @@ const ALL: [Record; 10] = [
     Record::Budget,
     Record::RestartRequest,
     Record::Lease,
+    Record::Address,
+    Record::Report,
+    Record::Delivery,
+    Record::PulledImage,
 ];
 
 #[test]

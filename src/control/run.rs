@@ -13,7 +13,7 @@ use super::collect::Collector;
 use super::converge::{Converged, Scope, converge};
 use super::memory::Memory;
 use super::metrics::Metrics;
-use super::report::Reporting;
+use super::reporting::Reporting;
 use super::revision::Reader;
 use super::{ControlError, World};
 
@@ -37,26 +37,28 @@ pub async fn run(
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
+    if let Err(error) = reporting.resume(world) {
+        tracing::warn!("{error}; what was on its way to webhooks waits for the next start");
+    }
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
         let began = world.clock.now();
-        let wait = match converge(world, &reader, &scope).await {
+        let round = match converge(world, &reader, &scope).await {
             Ok(round) => {
                 let took = world.clock.now().since(began).duration();
                 metrics.lock().unwrap_or_else(PoisonError::into_inner).round(world, &round, took);
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
-                reporting.send_due(world, &round.last).await?;
-                collector.between_rounds(world, &round.last, stop).await?;
-                next_look(world, &round, reporting)?
+                after_round(world, &round, reporting, &mut collector, stop).await
             }
-            Err(error) => {
-                metrics.lock().unwrap_or_else(PoisonError::into_inner).failed(&error);
-                told(Err(&error));
-                AFTER_ERROR
-            }
+            Err(error) => Err(error),
         };
+        let wait = round.unwrap_or_else(|error| {
+            metrics.lock().unwrap_or_else(PoisonError::into_inner).failed(&error);
+            told(Err(&error));
+            AFTER_ERROR
+        });
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}
@@ -71,6 +73,19 @@ pub async fn run(
         }
     }
     Ok(())
+}
+
+/// Reports that are due, and room on the disks; how long nothing has to be done then.
+async fn after_round(
+    world: &World,
+    round: &Converged,
+    reporting: &Reporting,
+    collector: &mut Collector,
+    stop: &apply::Stop,
+) -> Result<Duration, ControlError> {
+    reporting.send_due(world, &round.last.taken)?;
+    collector.between_rounds(world, &round.last, stop).await?;
+    next_look(world, round, reporting)
 }
 
 /// The relist interval, or sooner where something waits for its backoff, a pause ends or a report is due.
