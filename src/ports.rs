@@ -19,6 +19,7 @@ use crate::model::settings::{Reference, ReportSettings};
 use crate::model::swarm::{LiveConfig, LiveService, Node, Swarm, Task};
 use crate::model::tree::{Between, Tree};
 use crate::model::units::Timestamp;
+use crate::model::webhook::Webhook;
 
 pub use crate::model::history::HistoryEntry;
 
@@ -231,22 +232,28 @@ pub struct Intent {
     pub step: String,
 }
 
-/// A report in its forms.
+/// A report as files: what their names begin with, and each one's text by its ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Documents {
-    /// By file name.
-    pub files: BTreeMap<String, String>,
-    pub json: String,
-    pub markdown: String,
+    pub stem: String,
+    pub files: BTreeMap<&'static str, String>,
+}
+
+/// What became of a report's files.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Written {
+    pub paths: Vec<String>,
+    /// Why older reports than are kept are still there.
+    pub not_removed: Option<String>,
 }
 
 /// Where finished reports go. Each call ends by itself and tries once.
 #[async_trait]
 pub trait Reports: Send + Sync {
-    /// Writes the files and removes older reports than are kept; the paths written.
-    async fn write(&self, settings: &ReportSettings, documents: &Documents) -> Result<Vec<String>, String>;
-    /// Posts to the webhook.
-    async fn post(&self, settings: &ReportSettings, documents: &Documents) -> Result<(), String>;
+    /// Writes the files, then removes reports of the same name that are older than those that are kept.
+    async fn write(&self, settings: &ReportSettings, documents: &Documents) -> Result<Written, String>;
+    /// Posts `body` to the webhook.
+    async fn post(&self, webhook: &Webhook, body: &str) -> Result<(), String>;
 }
 
 /// Documents that outlive a restart, by kind and key, as JSON. Losing them may lose history, never safety (H).
@@ -262,7 +269,11 @@ pub enum Record {
     Budget,
     RestartRequest,
     Lease,
+    /// The addresses that an instance held when it was seen last.
+    Address,
     Report,
+    /// A report that a webhook has not taken yet.
+    Delivery,
     PulledImage,
     Rollout,
 }

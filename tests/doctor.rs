@@ -127,6 +127,8 @@ fn settings_and_secrets() {
     let repository = |more: &str| format!("[repository]\nurl = {url:?}\n{more}\n");
     let loose = repository("https_password_file = \"token\"");
     doctor.finds(&loose, "doubtful", "secret", "others can read it", "chmod 600");
+    let hook = "[[report]]\nschedule = \"0 7 * * *\"\n[report.webhook]\nurl_file = \"token\"\n";
+    doctor.finds(hook, "doubtful", "secret", "others can read it", "chmod 600");
     let absent = repository("ssh_key = \"absent\"");
     doctor.finds(&absent, "broken", "secret", "cannot be read", "correct its path");
 }

@@ -18,7 +18,7 @@ use trueup::apply::Stop;
 use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self, Pass};
-use trueup::control::report::Reporting;
+use trueup::control::reporting::Reporting;
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, permission, person, report, run, standing};
 use trueup::model::names::{HostName, Revision};

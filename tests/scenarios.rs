@@ -45,6 +45,7 @@ scenarios! {
     b3_nibbling
     b4_adopt
     b5_data_stays
+    c5_held_addresses
     d10_second_writer
     d11_saved_plan
     d1_interruption
@@ -74,11 +75,13 @@ scenarios! {
     h_lost_state
     h_lost_state_signed
     swarm_a1_no_quorum
+    swarm_a1_since_when
     swarm_a4_changed_by_hand
     swarm_b1_name_is_taken
     swarm_b2_dropped
     swarm_b2_prune
     swarm_b4_adopt
+    swarm_c5_held_addresses
     swarm_c8_manager_down
     swarm_d1_create_scale_update
     swarm_d2_held_for_good

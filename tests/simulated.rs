@@ -16,7 +16,7 @@ use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self, Pass};
-use trueup::control::report::Reporting;
+use trueup::control::reporting::Reporting;
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
 use trueup::model::names::{ContainerName, HostName, Revision};

@@ -41,7 +41,7 @@ fn entry(n: i64) -> HistoryEntry {
     }
 }
 
-const ALL: [Record; 13] = [
+const ALL: [Record; 15] = [
     Record::LastGood,
     Record::ImageLock,
     Record::FirstSeen,
@@ -52,7 +52,9 @@ const ALL: [Record; 13] = [
     Record::Budget,
     Record::RestartRequest,
     Record::Lease,
+    Record::Address,
     Record::Report,
+    Record::Delivery,
     Record::PulledImage,
     Record::Rollout,
 ];

@@ -1,8 +1,9 @@
 //! Reports as files in a directory, and as a POST to a webhook.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +11,13 @@ use async_trait::async_trait;
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
-use crate::model::settings::{ReportSettings, Webhook, WebhookBody};
-use crate::ports::{Documents, Reports};
+use crate::model::report::stem_of;
+use crate::model::settings::ReportSettings;
+use crate::model::webhook::{self, Webhook, WebhookUrl};
+use crate::ports::{Documents, Reports, Written};
 
 /// One try of a webhook ends after this.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// The beginning of the names of reports: nothing else in the directory is ever removed.
-const PREFIX: &str = "drift-";
 
 /// This machine's directories and network.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,21 +25,20 @@ pub struct ReportsOut;
 
 #[async_trait]
 impl Reports for ReportsOut {
-    async fn write(&self, settings: &ReportSettings, documents: &Documents) -> Result<Vec<String>, String> {
-        let Some(directory) = settings.directory.clone() else { return Ok(Vec::new()) };
-        let (documents, keep) = (documents.clone(), settings.keep);
+    async fn write(&self, settings: &ReportSettings, documents: &Documents) -> Result<Written, String> {
+        let Some(directory) = settings.directory.clone() else { return Ok(Written::default()) };
+        let (documents, name, keep) = (documents.clone(), settings.name.clone(), settings.keep);
         let work = move || {
-            let written = write(&directory, &documents)?;
-            forget_old(&directory, keep)?;
-            Ok(written)
+            let paths = write(&directory, &documents)?;
+            let not_removed = remove_old(&directory, &name, &documents.stem, keep).err();
+            Ok(Written { paths, not_removed })
         };
         tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?
     }
 
-    async fn post(&self, settings: &ReportSettings, documents: &Documents) -> Result<(), String> {
-        let Some(webhook) = settings.webhook.clone() else { return Ok(()) };
-        let documents = documents.clone();
-        let work = move || post(&webhook, &documents);
+    async fn post(&self, webhook: &Webhook, body: &str) -> Result<(), String> {
+        let (webhook, body) = (webhook.clone(), body.to_owned());
+        let work = move || post(&webhook, body);
         tokio::task::spawn_blocking(work).await.map_err(|e| e.to_string())?
     }
 }
@@ -48,8 +48,9 @@ fn write(directory: &Path, documents: &Documents) -> Result<Vec<String>, String>
     let told = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
     fs::create_dir_all(directory).map_err(|e| told(directory, e))?;
     let mut written = Vec::new();
-    for (name, text) in &documents.files {
-        let (path, half) = (directory.join(name), directory.join(format!(".{name}.half")));
+    for (ending, text) in &documents.files {
+        let name = format!("{}.{ending}", documents.stem);
+        let (path, half) = (directory.join(&name), directory.join(format!(".{name}.half")));
         fs::File::create(&half)
             .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
             .and_then(|()| fs::rename(&half, &path))
@@ -59,52 +60,66 @@ fn write(directory: &Path, documents: &Documents) -> Result<Vec<String>, String>
     Ok(written)
 }
 
-/// The newest `keep` reports stay, each with all its files: their names begin with their moments.
-fn forget_old(directory: &Path, keep: usize) -> Result<(), String> {
-    let told = |e: std::io::Error| format!("{}: {e}", directory.display());
-    let mut names = Vec::new();
-    for entry in fs::read_dir(directory).map_err(told)? {
-        let name = entry.map_err(told)?.file_name().to_string_lossy().into_owned();
-        if name.starts_with(PREFIX) {
-            names.push(name);
+/// The report just written stays, and so do the newest others called `name`, up to `keep` in all: their names have their
+/// moments. Whatever is called otherwise, or is no file, is nobody's to remove. The first failure is told; the rest go.
+fn remove_old(directory: &Path, name: &str, written: &str, keep: usize) -> Result<(), String> {
+    let told = |path: &Path, e: std::io::Error| format!("{}: {e}", path.display());
+    let mut reports: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for entry in fs::read_dir(directory).map_err(|e| told(directory, e))? {
+        let entry = entry.map_err(|e| told(directory, e))?;
+        let file = entry.file_name();
+        let stem = file.to_str().and_then(|file| stem_of(name, file));
+        if let Some(stem) = stem.filter(|stem| *stem != written)
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+        {
+            reports.entry(stem.to_owned()).or_default().push(entry.path());
         }
     }
-    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
-    let mut stems: Vec<String> = names.iter().map(|name| stem(name)).collect();
-    stems.sort();
-    stems.dedup();
-    let old = &stems[..stems.len().saturating_sub(keep.max(1))];
-    for name in names.iter().filter(|name| old.contains(&stem(name))) {
-        fs::remove_file(directory.join(name)).map_err(told)?;
+    let old = reports.len().saturating_sub(keep.saturating_sub(1));
+    let mut all = Ok(());
+    for path in reports.into_values().take(old).flatten() {
+        all = all.and(fs::remove_file(&path).map_err(|e| told(&path, e)));
     }
-    Ok(())
+    all
 }
 
-fn post(webhook: &Webhook, documents: &Documents) -> Result<(), String> {
+fn post(webhook: &Webhook, body: String) -> Result<(), String> {
+    let url = address(webhook)?;
+    let mut request = Agent::from(agent()).post(&url).header("Content-Type", "application/json");
+    if let Some(file) = &webhook.token_file {
+        request = request.header("Authorization", format!("Bearer {}", first_line(file)?));
+    }
+    let shown = webhook::shown(&url);
+    request.send(body).map(|_| ()).map_err(|e| format!("{shown}: {}", e.to_string().replace(&url, &shown)))
+}
+
+/// Where it is posted, once that may be: not for people's eyes (G1).
+///
+/// # Errors
+/// Its file cannot be read, or the address is none that a report may go to.
+pub fn address(webhook: &Webhook) -> Result<String, String> {
+    let url = match &webhook.url {
+        WebhookUrl::Text(url) => url.clone(),
+        WebhookUrl::File(file) => first_line(file)?,
+    };
+    webhook::check(&url).map_err(|e| format!("{}: {e}", webhook.url))?;
+    Ok(url)
+}
+
+fn agent() -> ureq::config::Config {
     let tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let config = Agent::config_builder()
+    Agent::config_builder()
         .tls_config(tls.build())
         .timeout_global(Some(DEADLINE))
         .max_redirects(0)
         .max_redirects_will_error(true)
         .http_status_as_error(true)
-        .build();
-    let body = match webhook.body {
-        WebhookBody::Json => documents.json.clone(),
-        WebhookBody::Text => serde_json::json!({ "text": documents.markdown }).to_string(),
-    };
-    let mut request = Agent::from(config).post(&webhook.url).header("Content-Type", "application/json");
-    if let Some(file) = &webhook.token_file {
-        let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let token = text.lines().next().unwrap_or_default().trim().to_owned();
-        request = request.header("Authorization", format!("Bearer {token}"));
-    }
-    request.send(body).map(|_| ()).map_err(|e| format!("{}: {e}", host_of(&webhook.url)))
+        .build()
 }
 
-/// Chats put what lets one post into the path: only the host is told (G1).
-fn host_of(webhook: &str) -> String {
-    let host = url::Url::parse(webhook).ok().and_then(|url| url.host_str().map(str::to_owned));
-    format!("the webhook at {}", host.unwrap_or_else(|| "an address that is none".to_owned()))
+/// Read anew each time, so that a secret can be renewed in place.
+fn first_line(file: &Path) -> Result<String, String> {
+    let text = fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }

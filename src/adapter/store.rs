@@ -87,7 +87,9 @@ const fn kind(record: Record) -> &'static str {
         Record::Budget => "budget",
         Record::RestartRequest => "restart_request",
         Record::Lease => "lease",
+        Record::Address => "address",
         Record::Report => "report",
+        Record::Delivery => "delivery",
         Record::PulledImage => "pulled_image",
         Record::Rollout => "rollout",
     }

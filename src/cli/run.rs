@@ -14,7 +14,7 @@ use crate::apply::Stop;
 use crate::control::World;
 use crate::control::converge::Converged;
 use crate::control::metrics::Metrics;
-use crate::control::report::Reporting;
+use crate::control::reporting::Reporting;
 use crate::control::{ControlError, run as control_run};
 use crate::http::{self, Pages};
 use crate::model::settings::MetricsSettings;

@@ -12,6 +12,7 @@ mod node;
 pub mod own;
 mod own_permission;
 mod own_policy;
+mod own_report;
 mod read;
 mod schema;
 mod service;

@@ -9,11 +9,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::disk::ImageSettings;
-use crate::model::schedule::Schedule;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{
     Credentials, EngineSettings, FileSetSettings, GraphiteSettings, Limits, MetricsSettings, Reference,
-    Reload, ReportSettings, RepositorySettings, Settings, TlsIdentity, Webhook, WebhookBody,
+    Reload, RepositorySettings, Settings, TlsIdentity,
 };
 use crate::model::units::{ByteSize, TimeSpan};
 
@@ -22,6 +21,7 @@ use super::diagnostic::{Errors, Source};
 use super::node;
 use super::own_permission::{self, PermissionShape, Place};
 use super::own_policy::{self, PolicyShape};
+use super::own_report::{self, ReportShape};
 use super::read::read;
 
 macro_rules! shape {
@@ -76,29 +76,6 @@ shape! {
         graphite_prefix: Option<String>,
         /// How often carbon gets a batch, every second at most; `"60s"` by default.
         graphite_every: Option<String>,
-    }
-    /// A drift report that `trueup run` writes again and again.
-    struct ReportShape {
-        /// Required. As in cron: `minute hour day-of-month month day-of-week`, such as `"0 7 * * MON-FRI"`.
-        schedule: Option<String>,
-        /// The time zone that the schedule means, such as `"Europe/Berlin"`; `"UTC"` by default.
-        time_zone: Option<String>,
-        /// Only these environments; all by default.
-        environments: Option<Vec<String>>,
-        /// Where the reports are written, as Markdown, JSON and a web page.
-        directory: Option<PathBuf>,
-        /// How many reports are kept there; 90 by default.
-        keep: Option<usize>,
-        /// Where reports are posted; five tries, and how it went stands in `trueup history`.
-        webhook: Option<WebhookShape>,
-    }
-    struct WebhookShape {
-        /// Required. `https://`, or `http://` on this machine itself.
-        url: Option<String>,
-        /// A file with a bearer token on its first line.
-        token_file: Option<PathBuf>,
-        /// `"json"` (by default): the report's own JSON. `"text"`: `{"text": …}` with its Markdown, as chats take it.
-        body: Option<String>,
     }
     struct RepositoryShape {
         /// Required. A path, `file://`, `ssh://`, `user@host:path` or `https://`; plain `http://` from this machine itself only.
@@ -239,8 +216,7 @@ fn settings(
     let flume = shape.flume.and_then(|files| file_set("flume", files, base, context));
     let limits = Limits { images: images(&shape.images, context), ..limits(&shape.limits, context) };
     let metrics = metrics(shape.metrics, context);
-    let reports =
-        shape.report.into_iter().enumerate().filter_map(|(n, r)| report(n, r, base, context)).collect();
+    let reports = own_report::reports(shape.report, base, context);
     let url =
         repository.as_ref().map(|repository: &RepositorySettings| repository.url.clone()).unwrap_or_default();
     let place = Place { base, repository: &url, read_file };
@@ -300,68 +276,6 @@ fn listen(text: &str, context: &mut Context<'_>) -> Option<SocketAddr> {
         );
     }
     address
-}
-
-fn report(
-    number: usize,
-    shape: ReportShape,
-    base: &Path,
-    context: &mut Context<'_>,
-) -> Option<ReportSettings> {
-    let at = format!("report[{number}]");
-    let Some(expression) = &shape.schedule else {
-        context.fail(&at, "the key `schedule` is missing here");
-        return None;
-    };
-    let schedule = Schedule::new(expression, shape.time_zone.as_deref().unwrap_or("UTC"));
-    if let Err(error) = &schedule {
-        context.fail(&format!("{at}.schedule"), error.to_string());
-    }
-    if shape.directory.is_none() && shape.webhook.is_none() {
-        context.fail(&at, "this report goes nowhere: set `directory`, `webhook` or both");
-    }
-    let environments = shape.environments.as_ref().map(|names| context.list::<_, BTreeSet<_>>(&at, names));
-    let webhook = shape.webhook.and_then(|webhook| {
-        let Some(url) = webhook.url else {
-            context.fail(&at, "the webhook has no `url`");
-            return None;
-        };
-        if let Err(why) = is_safe(&url) {
-            context.fail(&format!("{at}.webhook.url"), why);
-        }
-        let body = match webhook.body.as_deref() {
-            None | Some("json") => WebhookBody::Json,
-            Some("text") => WebhookBody::Text,
-            Some(other) => {
-                context.fail(&at, format!("the body is \"json\" or \"text\", not {other:?}"));
-                WebhookBody::Json
-            }
-        };
-        Some(Webhook { url, token_file: webhook.token_file.map(|file| base.join(file)), body })
-    });
-    Some(ReportSettings {
-        schedule: schedule.ok()?,
-        environments,
-        directory: shape.directory.map(|directory| base.join(directory)),
-        keep: shape.keep.unwrap_or(90).max(1),
-        webhook,
-    })
-}
-
-/// A report names hosts and drift: it does not go over a network in the clear.
-fn is_safe(url: &str) -> Result<(), String> {
-    let parsed = url::Url::parse(url).map_err(|e| format!("it is no address: {e}"))?;
-    let here = match parsed.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(address)) => address.is_loopback(),
-        Some(url::Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match parsed.scheme() {
-        "https" => Ok(()),
-        "http" if here => Ok(()),
-        _ => Err("it is neither https:// nor http:// on this machine itself".to_owned()),
-    }
 }
 
 fn key(

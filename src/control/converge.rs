@@ -6,7 +6,7 @@ use crate::apply::{self, Executor, Report};
 use crate::model::drift::Kind;
 use crate::model::exit::Found;
 use crate::model::finding::Effect;
-use crate::model::names::HostName;
+use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Health, RunState, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
@@ -14,11 +14,11 @@ use crate::observe::Surveyor;
 use crate::plan;
 
 use super::collect;
-use super::memory::{Destroyed, Memory};
+use super::memory::{Destroyed, Holding, Memory};
 use super::pass::{self, Pass};
 use super::revision::Reader;
 use super::traffic::Edge;
-use super::{ControlError, World, backoff, rollouts};
+use super::{ControlError, World, backoff, first_seen, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -292,11 +292,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let mut set_apart = false;
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
-    let unknown_host = |host: &&HostName| pass.observed.engine(host).is_none();
-    let unseen = pass.desired.hosts.keys().filter(unknown_host).cloned().collect();
-    let drifting = pass.plan.drift.iter().map(|d| d.subject.to_string());
-    let unknown = pass.plan.unknown.iter().map(|u| u.subject.to_string());
-    memory.note_drift(drifting.chain(unknown), &unseen, now)?;
+    first_seen::note(world, pass)?;
     for (key, app) in &pass.desired.apps {
         memory.note_protection(key, app.protect)?;
     }
@@ -335,14 +331,18 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let owner = world.owner(&pass.desired.fleet);
     let mut seen = BTreeMap::new();
+    let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
     for (host, engine) in &pass.observed.hosts {
-        let containers = engine.known().into_iter().flat_map(|engine| engine.containers.values());
-        for container in containers.filter_map(Seen::known) {
+        let Some(engine) = engine.known() else { continue };
+        for container in engine.containers.values().filter_map(Seen::known) {
             if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) {
-                seen.insert(owned.instance, host.clone());
+                seen.insert(owned.instance.clone(), host.clone());
+                let holding = holdings.entry(owned.instance).or_insert_with(|| Holding::of(host));
+                holding.add(engine, container);
             }
         }
     }
+    memory.note_holdings(&holdings)?;
     let before = memory.last_seen()?;
     for (instance, host) in &seen {
         if before.get(instance) != Some(host) {

@@ -4,6 +4,7 @@
 //! `status`, a lost approval is asked for again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,8 @@ use crate::model::desired::ImageLock;
 use crate::model::disk::PulledImage;
 use crate::model::drift::Subject;
 use crate::model::image::Digest;
-use crate::model::names::{AppKey, HostName, InstanceName, Revision};
+use crate::model::names::{AppKey, EnvironmentName, HostName, InstanceName, Revision};
+use crate::model::observed::{Container, Engine, Seen};
 use crate::model::permission::{BrokenGlass, Permitted};
 use crate::model::rollout::Rollout;
 use crate::model::units::{TimeSpan, Timestamp};
@@ -67,10 +69,68 @@ pub struct Attempts {
     pub error: Option<String>,
 }
 
-/// When a drift was seen first and whether it is still there.
+/// When something wrong was seen first, and among which environments was looked; `None`: all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FirstSeen {
     pub at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<BTreeSet<EnvironmentName>>,
+}
+
+/// When a report was made last, and up to when the last one that could be written told what happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastReport {
+    pub at: Timestamp,
+    #[serde(default)]
+    pub from: Option<Timestamp>,
+}
+
+impl LastReport {
+    pub fn begun(now: Timestamp) -> Self {
+        Self { at: now, from: Some(now) }
+    }
+
+    pub fn covered(&self) -> Timestamp {
+        self.from.unwrap_or(self.at)
+    }
+}
+
+/// A report on its way to a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The key of its settings, which have the address.
+    pub report: String,
+    pub body: String,
+}
+
+/// What an instance held when it was seen last: addresses that somebody else could want, by network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holding {
+    pub host: HostName,
+    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
+}
+
+impl Holding {
+    pub fn of(host: &HostName) -> Self {
+        Self { host: host.clone(), addresses: BTreeMap::new() }
+    }
+
+    /// What the container asked for, and what it has on a network that reaches beyond its host: what a plain bridge
+    /// chose by itself is nobody else's.
+    pub fn add(&mut self, engine: &Engine, container: &Container) {
+        for (name, attachment) in &container.live.networks {
+            let network = engine.networks.get(name).and_then(Seen::known);
+            let reaches_beyond = network.is_some_and(|network| network.driver != "bridge");
+            let chosen = attachment.address.filter(|_| reaches_beyond);
+            for address in attachment.requested.into_iter().chain(chosen) {
+                self.addresses.entry(name.clone()).or_default().insert(address);
+            }
+        }
+    }
+
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, IpAddr)> {
+        self.addresses.iter().flat_map(|(network, all)| all.iter().map(move |a| (network.as_str(), *a)))
+    }
 }
 
 /// One destruction within the last hour, for the budget (B3).
@@ -131,6 +191,11 @@ impl<'a> Memory<'a> {
 
     pub fn last_good(&self) -> Result<Option<LastGood>, StoreError> {
         self.read(Record::LastGood, "fleet")
+    }
+
+    /// Since when this very revision is enforced; `None`: another one is, or none.
+    pub fn enforced_since(&self, revision: &Revision) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.last_good()?.filter(|last| last.revision == *revision).map(|last| last.since))
     }
 
     pub fn set_last_good(&self, last: &LastGood) -> Result<(), StoreError> {
@@ -227,32 +292,16 @@ impl<'a> Memory<'a> {
         self.write(Record::ImageLock, revision.as_str(), &pairs)
     }
 
-    /// Notes new drift, forgets what is gone, and says since when each is there.
-    pub fn note_drift(
-        &self,
-        subjects: impl Iterator<Item = String>,
-        unseen: &BTreeSet<HostName>,
-        now: Timestamp,
-    ) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        let known: BTreeMap<String, FirstSeen> = self.all(Record::FirstSeen)?;
-        let present: BTreeSet<String> = subjects.collect();
-        // On a host that was not seen nothing is known to be over.
-        let seen = |key: &&String| !unseen.iter().any(|host| key.ends_with(&format!(" on {host}")));
-        for gone in known.keys().filter(|key| !present.contains(*key)).filter(seen) {
-            self.store.delete(Record::FirstSeen, gone)?;
-        }
-        let mut since = BTreeMap::new();
-        for subject in present {
-            let at = match known.get(&subject) {
-                Some(first) => first.at,
-                None => {
-                    self.write(Record::FirstSeen, &subject, &FirstSeen { at: now })?;
-                    now
-                }
-            };
-            since.insert(subject, at);
-        }
-        Ok(since)
+    pub fn all_first_seen(&self) -> Result<BTreeMap<String, FirstSeen>, StoreError> {
+        self.all(Record::FirstSeen)
+    }
+
+    pub fn note_first_seen(&self, subject: &str, first: &FirstSeen) -> Result<(), StoreError> {
+        self.write(Record::FirstSeen, subject, first)
+    }
+
+    pub fn forget_first_seen(&self, subject: &str) -> Result<(), StoreError> {
+        self.store.delete(Record::FirstSeen, subject)
     }
 
     /// What trueup pulled, by host and image id.
@@ -278,22 +327,30 @@ impl<'a> Memory<'a> {
         self.store.delete(Record::PulledImage, &format!("{host} {image}"))
     }
 
-    /// When the report of this schedule was written last.
-    pub fn last_report(&self, schedule: &str) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.read::<FirstSeen>(Record::Report, schedule)?.map(|last| last.at))
+    pub fn last_report(&self, key: &str) -> Result<Option<LastReport>, StoreError> {
+        self.read(Record::Report, key)
     }
 
-    pub fn note_report(&self, schedule: &str, at: Timestamp) -> Result<(), StoreError> {
-        self.write(Record::Report, schedule, &FirstSeen { at })
+    pub fn note_report(&self, key: &str, last: &LastReport) -> Result<(), StoreError> {
+        self.write(Record::Report, key, last)
     }
 
-    /// First-seen times without noting anything: for commands that only look.
+    /// Reports that a webhook has still to take.
+    pub fn deliveries(&self) -> Result<BTreeMap<String, Delivery>, StoreError> {
+        self.all(Record::Delivery)
+    }
+
+    pub fn keep_delivery(&self, id: &str, delivery: &Delivery) -> Result<(), StoreError> {
+        self.write(Record::Delivery, id, delivery)
+    }
+
+    pub fn forget_delivery(&self, id: &str) -> Result<(), StoreError> {
+        self.store.delete(Record::Delivery, id)
+    }
+
+    /// First-seen times alone.
     pub fn first_seen(&self) -> Result<BTreeMap<String, Timestamp>, StoreError> {
-        Ok(self
-            .all::<FirstSeen>(Record::FirstSeen)?
-            .into_iter()
-            .map(|(key, first)| (key, first.at))
-            .collect())
+        Ok(self.all_first_seen()?.into_iter().map(|(key, first)| (key, first.at)).collect())
     }
 
     pub fn attempts(&self) -> Result<BTreeMap<String, Attempts>, StoreError> {
@@ -338,8 +395,26 @@ impl<'a> Memory<'a> {
     pub fn note_seen(&self, instance: &InstanceName, host: Option<&HostName>) -> Result<(), StoreError> {
         match host {
             Some(host) => self.write(Record::Lease, &instance.to_string(), host),
-            None => self.store.delete(Record::Lease, &instance.to_string()),
+            None => {
+                self.store.delete(Record::Address, &instance.to_string())?;
+                self.store.delete(Record::Lease, &instance.to_string())
+            }
         }
+    }
+
+    /// What instances hold, as they were seen last.
+    pub fn holdings(&self) -> Result<BTreeMap<InstanceName, Holding>, StoreError> {
+        let all: BTreeMap<String, Holding> = self.all(Record::Address)?;
+        Ok(all.into_iter().filter_map(|(key, holding)| Some((key.parse().ok()?, holding))).collect())
+    }
+
+    /// Notes what was seen just now, where it is news.
+    pub fn note_holdings(&self, seen: &BTreeMap<InstanceName, Holding>) -> Result<(), StoreError> {
+        let known = self.holdings()?;
+        for (instance, holding) in seen.iter().filter(|(instance, now)| known.get(instance) != Some(now)) {
+            self.write(Record::Address, &instance.to_string(), holding)?;
+        }
+        Ok(())
     }
 
     /// Whether every host was seen at once since this memory began: what it does not know was never started (H).

@@ -13,7 +13,7 @@ use super::collect::Collector;
 use super::converge::{Converged, Scope, converge};
 use super::memory::Memory;
 use super::metrics::Metrics;
-use super::report::Reporting;
+use super::reporting::Reporting;
 use super::revision::Reader;
 use super::{ControlError, World};
 
@@ -38,6 +38,9 @@ pub async fn run(
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
+    if let Err(error) = reporting.resume(world) {
+        tracing::warn!("{error}; what was on its way to webhooks waits for the next start");
+    }
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
         let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
@@ -75,7 +78,7 @@ pub async fn run(
     Ok(())
 }
 
-/// What is due between two rounds, and how long the next one may wait.
+/// Reports that are due, and room on the disks; how long nothing has to be done then.
 async fn after_round(
     world: &World,
     round: &Converged,
@@ -83,7 +86,7 @@ async fn after_round(
     collector: &mut Collector,
     stop: &apply::Stop,
 ) -> Result<Duration, ControlError> {
-    reporting.send_due(world, &round.last).await?;
+    reporting.send_due(world, &round.last.taken)?;
     collector.between_rounds(world, &round.last, stop).await?;
     next_look(world, round, reporting)
 }

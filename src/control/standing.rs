@@ -17,7 +17,6 @@ use super::{ControlError, World, permission};
 pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
-    let last_good = memory.last_good()?;
     let hosts = pass.observed.hosts.iter().map(|(host, seen)| {
         let why = match seen {
             Seen::Known(_) => None,
@@ -30,7 +29,7 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         revision: pass.plan.revision.clone(),
         summary: pass.taken.summary.clone(),
         committed: pass.taken.committed,
-        enforced_since: last_good.as_ref().map(|last| last.since),
+        enforced_since: memory.enforced_since(&pass.plan.revision)?,
         kept_because: pass.taken.kept_because.clone(),
         kept_since: pass.taken.kept_since,
         permission: permission::standing(world, &pass.taken.by)?,

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use serde::de::value::{Error, StrDeserializer};
 use serde::{Deserialize, Serialize};
 
-use super::names::{AppKey, FieldName, HostName};
+use super::names::{AppKey, FieldName, HostName, InstanceName};
 
 /// What kind of thing a plan or a drift speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -43,6 +44,10 @@ impl Kind {
             Self::Revision => "revision",
         }
     }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::deserialize(StrDeserializer::<Error>::new(name)).ok()
+    }
 }
 
 /// One object, by the words that name it everywhere: `container quote-prod-0 on rack-a-1`, `service web-prod on swarm
@@ -66,6 +71,36 @@ impl Subject {
     /// An object that a Swarm holds as a whole.
     pub fn on_swarm(kind: Kind, name: impl ToString, swarm: &str) -> Self {
         Self { kind, name: name.to_string(), host: None, swarm: Some(swarm.to_owned()) }
+    }
+
+    /// The subject that these are the words of, as state and history keep them.
+    pub fn parse(words: &str) -> Option<Self> {
+        let (kind, rest) = words.split_once(' ')?;
+        let kind = Kind::parse(kind)?;
+        match rest.rsplit_once(" on ") {
+            None => Some(Self::of_fleet(kind, rest)),
+            Some((name, place)) => match place.strip_prefix("swarm ") {
+                Some(swarm) => Some(Self::on_swarm(kind, name, swarm)),
+                None => Some(Self::on_host(kind, name, &place.parse().ok()?)),
+            },
+        }
+    }
+
+    /// The app that its name names, where it is an app, or an instance or a service by trueup's own naming.
+    pub fn app(&self) -> Option<AppKey> {
+        match self.kind {
+            Kind::Container => self.name.parse::<InstanceName>().ok().map(|instance| instance.key),
+            Kind::Service | Kind::App => self.name.parse().ok(),
+            Kind::Host
+            | Kind::Image
+            | Kind::Network
+            | Kind::Volume
+            | Kind::Config
+            | Kind::Node
+            | Kind::Swarm
+            | Kind::Files
+            | Kind::Revision => None,
+        }
     }
 
     /// Something that has no place of its own.
@@ -137,4 +172,29 @@ pub enum Cure {
     Replace,
     /// Nothing may be done by a machine (a volume holds data: B5).
     ByHand,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_known_by_its_words() {
+        let host: HostName = "rack-a-1".parse().expect("a name");
+        for (subject, app) in [
+            (Subject::on_host(Kind::Container, "quote-prod-0", &host), Some("quote-prod")),
+            (Subject::on_host(Kind::Container, "shop_web", &host), None),
+            (Subject::on_host(Kind::Host, "rack-a-1", &host), None),
+            (Subject::on_swarm(Kind::Service, "web-test", "prod"), Some("web-test")),
+            (Subject::on_swarm(Kind::Node, "rack-a-1", "prod"), None),
+            (Subject::of_fleet(Kind::App, "web-test"), Some("web-test")),
+            (Subject::of_fleet(Kind::Files, "nginx"), None),
+        ] {
+            assert_eq!(Subject::parse(&subject.to_string()).as_ref(), Some(&subject));
+            assert_eq!(subject.app().map(|app| app.to_string()).as_deref(), app, "{subject}");
+        }
+        for words in ["fleet", "the whole fleet", "container a on NO HOST", "thing x"] {
+            assert_eq!(Subject::parse(words), None, "{words}");
+        }
+    }
 }

@@ -48,3 +48,4 @@ pub mod settings;
 pub mod swarm;
 pub mod tree;
 pub mod units;
+pub mod webhook;

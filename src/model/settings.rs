@@ -11,8 +11,9 @@ use super::names::{EnvironmentName, HostName};
 use super::permission::PermissionSettings;
 use super::policy::PolicySettings;
 use super::schedule::Schedule;
-use super::secrecy::HashKey;
+use super::secrecy::{ContentHash, HashKey};
 use super::units::TimeSpan;
+use super::webhook::{Webhook, WebhookUrl};
 
 /// Everything the reconciler knows about itself. No Debug: it holds a key and credentials' places.
 #[derive(Clone)]
@@ -54,6 +55,8 @@ pub struct RepositorySettings {
 /// A drift report that is written again and again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportSettings {
+    /// What its files' names begin with.
+    pub name: String,
     pub schedule: Schedule,
     /// Only these; `None`: all.
     pub environments: Option<BTreeSet<EnvironmentName>>,
@@ -61,6 +64,25 @@ pub struct ReportSettings {
     /// Reports that are kept there; older ones are removed.
     pub keep: usize,
     pub webhook: Option<Webhook>,
+}
+
+impl ReportSettings {
+    /// `drift (0 7 * * MON-FRI Europe/Berlin, prod)`, for people.
+    pub fn words(&self) -> String {
+        let environments = self.environments.iter().flatten();
+        let environments: String = environments.map(|environment| format!(", {environment}")).collect();
+        format!("{} ({}{environments})", self.name, self.schedule)
+    }
+
+    /// What it is remembered by: at other times, about something else or to another place it is another report.
+    pub fn key(&self) -> String {
+        let directory = self.directory.as_ref().map(|directory| directory.display().to_string());
+        let webhook = self.webhook.as_ref().map(|webhook| match &webhook.url {
+            WebhookUrl::Text(url) => ContentHash::of(url.as_bytes()).short().to_owned(),
+            WebhookUrl::File(path) => path.display().to_string(),
+        });
+        format!("{} to {} and {}", self.words(), directory.unwrap_or_default(), webhook.unwrap_or_default())
+    }
 }
 
 /// How numbers get out; by default they do not.
@@ -78,23 +100,6 @@ pub struct GraphiteSettings {
     /// Nodes before every path.
     pub prefix: String,
     pub every: TimeSpan,
-}
-
-/// Where a report is posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Webhook {
-    pub url: String,
-    /// A file with a bearer token on its first line.
-    pub token_file: Option<PathBuf>,
-    pub body: WebhookBody,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WebhookBody {
-    /// The report's own JSON.
-    Json,
-    /// `{"text": "…"}` with the report in Markdown, as chats take it.
-    Text,
 }
 
 /// Which commit is wanted.

@@ -1,24 +1,19 @@
 //! Drift for the eyes: what differs from git, field by field, since when, and what becomes of it.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
-use crate::model::drift::Drift;
+use crate::model::drift::{Drift, Subject};
 use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
 
 use super::escape::{code, line, prose};
-use super::findings;
 use super::paint::{Ink, Paint};
-use super::public;
-use super::sections::{self, fact, hang, heading, nature_lines};
+use super::sections::{self, Since, fact, hang, heading, nature_lines, since_words};
 use super::wording::{by_place, many, moment, on_its_host};
+use super::{findings, held, public};
 
-type Since = BTreeMap<String, Timestamp>;
-
-fn first_seen(drift: &Drift, since: &Since) -> Option<Timestamp> {
-    since.get(&drift.subject.to_string()).copied()
+fn first_seen(subject: &Subject, since: &Since) -> Option<Timestamp> {
+    since.get(&subject.to_string()).copied()
 }
 
 pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
@@ -37,12 +32,13 @@ pub fn body(plan: &Plan, since: &Since, paint: Paint) -> String {
             out += &one_text(drift, plan, since, paint);
         }
     }
+    out += &held::text(plan, paint, |_| String::new());
     out += &findings::text(plan, paint);
-    out + &sections::text(plan, paint)
+    out + &sections::text(plan, since, paint)
 }
 
 fn one_text(drift: &Drift, plan: &Plan, since: &Since, paint: Paint) -> String {
-    let when = first_seen(drift, since)
+    let when = first_seen(&drift.subject, since)
         .map(|at| format!("  since {}", moment(at, plan.observed_at)))
         .unwrap_or_default();
     let app = drift.app.as_ref().map(|app| format!(" of app {app}")).unwrap_or_default();
@@ -78,32 +74,36 @@ pub fn summary(plan: &Plan) -> String {
 }
 
 pub fn json(plan: &Plan, since: &Since) -> Value {
-    let drifts = public::list(&plan.drift, |drift| {
-        let mut value = public::drift(drift);
-        value["since"] = first_seen(drift, since).map_or(Value::Null, |at| at.to_string().into());
+    let dated = |subject: &Subject, mut value: Value| {
+        value["since"] = first_seen(subject, since).map_or(Value::Null, |at| at.to_string().into());
         value
-    });
+    };
     json!({
         "revision": plan.revision,
         "observed_at": plan.observed_at.to_string(),
         "summary": summary(plan),
-        "drift": drifts,
-        "blocked": public::list(&plan.blocked, public::blocked),
-        "unknown": public::list(&plan.unknown, public::unknown),
-        "unmanaged": public::list(&plan.unmanaged, public::unmanaged),
+        "drift": public::list(&plan.drift, |drift| dated(&drift.subject, public::drift(drift))),
+        "held_id": plan.held_id,
+        "held": public::list(&plan.held, |change| dated(&change.subject, public::change(change))),
+        "blocked": public::list(&plan.blocked, |item| dated(&item.subject, public::blocked(item))),
+        "unknown": public::list(&plan.unknown, |item| dated(&item.subject, public::unknown(item))),
+        "unmanaged": public::list(&plan.unmanaged, |item| dated(&item.subject, public::unmanaged(item))),
         "notes": plan.notes,
         "findings": public::list(&plan.findings.findings, public::finding),
     })
 }
 
 pub fn markdown(plan: &Plan, since: &Since) -> String {
-    let mut out = format!("## Drift from {}\n\n**{}**\n", code(plan.revision.short()), prose(&summary(plan)));
+    markdown_with(plan, since, &summary(plan))
+}
+
+/// With another verdict than the plan's own.
+pub fn markdown_with(plan: &Plan, since: &Since, summary: &str) -> String {
+    let mut out = format!("## Drift from {}\n\n**{}**\n", code(plan.revision.short()), prose(summary));
     for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
         out += &format!("\n### {}\n\n", prose(&host));
         for drift in drifts {
-            let when = first_seen(drift, since)
-                .map(|at| format!(", since {}", moment(at, plan.observed_at)))
-                .unwrap_or_default();
+            let when = since_words(&drift.subject, since, plan);
             out += &format!("- {}{when}\n", code(&on_its_host(&drift.subject)));
             for fact in nature_lines(drift) {
                 out += &format!("  - {}\n", code(&fact));
@@ -113,6 +113,7 @@ pub fn markdown(plan: &Plan, since: &Since) -> String {
             }
         }
     }
+    out += &held::markdown(plan, |_| String::new());
     out += &findings::markdown(plan);
-    out + &sections::markdown(plan)
+    out + &sections::markdown(plan, since)
 }

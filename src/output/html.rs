@@ -2,14 +2,17 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::model::drift::{Drift, Nature};
+use crate::model::drift::{Drift, Nature, Subject};
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 
-use super::report::{head, silent};
-use super::sections::nature_lines;
-use super::wording::{blocked_otherwise, by_place, moment, on_its_host, subject_words};
-use super::{drift, escape};
+use super::escape;
+use super::held::approve;
+use super::report::{cut, head, held_addresses, silent, summary};
+use super::sections::{cure_words, nature_lines, shown, since_words};
+use super::wording::{
+    blocked_otherwise, by_place, change_words, held_because, moment, on_its_host, subject_words,
+};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; --good: #1a7f37; --bad: #cf222e; --change: #9a6700; }
@@ -29,7 +32,9 @@ code { font: .9em ui-monospace, monospace; } .quiet { color: var(--quiet); } .li
 pub fn page(report: &Report) -> String {
     let plan = &report.plan;
     let title = format!("Drift of {} at {}", report.fleet, plan.observed_at);
-    let silent = silent(report);
+    let (silent, held) = (silent(report), held_addresses(report));
+    let since =
+        |subject: &Subject| html! { span .quiet { (safe(&since_words(subject, &report.since, plan))) } };
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -41,7 +46,7 @@ pub fn page(report: &Report) -> String {
             }
             body {
                 h1 { "Drift of " (safe(report.fleet.as_str())) }
-                p .verdict .(verdict(plan)) { (safe(&drift::summary(plan))) }
+                p .verdict .(verdict(&report.plan, report.undeclared.is_empty() && report.down_nodes.is_empty())) { (safe(&summary(report))) }
                 dl { @for (name, fact) in head(report) { dt { (name) } dd { (safe(&fact)) } } }
                 @for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
                     h2 { "Drift " (safe(&host)) }
@@ -51,11 +56,16 @@ pub fn page(report: &Report) -> String {
                     }
                 }
                 (list("Silent hosts: nothing there was checked", silent.iter().map(|host| html! { (safe(host)) })))
-                (list("Blocked: should happen and may not", blocked_otherwise(plan).into_iter().map(|b| html! {
-                    (what(&subject_words(&b.subject))) ": " (safe(&b.reason)) " " span .quiet { "Next: " (safe(&b.hint)) }
+                (list("Addresses held by hosts that do not answer", held.iter().map(|address| html! { (safe(address)) })))
+                (list("Held: waits for a person's approval", plan.held.iter().map(|change| html! {
+                    (what(&change_words(change))) (since(&change.subject))
+                    @for reason in &change.because { div { (safe(reason)) } }
+                    @for blocked in held_because(plan, change) { div { "held: " (safe(&blocked.reason)) } }
                 })))
-                (list("Held: waits for a person", plan.held.iter().map(|change| html! {
-                    (what(&super::wording::change_words(change)))
+                @if !plan.held.is_empty() { p { "To allow it: " (what(&approve(plan))) } }
+                (list("Blocked: should happen and may not", blocked_otherwise(plan).into_iter().map(|b| html! {
+                    (what(&subject_words(&b.subject))) (since(&b.subject)) ": " (safe(&b.reason))
+                    " " span .quiet { "Next: " (safe(&b.hint)) }
                 })))
                 (list("Policies", plan.findings.findings.iter().map(|finding| html! {
                     code { (safe(&finding.rule)) }
@@ -63,10 +73,10 @@ pub fn page(report: &Report) -> String {
                     ": " (safe(&finding.message))
                 })))
                 (list("Unknown: could not be read, and is not touched", plan.unknown.iter().map(|u| html! {
-                    (what(&subject_words(&u.subject))) ": " (safe(&u.why))
+                    (what(&subject_words(&u.subject))) (since(&u.subject)) ": " (safe(&u.why))
                 })))
                 (list("Unmanaged: not trueup's, and never changed", plan.unmanaged.iter().map(|u| html! {
-                    (what(&subject_words(&u.subject))) ": " (safe(&u.why))
+                    (what(&subject_words(&u.subject))) (since(&u.subject)) ": " (safe(&u.why))
                     @if u.collides { " " strong { "in the way" } }
                 })))
                 (list("Notes", plan.notes.iter().map(|note| html! { (safe(note)) })))
@@ -83,6 +93,7 @@ pub fn page(report: &Report) -> String {
                         }
                     }
                 }
+                @if let Some(cut) = cut(report) { p .quiet { (safe(&cut)) } }
                 (list("Not checked by this release", report.unchecked.iter().map(|what| html! { (safe(what)) })))
                 p .quiet { "Written by trueup " (env!("CARGO_PKG_VERSION")) "." }
             }
@@ -91,8 +102,9 @@ pub fn page(report: &Report) -> String {
     page.into_string()
 }
 
-fn verdict(plan: &Plan) -> &'static str {
-    match (plan.is_unclear(), plan.drift.is_empty()) {
+/// `all_there`: every environment asked about is declared, and every node is up.
+fn verdict(plan: &Plan, all_there: bool) -> &'static str {
+    match (plan.is_unclear() || !all_there, plan.drift.is_empty()) {
         (true, _) => "bad",
         (false, false) => "drift",
         (false, true) => "well",
@@ -108,6 +120,11 @@ fn what(text: &str) -> Markup {
     html! { code { (safe(text)) } }
 }
 
+/// An empty value is said to be one.
+fn value(class: &str, value: &str) -> Markup {
+    html! { @if value.is_empty() { (shown(value)) } @else { code .(class) { (safe(value)) } } }
+}
+
 fn drift_row(report: &Report, drift: &Drift) -> Markup {
     let since = report.since.get(&drift.subject.to_string());
     html! {
@@ -117,8 +134,9 @@ fn drift_row(report: &Report, drift: &Drift) -> Markup {
                 @match &drift.nature {
                     Nature::Changed(fields) => @for field in fields {
                         div {
-                            (safe(&field.field)) ": declared " code .declared { (safe(&field.desired)) }
-                            ", live " code .live { (safe(&field.live)) }
+                            (safe(&field.field)) ": declared " (value("declared", &field.desired))
+                            ", live " (value("live", &field.live))
+                            span .quiet { " (" (cure_words(field.cure)) ")" }
                         }
                     },
                     Nature::Missing | Nature::Extra | Nature::NotRunning(_) | Nature::Unhealthy(_) =>
@@ -143,15 +161,16 @@ fn list(title: &str, items: impl Iterator<Item = Markup>) -> Markup {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Format, outcomes, samples};
+    use super::super::{Format, drift, outcomes, samples};
     use super::*;
 
     #[test]
     fn a_head_that_was_not_taken_is_nowhere_called_good() {
         let mut plan = samples::empty();
-        assert_eq!((verdict(&plan), plan.exit_code()), ("well", 0));
+        assert_eq!((verdict(&plan, true), plan.exit_code()), ("well", 0));
+        assert_eq!(verdict(&plan, false), "bad");
         plan.kept_because = Some("it does not parse".to_owned());
-        assert_eq!((verdict(&plan), plan.exit_code()), ("bad", 3));
+        assert_eq!((verdict(&plan, true), plan.exit_code()), ("bad", 3));
         assert_eq!(drift::summary(&plan), "No drift, the head not taken.");
         for said in [super::super::wording::plan_summary(&plan), outcomes(&[], &plan, Format::Text, false)] {
             assert!(said.contains("and the head was not taken.") && !said.contains("as declared"), "{said}");

@@ -8,6 +8,7 @@ mod contents;
 mod drift;
 mod escape;
 mod findings;
+mod held;
 mod history;
 mod html;
 mod images;

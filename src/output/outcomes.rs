@@ -7,7 +7,7 @@ use crate::model::plan::{Change, Outcome, Plan};
 use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
-use super::sections::{self, fact, hang, heading};
+use super::sections::{self, Since, fact, hang, heading};
 use super::wording::{are, as_declared, by_place, change_words, held_because, on_its_host};
 
 type Ended = (Change, Outcome);
@@ -30,7 +30,7 @@ pub fn text(outcomes: &[Ended], last: &Plan, paint: Paint) -> String {
         }
     }
     out += &held_text(last, paint);
-    out += &sections::text(last, paint);
+    out += &sections::text(last, &Since::new(), paint);
     out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(outcomes, last)))
 }
 
@@ -152,5 +152,5 @@ pub fn markdown(outcomes: &[Ended], last: &Plan) -> String {
             out += &format!("- {}\n", code(&change_words(change)));
         }
     }
-    out + &sections::markdown(last)
+    out + &sections::markdown(last, &Since::new())
 }

@@ -9,11 +9,11 @@ use crate::model::plan::{Change, Plan};
 
 use super::contents::{self, FileDiff, shorten};
 use super::escape::{block, code, line, lines, prose};
-use super::findings;
 use super::paint::{Ink, Paint};
 use super::public;
-use super::sections::{self, blocked_markdown, fact, hang, heading};
-use super::wording::{by_place, change_words, held_because, many, mark, on_its_host, plan_summary};
+use super::sections::{self, Since, fact, heading};
+use super::wording::{by_place, change_words, many, mark, on_its_host, plan_summary};
+use super::{findings, held};
 
 type Installed = BTreeMap<FileSet, Option<Files>>;
 
@@ -40,9 +40,9 @@ pub fn body_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
             out += &change_text(plan, change, installed, paint);
         }
     }
-    out += &held_text(plan, installed, paint);
+    out += &held::text(plan, paint, |change| diffs_text(change, installed, paint));
     out += &findings::text(plan, paint);
-    out + &sections::text(plan, paint)
+    out + &sections::text(plan, &Since::new(), paint)
 }
 
 fn change_text(plan: &Plan, change: &Change, installed: &Installed, paint: Paint) -> String {
@@ -59,10 +59,11 @@ fn change_text(plan: &Plan, change: &Change, installed: &Installed, paint: Paint
     if let Some(waits) = waits_for(plan, change) {
         out += &format!("      {}\n", paint.ink(Ink::Quiet, &line(&waits)));
     }
-    for file in contents::of(change, installed) {
-        out += &diff_text(&file, paint);
-    }
-    out
+    out + &diffs_text(change, installed, paint)
+}
+
+fn diffs_text(change: &Change, installed: &Installed, paint: Paint) -> String {
+    contents::of(change, installed).iter().map(|file| diff_text(file, paint)).collect()
 }
 
 /// `after: create network market on rack-a-1, and 2 more`.
@@ -91,31 +92,6 @@ fn diff_text(file: &FileDiff, paint: Paint) -> String {
         out += &format!("        … {} more; `trueup render` shows the files\n", many(left_out, "line"));
     }
     out
-}
-
-fn held_text(plan: &Plan, installed: &Installed, paint: Paint) -> String {
-    if plan.held.is_empty() {
-        return String::new();
-    }
-    let mut out = heading(paint, "HELD: waits for a person's approval");
-    for change in &plan.held {
-        let (sign, ink) = mark(change.action);
-        out += &format!("  {}\n", paint.ink(ink, &format!("{sign} {}", line(&change_words(change)))));
-        for reason in &change.because {
-            out += &fact("      ", reason);
-        }
-        for blocked in held_because(plan, change) {
-            out += &hang("      held: ", &blocked.reason);
-        }
-        for file in contents::of(change, installed) {
-            out += &diff_text(&file, paint);
-        }
-    }
-    out + &format!("  next: {}\n", approve(plan))
-}
-
-pub fn approve(plan: &Plan) -> String {
-    format!("trueup approve --plan {} --reason WHY", line(&plan.held_id))
 }
 
 pub fn json(plan: &Plan, installed: &Installed) -> Value {
@@ -174,27 +150,17 @@ pub fn markdown(plan: &Plan, installed: &Installed) -> String {
             out += &change_markdown(change, installed);
         }
     }
-    if !plan.held.is_empty() {
-        out += "\n### Held: waits for a person's approval\n\n";
-        for change in &plan.held {
-            out += &change_markdown(change, installed);
-            for blocked in held_because(plan, change) {
-                out += &format!("  {}", blocked_markdown(blocked));
-            }
-        }
-        out += &format!("\nTo allow it: {}\n", code(&approve(plan)));
-    }
+    out += &held::markdown(plan, |change| diffs_markdown(change, installed));
     out += &findings::markdown(plan);
-    out + &sections::markdown(plan)
+    out + &sections::markdown(plan, &Since::new())
 }
 
 pub fn change_markdown(change: &Change, installed: &Installed) -> String {
-    let interrupts = if change.interrupts { " (**interrupts**: requests may fail meanwhile)" } else { "" };
-    let mut out =
-        format!("- **{}** {}{interrupts}\n", change.action.name(), code(&on_its_host(&change.subject)));
-    for reason in &change.because {
-        out += &format!("  - {}\n", code(reason));
-    }
+    sections::change_markdown(change) + &diffs_markdown(change, installed)
+}
+
+fn diffs_markdown(change: &Change, installed: &Installed) -> String {
+    let mut out = String::new();
     for file in contents::of(change, installed) {
         let (shown, left_out) = shorten(&file.diff);
         let fenced = block("diff", &shown);

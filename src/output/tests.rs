@@ -4,12 +4,13 @@ use insta::assert_snapshot;
 
 use super::samples::{NOW, change, drifts, empty, full, installed, subject};
 use super::*;
-use crate::model::drift::{Kind, Nature};
+use crate::model::drift::{Cure, FieldChange, Kind, Nature};
 use crate::model::names::Revision;
 use crate::model::permission::{
     BrokenGlass, Mode, PermissionStanding, Permitted, PublicKey, Signature, SignedCommit, Verdict,
 };
 use crate::model::plan::{Blocked, Unknown, Verb};
+use crate::model::report::{DownNode, HeldAddress, LookedAt};
 use crate::model::units::TimeSpan;
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Markdown];
@@ -425,6 +426,12 @@ fn drift_in_text() {
           does not run: exited with 137
           left alone: paused: moving racks
 
+    HELD: waits for a person's approval
+      - remove container old-prod-0 on edge
+          no longer declared
+          held: the last instance of a production app (B3)
+      next: trueup approve --plan feedfacecafe --reason WHY
+
     BLOCKED: should happen and may not
       ! container ledger-prod-0 on rack-a-1
           why:  its image ledger:2 could not be resolved
@@ -465,6 +472,14 @@ fn drift_in_markdown() {
       - `does not run: exited with 137`
       - left alone: paused: moving racks
 
+    ### Held: waits for a person's approval
+
+    - **remove** `container old-prod-0`
+      - `no longer declared`
+      - `container old-prod-0 on edge`: the last instance of a production app (B3). Next: approve it
+
+    To allow it: `trueup approve --plan feedfacecafe --reason WHY`
+
     ### Blocked
 
     - `container ledger-prod-0 on rack-a-1`: its image ledger:2 could not be resolved. Next: is the registry up?<br>then run \`trueup doctor\`
@@ -493,6 +508,13 @@ fn drift_in_json_has_since_and_nature() {
     assert_eq!(json["drift"][1]["since"], serde_json::Value::Null);
     assert_eq!(json["drift"][1]["detail"], "exited with 137");
     assert_eq!(json["unknown"][0]["host"], "rack-b-1");
+    assert_eq!((&json["held_id"], &json["held"][0]["name"]), (&"feedfacecafe".into(), &"old-prod-0".into()));
+    let mut since = since();
+    since.insert("host rack-b-1 on rack-b-1".to_owned(), NOW);
+    let json: serde_json::Value =
+        serde_json::from_str(&drift(&full(), &since, Format::Json, false)).expect("JSON");
+    assert_eq!(json["unknown"][0]["since"], NOW.to_string());
+    assert_eq!(json["held"][0]["since"], serde_json::Value::Null);
 }
 
 #[test]
@@ -740,6 +762,108 @@ fn history_in_text_and_markdown() {
     assert!(history(&[], Format::Text, false).starts_with("Nothing has happened yet"));
 }
 
+/// A report with one of everything, its words taken from the status.
+fn report_sample(plan: &Plan, status: &Status, entries: &[HistoryEntry]) -> Report {
+    let name = |text: &str| text.parse().expect("a name");
+    let why = status.kept_because.clone().unwrap_or_default();
+    Report {
+        fleet: name("community"),
+        environments: vec!["prod".parse().expect("a name")],
+        undeclared: vec!["stagging".parse().expect("a name")],
+        summary: status.summary.clone(),
+        committed: status.committed,
+        enforced_since: None,
+        kept_because: status.kept_because.clone(),
+        kept_since: None,
+        permission: status.permission.clone(),
+        from: Timestamp(NOW.0 - 86_400_000),
+        looked_at: LookedAt { apps: 3, hosts: 2, instances: 1 },
+        plan: plan.clone(),
+        since: [
+            ("host rack-b-1 on rack-b-1".to_owned(), Timestamp(NOW.0 - 7_200_000)),
+            ("node rack-c-1 on swarm prod".to_owned(), Timestamp(NOW.0 - 10_800_000)),
+            ("container ledger-prod-0 on rack-a-1".to_owned(), Timestamp(NOW.0 - 14_400_000)),
+        ]
+        .into(),
+        silent_hosts: [("rack-b-1".parse().expect("a name"), why.clone())].into(),
+        down_nodes: vec![DownNode {
+            swarm: "prod".to_owned(),
+            node: "rack-c-1".to_owned(),
+            why: why.clone(),
+        }],
+        held_addresses: vec![
+            HeldAddress {
+                host: "rack-b-1".to_owned(),
+                swarm: None,
+                holder: "quote-prod-1".to_owned(),
+                app: "quote-prod".parse().ok(),
+                network: "market".to_owned(),
+                address: "192.0.2.65".parse().expect("an address"),
+                since: Some(Timestamp(NOW.0 - 7_200_000)),
+            },
+            HeldAddress {
+                host: "rack-c-1".to_owned(),
+                swarm: Some("prod".to_owned()),
+                holder: why.clone(),
+                app: None,
+                network: "back".to_owned(),
+                address: "10.0.1.7".parse().expect("an address"),
+                since: None,
+            },
+        ],
+        done: entries.to_vec(),
+        done_is_cut: true,
+        unchecked: vec![why],
+    }
+}
+
+#[test]
+fn a_report_tells_the_same_in_every_form() {
+    let report = report_sample(&full(), &status_sample(), &events());
+    let text = super::report(&report, Format::Text, false);
+    let forms = [text, super::report(&report, Format::Markdown, false), report_page(&report)];
+    for words in [
+        "Nothing was looked at in stagging: not declared. 2 objects differ",
+        "1 node of a Swarm is down.",
+        "trueup approve --plan feedfacecafe --reason WHY",
+        "the last instance of a production app (B3)",
+        "rack-b-1, since 2026-01-02T01:04:05Z (2h ago): ",
+        "rack-c-1 of swarm prod, since 2026-01-02T00:04:05Z (3h ago): down: ",
+        "192.0.2.65 on network market: quote-prod-1 on rack-b-1, silent since 2026-01-02T01:04:05Z (2h ago)",
+        "on rack-c-1 of swarm prod, which is down",
+        "what was done before 2026-01-02T03:04:05Z is left out",
+        "since 2026-01-01T23:04:05Z (4h ago)",
+        "can be changed in place",
+    ] {
+        for form in &forms {
+            assert!(form.contains(words), "{words} is not in {form}");
+        }
+    }
+    let [_, _, page] = &forms;
+    assert!(!page.contains("></code>"), "an empty value is said to be one: {page}");
+    assert!(page.contains("user: declared nothing, live "), "{page}");
+    assert!(!forms.iter().any(|form| form.contains("enforced for")), "another revision is enforced");
+}
+
+#[test]
+fn a_report_in_json_has_what_the_page_has() {
+    let report = report_sample(&full(), &status_sample(), &events());
+    let json: serde_json::Value =
+        serde_json::from_str(&super::report(&report, Format::Json, false)).expect("JSON");
+    assert_eq!(json["undeclared_environments"], serde_json::json!(["stagging"]));
+    assert!(json["summary"].as_str().is_some_and(|s| s.starts_with("Nothing was looked at in stagging")));
+    assert_eq!(json["silent_since"]["rack-b-1"], "2026-01-02T01:04:05Z");
+    assert_eq!(json["down_nodes"][0]["since"], "2026-01-02T00:04:05Z");
+    assert_eq!(
+        json["held_addresses"][0],
+        serde_json::json!({
+            "host": "rack-b-1", "swarm": null, "holder": "quote-prod-1", "app": "quote-prod", "network": "market",
+            "address": "192.0.2.65", "since": "2026-01-02T01:04:05Z",
+        })
+    );
+    assert_eq!((&json["done_is_cut"], &json["enforced_since"]), (&true.into(), &serde_json::Value::Null));
+}
+
 /// Everything that can be printed, in one format.
 fn all(plan: &Plan, status: &Status, entries: &[HistoryEntry], format: Format, colour: bool) -> Vec<String> {
     let ended: Vec<(Change, Outcome)> = plan
@@ -753,6 +877,7 @@ fn all(plan: &Plan, status: &Status, entries: &[HistoryEntry], format: Format, c
         outcomes(&ended, plan, format, colour),
         super::status(status, format, colour),
         history(entries, format, colour),
+        super::report(&report_sample(plan, status, entries), format, colour),
     ]
 }
 
@@ -786,6 +911,12 @@ fn evil_plan() -> Plan {
     plan.drift = drifts();
     plan.drift[0].subject.name = EVIL.to_owned();
     plan.drift[0].nature = Nature::Unhealthy(EVIL.to_owned());
+    plan.drift[1].nature = Nature::Changed(vec![FieldChange {
+        field: EVIL.to_owned(),
+        desired: EVIL.to_owned(),
+        live: EVIL.to_owned(),
+        cure: Cure::ByHand,
+    }]);
     plan.drift[0].left_alone = Some(EVIL.to_owned());
     plan.notes = vec![EVIL.to_owned()];
     plan
@@ -821,6 +952,10 @@ fn a_name_or_an_error_cannot_command_the_terminal_or_the_page() {
     for page in all(&evil_plan(), &status, &entries, Format::Markdown, false) {
         assert_page_is_inert(&page);
     }
+    let page = report_page(&report_sample(&evil_plan(), &status, &entries));
+    assert!(page.contains("&lt;script&gt;"), "the evil text is there: {page}");
+    assert!(!page.contains("<script"), "{page}");
+    assert!(!page.contains(|c: char| (c.is_control() && c != '\n') || c == '\u{202e}'), "{page}");
 }
 
 /// Outside code spans there is no markup of the evil text; a table's row has its own number of cells.

@@ -24,15 +24,16 @@ pub(super) fn look(settings: &Settings, checks: &mut Vec<Check>) {
 fn secrets(settings: &Settings, checks: &mut Vec<Check>) {
     let credentials = &settings.repository.credentials;
     let tls = settings.engines.tls.values().map(|identity| Some(&identity.key));
+    let webhooks = settings.reports.iter().filter_map(|report| report.webhook.as_ref());
+    let webhooks = webhooks.flat_map(|webhook| [webhook.url.file(), webhook.token_file.as_ref()]);
     let files = [
         settings.key_file.as_ref(),
         credentials.ssh_key.as_ref(),
         credentials.https_password_file.as_ref(),
         settings.engines.ssh_key.as_ref(),
     ];
-    let tokens = settings.reports.iter().map(|report| report.webhook.as_ref()?.token_file.as_ref());
     let files: std::collections::BTreeSet<&Path> =
-        files.into_iter().chain(tls).chain(tokens).flatten().map(AsRef::as_ref).collect();
+        files.into_iter().chain(tls).chain(webhooks).flatten().map(AsRef::as_ref).collect();
     for file in files {
         let what = format!("secret {}", file.display());
         checks.push(match std::fs::metadata(file) {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use crate::adapter::reports::address;
 use crate::model::settings::{MetricsSettings, ReportSettings, Settings};
+use crate::model::webhook::Webhook;
 
 use super::{Check, broken, doubtful, works, writable};
 
@@ -42,17 +44,21 @@ async fn reports(settings: &ReportSettings, checks: &mut Vec<Check>) {
         checks.push(writable(&what, directory));
     }
     if let Some(webhook) = &settings.webhook {
-        // The path may be what lets one post (G1): only the host is named.
-        let url = url::Url::parse(&webhook.url).ok();
-        let place = url.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
-        checks.push(match place {
-            Some(place) => {
+        checks.push(match place(webhook) {
+            Ok(place) => {
                 let next = "correct `webhook` in the settings, or open the way to it: no report gets there until then";
                 reached(&what, &place, next).await
             }
-            None => broken(&what, "its webhook names no host", "correct `webhook` in the settings"),
+            Err(why) => broken(&what, why, "correct `webhook` in the settings"),
         });
     }
+}
+
+/// Host and port. The path may be what lets one post (G1).
+fn place(webhook: &Webhook) -> Result<String, String> {
+    let url = url::Url::parse(&address(webhook)?).ok();
+    let place = url.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
+    place.ok_or_else(|| "its webhook names no host".to_owned())
 }
 
 /// Whether somebody listens at `place`, which is `host:port`. Nothing is sent.
@@ -69,8 +75,9 @@ mod tests {
     use super::super::Verdict;
     use super::*;
     use crate::model::schedule::Schedule;
-    use crate::model::settings::{GraphiteSettings, Webhook, WebhookBody};
+    use crate::model::settings::GraphiteSettings;
     use crate::model::units::TimeSpan;
+    use crate::model::webhook::{WebhookBody, WebhookUrl};
 
     fn told(checks: &[Check]) -> Vec<(Verdict, &str)> {
         checks.iter().map(|check| (check.verdict, check.detail.as_str())).collect()
@@ -106,8 +113,9 @@ mod tests {
     async fn a_report_that_gets_nowhere_is_told_without_its_secret() {
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        let url = format!("http://127.0.0.1:{port}/hooks/s3cr3t");
+        let url = WebhookUrl::Text(format!("http://127.0.0.1:{port}/hooks/s3cr3t"));
         let report = ReportSettings {
+            name: "drift".to_owned(),
             schedule: Schedule::new("0 7 * * *", "UTC").expect("a schedule"),
             environments: None,
             directory: Some("/proc/no/reports".into()),

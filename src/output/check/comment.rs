@@ -107,7 +107,7 @@ fn parts(valid: &Valid) -> Vec<String> {
     if let Some(forecast) = &valid.forecast {
         out.push(rows(&forecast.plan.changes));
         out.push(held(forecast));
-        out.push(sections::markdown(&forecast.plan));
+        out.push(sections::markdown(&forecast.plan, &sections::Since::new()));
     }
     out.push(findings::lines_markdown(&valid.findings));
     if !valid.declared.is_empty() {
