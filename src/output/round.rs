@@ -27,7 +27,7 @@ pub fn lines(kept_because: Option<&str>, ended: &[(Change, Outcome)], plan: &Pla
 fn happened(ended: &[(Change, Outcome)]) -> Vec<(Tone, String)> {
     let one = |(change, outcome): &(Change, Outcome)| {
         let tone = match outcome {
-            Outcome::Done | Outcome::NotNeeded { .. } => Tone::Info,
+            Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. } => Tone::Info,
             Outcome::Failed { .. } | Outcome::Skipped { .. } => Tone::Warning,
         };
         (tone, format!("{}: {}", line(&change_words(change)), line(&outcome_words(outcome))))
@@ -129,6 +129,7 @@ pub fn failed_page(error: &str) -> String {
 pub fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "done".to_owned(),
+        Outcome::Begun => "sent, and Swarm is at it".to_owned(),
         Outcome::NotNeeded { why } => format!("not needed: {why}"),
         Outcome::Failed { error, .. } => format!("FAILED: {error}"),
         Outcome::Skipped { why } => format!("skipped: {why}"),
