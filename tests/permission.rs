@@ -356,7 +356,7 @@ async fn the_first_revision_is_signed_or_named() {
     let error = line.try_apply().await.expect_err("held").to_string();
     assert!(error.contains("first revision (F0)") && error.contains("it is not signed"), "{error}");
     assert_eq!(line.image(), "");
-    person::trust(&line.world, "HEAD").await.expect("trusted");
+    person::trust(&line.world, &line.team.head()).await.expect("trusted");
     assert_eq!(line.taken().await, Permitted::Named);
 
     // Signed: its own signature is enough, whatever lies below it.

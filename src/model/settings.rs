@@ -104,7 +104,10 @@ pub enum Reference {
     Head,
     Branch(String),
     Tag(String),
+    /// Any text for a commit: a branch, a tag, an id, with git's `~` and `^`.
     Commit(String),
+    /// A commit's own id, in full or short; never a name that somebody may push.
+    Id(String),
 }
 
 /// Where the credentials of a remote lie. Contents are read when needed and never kept.
