@@ -38,6 +38,7 @@ pub mod ownership;
 pub mod permission;
 pub mod plan;
 pub mod policy;
+pub mod reach;
 pub mod report;
 pub mod schedule;
 pub mod secrecy;

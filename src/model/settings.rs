@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::disk::ImageSettings;
+use super::host::EngineAddress;
 use super::names::{EnvironmentName, HostName};
 use super::permission::PermissionSettings;
 use super::policy::PolicySettings;
+use super::reach::Reach;
 use super::schedule::Schedule;
 use super::secrecy::HashKey;
 use super::units::TimeSpan;
@@ -131,6 +133,8 @@ pub struct EngineSettings {
     pub tls: BTreeMap<String, TlsIdentity>,
     pub ssh_key: Option<PathBuf>,
     pub ssh_known_hosts: Option<PathBuf>,
+    /// Where engines may be dialled, whatever a commit names (F4); `None`: wherever the enforced revision says.
+    pub allow: Option<Vec<Reach>>,
     /// Plain TCP is refused unless this is set (G3).
     pub allow_plain_tcp: bool,
     /// `config.json` with registry credentials; `None`: Docker's usual place.
@@ -265,6 +269,11 @@ impl EngineSettings {
     pub fn identity(&self, host: &HostName) -> Option<&TlsIdentity> {
         self.tls.get(host.as_str()).or_else(|| self.tls.get("default"))
     }
+
+    /// Whether an engine may be dialled there (F4).
+    pub fn may_dial(&self, engine: &EngineAddress) -> bool {
+        self.allow.as_ref().is_none_or(|allowed| allowed.iter().any(|reach| reach.covers(engine)))
+    }
 }
 
 impl Default for EngineSettings {
@@ -275,6 +284,7 @@ impl Default for EngineSettings {
             tls: BTreeMap::new(),
             ssh_key: None,
             ssh_known_hosts: None,
+            allow: None,
             allow_plain_tcp: false,
             docker_config: None,
         }
