@@ -17,6 +17,7 @@ pub mod revision;
 pub mod run;
 pub mod standing;
 pub mod traffic;
+pub mod veil;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

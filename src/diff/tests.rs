@@ -41,6 +41,7 @@ fn bare(image: &Image) -> Container {
         state: RunState::Running { since: Timestamp(0), health: Health::Unchecked },
         restarts: 0,
         beyond: Default::default(),
+        veiled: false,
         labels: image.labels.clone(),
         live: LiveSpec {
             entrypoint: image.entrypoint.clone(),

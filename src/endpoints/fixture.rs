@@ -169,6 +169,7 @@ pub fn container(instance: &str, host: &str, address: &str) -> Container {
         state: RunState::Running { since: Timestamp(2), health: Health::Healthy },
         restarts: 0,
         beyond: Default::default(),
+        veiled: false,
         labels,
         live: live((!address.is_empty()).then(|| name(address))),
     }

@@ -128,6 +128,9 @@ pub struct Container {
     /// In words, what is set on it that trueup does not model: a replacement would be without it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub beyond: BTreeSet<String>,
+    /// It is not ours, and its texts were hidden when this snapshot was saved (G1): they cannot be compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub veiled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

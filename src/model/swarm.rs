@@ -126,6 +126,9 @@ pub struct LiveService {
     pub published: BTreeSet<ServicePort>,
     /// Jobs: how often it was asked to run.
     pub job_iteration: Option<u64>,
+    /// It is not ours, and its texts were hidden when this snapshot was saved (G1): they cannot be compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub veiled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ pub(super) fn create(
     labels.extend(ownership.clone());
     Container {
         beyond: std::collections::BTreeSet::new(),
+        veiled: false,
         live: live(spec, image, key, &id),
         id,
         name: name.clone(),

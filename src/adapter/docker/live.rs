@@ -44,6 +44,7 @@ pub(super) fn container(inspect: ContainerInspectResponse, key: &HashKey) -> Res
         restarts: u64::try_from(inspect.restart_count.unwrap_or_default()).unwrap_or_default(),
         labels: sorted(config.labels),
         beyond,
+        veiled: false,
         live: LiveSpec {
             entrypoint: config.entrypoint.unwrap_or_default(),
             command: config.cmd.unwrap_or_default(),

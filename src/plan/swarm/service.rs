@@ -14,6 +14,7 @@ use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
+use super::super::instance::{HINT_VEILED, VEILED};
 use super::super::surroundings::because;
 use super::{Standing, Swarms, spec, standing};
 
@@ -204,6 +205,10 @@ impl Case<'_, '_> {
                     true
                 }
             };
+        if live.veiled {
+            draft.block(self.subject.clone(), Some(self.app.key.clone()), VEILED.to_owned(), HINT_VEILED);
+            return;
+        }
         self.keep_tag(live);
         let key_matches = self.input.observed.key == self.input.key.id();
         let key = key_matches.then_some(self.input.key);

@@ -105,3 +105,17 @@ fn it_is_not_replaced_while_what_git_ignores_would_be_lost() {
         crate::model::observed::RunState::Exited { exit_code: 1, at: Timestamp(5), error: String::new() };
     assert_eq!(told(&plan_of(&fleet, &world.observed)), ["start container quote-prod-0 on h2"]);
 }
+
+/// A saved snapshot hides the texts of what was not ours then (G1): nothing is said of what it cannot show (A1).
+#[test]
+fn what_a_snapshot_veils_is_not_compared() {
+    let (fleet, mut world) = taking_over();
+    world.container("h2", "old-web").veiled = true;
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), NOTHING);
+    assert!(
+        plan.blocked.iter().any(|blocked| blocked.reason.contains("the snapshot was saved")),
+        "{:?}",
+        plan.blocked
+    );
+}

@@ -263,6 +263,7 @@ impl World {
             state: RunState::Created,
             restarts: 0,
             beyond: Default::default(),
+            veiled: false,
             labels: spec.labels.clone().into_iter().chain(labels).collect(),
         };
         engine.containers.insert(name.clone(), Seen::Known(container));

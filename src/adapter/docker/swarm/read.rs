@@ -226,6 +226,7 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
     let spec = at(entry, "Spec").ok_or("it has no spec")?;
     let previous = previous(entry, tasks);
     Ok(LiveService {
+        veiled: false,
         id: text(entry, "ID").ok_or("it has no id")?,
         name: text(spec, "Name").ok_or("it has no name")?,
         version: number(entry, "Version.Index").ok_or("it has no version")?,
