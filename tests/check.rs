@@ -8,6 +8,7 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -236,6 +237,28 @@ fn nothing_that_the_branch_alone_names_is_dialled() {
     assert!(came.load(Ordering::SeqCst) > 0, "the socket counts nobody");
 }
 
+/// F4: an engine that the base has taken out meanwhile is not dialled for a branch that began before.
+#[test]
+fn nothing_that_the_base_no_longer_names_is_dialled() {
+    let pull = Pull::new("gone");
+    let came = Arc::new(AtomicUsize::new(0));
+    let socket = pull.dir.path().join("engine.sock");
+    let engine = UnixListener::bind(&socket).expect("a socket");
+    let counted = Arc::clone(&came);
+    std::thread::spawn(move || engine.incoming().for_each(|_| _ = counted.fetch_add(1, Ordering::SeqCst)));
+    let elsewhere =
+        stage::HOST.replace("unix:///var/run/docker.sock", &format!("unix://{}", socket.display()));
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    pull.commit(&[("hosts/local.toml", &elsewhere)]);
+    git(&pull.repo(), &["branch", "-q", "-f", "branch", "main"]);
+    pull.commit(&[("hosts/local.toml", stage::HOST)]);
+    git(&pull.repo(), &["checkout", "-q", "branch"]);
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    let (code, told) = pull.json(&[]);
+    assert!(code == 3 && told.to_string().contains("the base does not name its engine"), "{told:#}");
+    assert_eq!(came.load(Ordering::SeqCst), 0, "it was dialled");
+}
+
 /// G1: on any container, whoever made it.
 #[test]
 fn a_snapshot_and_what_is_checked_against_it_hold_no_secret() {
@@ -243,12 +266,21 @@ fn a_snapshot_and_what_is_checked_against_it_hold_no_secret() {
     let _sweep = Sweep(pull.image.clone());
     stage::make_image(pull.dir.path(), &pull.image);
     let secret = "s3cr3t-of-nobody";
-    let run = ["run", "-d", "--name", "trueup-test-check-secret", "-e", &format!("TOKEN={secret}")];
-    docker_ok(&[&run[..], &[&*pull.image, "/bin/busybox", "sleep", "600"]].concat());
+    let env = format!("TOKEN={secret}");
+    let (label, host) = (format!("hook=https://{secret}@example.org"), format!("{secret}:192.0.2.1"));
+    let (check, tag, domain) =
+        (format!("test {secret}"), format!("tag={secret}"), format!("{secret}.example.org"));
+    let run = ["run", "-d", "--name", "trueup-test-check-secret", "-e", &env, "--label", &label];
+    let more = ["--add-host", &host, "--health-cmd", &check, "--log-opt", &tag, "--domainname", &domain];
+    let command = [&*pull.image, "/bin/busybox", "sh", "-c", "sleep 600", secret];
+    docker_ok(&[&run[..], &more, &command].concat());
     pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
     let file = pull.dir.path().join("snapshot.json").display().to_string();
+    std::fs::write(&file, "an older one that everybody reads").expect("a file");
     let (code, out, err) = pull.trueup(&["snapshot", "save", &file]);
     assert_eq!(code, 0, "{out}{err}");
+    let mode = std::fs::metadata(&file).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "somebody else reads it");
     let snapshot = std::fs::read_to_string(&file).expect("the snapshot");
     assert!(
         snapshot.contains("trueup-test-check-secret") && snapshot.contains("TOKEN"),
@@ -342,17 +374,26 @@ fn the_jobs_of_the_page_write_one_comment_on_each_forge() {
     let (code, out, err) = pull.trueup(&["snapshot", "save", &snapshot]);
     assert_eq!(code, 0, "{out}{err}");
     keep_snapshot(&pull);
+    // Tags that whoever may push them would shadow the base and the snapshot with.
+    for tag in ["origin/main", "origin/trueup-snapshot"] {
+        git(&pull.repo(), &["tag", tag, "branch"]);
+    }
     for (heading, key) in
         [("GitHub Actions", "run"), ("Gitea and Forgejo Actions", "run"), ("GitLab CI", "script")]
     {
         git(&pull.repo(), &["checkout", "-q", "-B", "branch", "main"]);
         pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
         let script = job(heading, key);
-        let forge = forge::Forge::start();
+        // GitLab's job asks whose its token is.
+        let bot = if key == "script" { "project_5_bot".to_owned() } else { job(heading, "BOT") };
+        let marker = "<!-- trueup check: pulls -->\n";
+        let pretended = format!("{marker}Nothing would change.");
+        let forge = forge::Forge::start(&bot, &pretended);
         let env = BTreeMap::from([
-            ("BASE", "origin/main".to_owned()),
+            ("BASE", "refs/remotes/origin/main".to_owned()),
             ("PULL", "7".to_owned()),
             ("TOKEN", "t0k3n".to_owned()),
+            ("BOT", bot.clone()),
             ("GITHUB_API_URL", forge.url()),
             ("GITHUB_REPOSITORY", "org/fleet".to_owned()),
             ("API", forge.url()),
@@ -375,15 +416,16 @@ fn the_jobs_of_the_page_write_one_comment_on_each_forge() {
             );
         };
         well("3", 0);
-        assert_eq!(forge.seen(), ["GET", "POST"], "{heading}");
-        assert!(forge.comments()[1].starts_with("<!-- trueup check: pulls -->\n"), "{:?}", forge.comments());
-        assert!(forge.comments()[1].contains("web-test-2"), "{:?}", forge.comments());
+        assert_eq!(forge.changes(), ["POST"], "{heading}");
+        let ours = forge.comments_of(&bot);
+        assert!(ours[0].starts_with(marker) && ours[0].contains("web-test-2"), "{ours:?}");
         // What the rules hold fails the job, and replaces the same comment.
         well("4", 1);
         let change = if heading == "GitLab CI" { "PUT" } else { "PATCH" };
-        assert_eq!(forge.seen(), ["GET", "POST", "GET", change], "{heading}");
-        assert_eq!(forge.comments().len(), 2, "somebody else's stays");
-        assert!(forge.comments()[1].contains("too many"), "{:?}", forge.comments());
+        assert_eq!(forge.changes(), ["POST", change], "{heading}");
+        assert_eq!(forge.comments_of("mallory"), [pretended.as_str()], "somebody else's stays");
+        let ours = forge.comments_of(&bot);
+        assert!(ours.len() == 1 && ours[0].contains("too many"), "{ours:?}");
         assert!(forge.all_were_allowed("t0k3n"), "{heading}: a request without its token");
     }
 }

@@ -356,7 +356,7 @@ async fn the_first_revision_is_signed_or_named() {
     let error = line.try_apply().await.expect_err("held").to_string();
     assert!(error.contains("first revision (F0)") && error.contains("it is not signed"), "{error}");
     assert_eq!(line.image(), "");
-    person::trust(&line.world, "HEAD").await.expect("trusted");
+    person::trust(&line.world, &line.team.head()).await.expect("trusted");
     assert_eq!(line.taken().await, Permitted::Named);
 
     // Signed: its own signature is enough, whatever lies below it.
@@ -692,6 +692,29 @@ fn the_commands_tell_and_exit_as_documented() {
     let (_, out, _) = run(&["history"]);
     assert!(out.contains("break-glass") && out.contains("BY A BROKEN GLASS"), "{out}");
 
+    // While the glass is broken, `verify` says for which revision, and lets no other in.
+    let (code, out, _) = run(&["verify", "--since", &first]);
+    assert!(code == 0 && out.contains("ada: a fire"), "{out}");
+    let other = team.git(&["commit-tree", "-p", &bad, "-m", "more", &format!("{bad}^{{tree}}")]);
+    let (code, out, _) = run(&["verify", "--since", &first, "--rev", &other]);
+    assert!(code == 3 && !out.contains("ada: a fire"), "{out}");
+
+    // Whoever is not let in commands no terminal by his name.
+    let author = "Ada\u{1b}[2K\u{1b}[1A\rGOOD <ada@example.org>";
+    team.git(&["commit", "-q", "--allow-empty", "--author", author, "-m", "x\u{9b}2J"]);
+    let nasty = team.head();
+    for args in [&["plan"][..], &["plan", "--rev", &nasty], &["verify"], &["status"], &["trust", &nasty]] {
+        let (_, out, err) = run(args);
+        let commands = |c: char| c.is_control() && c != '\n';
+        assert!(!out.contains(commands) && !err.contains(commands), "{args:?}: {out:?} {err:?}");
+        assert!(
+            args == ["status"] || [&out, &err].iter().any(|said| said.contains("GOOD")),
+            "{args:?}: {out}{err}"
+        );
+    }
+    team.git(&["reset", "-q", "--hard", "HEAD~1"]);
+    run(&["trust", &team.head()]);
+
     // A revert that trueup writes has nobody's signature, and says so.
     team.write("apps/x", "1\n");
     team.commit(Some("ada"), "more");
@@ -706,13 +729,31 @@ fn the_commands_tell_and_exit_as_documented() {
             && out.contains("Mode branch: nothing is verified. In mode signed 1 of 3 would be refused."),
         "{out}"
     );
-    // Settings that could not hold are refused.
+    // Settings that could not hold are refused. Whichever way leads into the repository, a push could take it.
+    std::fs::create_dir(team.dir().join("elsewhere")).expect("a directory");
+    let signers = team.line("ada", "") + "\n";
+    for file in ["repo/allowed_signers", "repo/.git/allowed_signers"] {
+        std::fs::write(team.dir().join(file), &signers).expect("a file");
+    }
+    std::fs::write(team.repo().join("revoked"), "").expect("a file");
+    std::os::unix::fs::symlink("repo/allowed_signers", team.dir().join("link")).expect("a link");
+    std::os::unix::fs::symlink("../repo/revoked", team.dir().join("elsewhere/revoked")).expect("a link");
     for (section, why) in [
         ("mode = \"signed\"", "no key is trusted"),
         ("mode = \"guess\"", "guess"),
         ("mode = \"signed\"\nsigners = [\"ada cert-authority ssh-ed25519 AAAA\"]", "certificates"),
         ("mode = \"signed\"\nsigners_file = \"nowhere\"", "nowhere"),
         ("mode = \"signed\"\nsigners_file = \"repo/allowed_signers\"", "lies in the config repository"),
+        (
+            "mode = \"signed\"\nsigners_file = \"elsewhere/../repo/allowed_signers\"",
+            "lies in the config repository",
+        ),
+        ("mode = \"signed\"\nsigners_file = \"link\"", "lies in the config repository"),
+        ("mode = \"signed\"\nsigners_file = \"repo/.git/allowed_signers\"", "lies in the config repository"),
+        (
+            "signers_file = \"allowed_signers\"\nrevoked_file = \"elsewhere/revoked\"",
+            "lies in the config repository",
+        ),
     ] {
         settings(section);
         let (code, _, err) = run(&["verify"]);

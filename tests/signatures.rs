@@ -13,6 +13,7 @@ use stage::team::{Team, apart, with_signature};
 use trueup::adapter::clock::SystemClock;
 use trueup::model::names::Revision;
 use trueup::model::permission::{PermissionSettings, Signature, SignedCommit, Verdict};
+use trueup::model::settings::Reference;
 use trueup::model::units::Timestamp;
 use trueup::ports::{Clock as _, Repository as _, SourceError};
 
@@ -182,6 +183,48 @@ async fn every_shape_of_commit_is_taken_apart_as_git_does_it() {
         merge.merge && merge.author == "Ada <ada@example.org>" && merge.summary == "merge v1",
         "{merge:?}"
     );
+}
+
+/// What git leaves out of what is signed proves nothing by itself; what it signs may be of any name.
+#[tokio::test]
+async fn other_headers_are_signed_or_prove_nothing() {
+    let team = Team::new(&["ada"]);
+    let lines = [team.line("ada", "")];
+    let signed = team.object(&team.commit(Some("ada"), "first"));
+    let (bare, header) = apart(&signed);
+    // A signature under the name of the other object format, over the very same bytes.
+    let only = with_signature(&bare, &header_text(&header)).replacen("gpgsig ", "gpgsig-sha256 ", 1);
+    let why = same_as_git(&team, &lines, &team.forge(&only)).await.expect("refused");
+    assert!(why.contains("it is not signed"), "{why}");
+    // Beside a good one it changes nothing: git does not sign it either.
+    let both =
+        signed.replacen("gpgsig ", &format!("{}gpgsig ", header.replacen("gpgsig ", "gpgsig-sha256 ", 1)), 1);
+    assert_eq!(same_as_git(&team, &lines, &team.forge(&both)).await, None);
+    // A header that nobody knows is covered like all others, and cannot be added afterwards.
+    let unknown = bare.replacen("\n\n", "\nx-review 42\n\n", 1);
+    let good = with_signature(&unknown, &team.sign("ada", "git", &[], &unknown));
+    assert_eq!(same_as_git(&team, &lines, &team.forge(&good)).await, None);
+    let added = signed.replacen("\n\n", "\nx-review 42\n\n", 1);
+    let why = same_as_git(&team, &lines, &team.forge(&added)).await.expect("refused");
+    assert!(why.contains("does not verify"), "{why}");
+}
+
+/// A tag is followed to its commit, and who signed the tag is nothing to the commit.
+#[tokio::test]
+async fn a_signed_tag_does_not_sign_its_commit() {
+    let team = Team::new(&["ada"]);
+    let lines = [team.line("ada", "")];
+    let id = team.commit(None, "unsigned");
+    team.git_as("ada", None, &["tag", "-m", "signed", "v1"]);
+    team.git_as("ada", None, &["tag", "-m", "of a tag", "v2", "v1"]);
+    for tag in ["v1", "v2"] {
+        let mut settings = source::settings(&team.repo().display().to_string());
+        settings.reference = Reference::Tag(tag.to_owned());
+        let head = source::open(&settings, team.dir()).head().await.expect("a head");
+        assert_eq!(head.as_str(), id, "{tag}");
+        let why = refused(&team, &team.signed(&lines, ""), head.as_str()).await.expect("refused");
+        assert!(why.contains("it is not signed"), "{why}");
+    }
 }
 
 #[tokio::test]

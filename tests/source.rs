@@ -5,6 +5,7 @@
 
 mod stage;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +14,9 @@ use std::time::Duration;
 use stage::git;
 use stage::source::{Process, Sshd, commit, local, open, repository, run, settings};
 use trueup::adapter::git::GitRepository;
+use trueup::model::names::Revision;
 use trueup::model::settings::Reference;
+use trueup::model::tree::Touch;
 use trueup::ports::{Repository as _, SourceError};
 
 #[tokio::test]
@@ -237,6 +240,147 @@ async fn a_revision_is_named_as_git_names_it() {
         let found = repo.resolve(&Reference::Commit(text.to_owned())).await;
         assert!(matches!(found, Err(SourceError::NoSuchRevision { .. })), "{text}: {found:?}");
     }
+}
+
+/// F1, F4: git would take the tag.
+#[tokio::test]
+async fn a_name_that_could_mean_two_is_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    let first = git(at, &["rev-parse", "HEAD"]);
+    let second = commit(at, "second");
+    git(at, &["update-ref", "refs/remotes/origin/main", &first]);
+    let repo = local(at);
+    let named = async |text: &str| repo.resolve(&Reference::Commit(text.to_owned())).await;
+    assert_eq!(named("origin/main").await.expect("one").as_str(), first);
+    git(at, &["tag", "origin/main", &second]);
+    git(at, &["branch", &first[..10], &second]);
+    for (text, meant) in [
+        ("origin/main", ["refs/tags/origin/main", "refs/remotes/origin/main"]),
+        ("origin/main~0", ["refs/tags/origin/main", "refs/remotes/origin/main"]),
+        (&first[..10], [&format!("refs/heads/{}", &first[..10]), &first]),
+    ] {
+        let error = named(text).await.expect_err(text);
+        assert!(matches!(error, SourceError::Refused { .. }), "{error}");
+        assert!(meant.iter().all(|name| error.to_string().contains(name)), "{error}");
+    }
+    assert_eq!(named("refs/remotes/origin/main").await.expect("in full").as_str(), first);
+    assert_eq!(named(&first).await.expect("in full").as_str(), first);
+}
+
+/// F0: whoever may push a name would choose what a person trusts.
+#[tokio::test]
+async fn an_id_is_no_name() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    let first = git(at, &["rev-parse", "HEAD"]);
+    let second = commit(at, "second");
+    let repo = local(at);
+    let by_id = async |text: &str| repo.resolve(&Reference::Id(text.to_owned())).await;
+    for text in [&first, &first[..10], &first[..4]] {
+        assert_eq!(by_id(text).await.expect(text).as_str(), first);
+    }
+    git(at, &["tag", &first[..10], &second]);
+    git(at, &["branch", &first, &second]);
+    git(at, &["branch", "deadbeef", &second]);
+    for text in
+        ["HEAD", "main", "refs/heads/main", "deadbeef", &first, &first[..10], &format!("{first}~0"), ""]
+    {
+        assert!(by_id(text).await.is_err(), "{text}");
+    }
+    assert_eq!(by_id(&second).await.expect("nobody's name").as_str(), second);
+}
+
+/// F1: the date of a commit is whatever its maker says, and does not choose what a branch is compared with.
+#[tokio::test]
+async fn a_branch_is_compared_with_what_has_all_else_behind_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    let later = "2099-01-01T00:00:00Z";
+    let old = dated(at, later, &["commit", "-q", "--allow-empty", "-m", "of 2099, and merged"]);
+    std::fs::write(at.join("fix"), "secure\n").expect("a file");
+    let base = commit(at, "a fix");
+    // A merge of both that has the old one's files: it takes the fix back.
+    let tree = git(at, &["rev-parse", &format!("{old}^{{tree}}")]);
+    let head = git(at, &["commit-tree", "-p", &base, "-p", &old, "-m", "innocent", &tree]);
+    let repo = local(at);
+    let between =
+        async |base: &str, head: &str| repo.between(&Revision::new(base), &Revision::new(head)).await;
+    let found = between(&base, &head).await.expect("one commit in common");
+    assert_eq!(found.since.as_str(), base);
+    assert_eq!(found.touched, BTreeMap::from([("fix".to_owned(), Touch::Removed)]));
+    assert_eq!(found.behind, 0);
+
+    // Both have merged each other: no single commit says what the branch changed.
+    let side = git(at, &["commit-tree", "-p", &old, "-m", "a side", &tree]);
+    let one = git(at, &["commit-tree", "-p", &base, "-p", &side, "-m", "one way", &tree]);
+    let other = git(at, &["commit-tree", "-p", &side, "-p", &base, "-m", "the other", &tree]);
+    let error = between(&one, &other).await.expect_err("crossed").to_string();
+    assert!([&base[..10], &side[..10], "merge"].iter().all(|word| error.contains(word)), "{error}");
+    // As it says: once the base is merged, it is what they have in common.
+    let mended = git(at, &["commit-tree", "-p", &other, "-p", &one, "-m", "mended", &tree]);
+    assert_eq!(between(&one, &mended).await.expect("one").since.as_str(), one);
+}
+
+/// A2, A3: whatever is too much refuses the commit; a part is never taken for the whole.
+#[tokio::test]
+async fn what_is_too_much_is_refused_whole() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let at = dir.path();
+    repository(at);
+    let base = git(at, &["rev-parse", "HEAD"]);
+    let blob = git(at, &["rev-parse", "HEAD:fleet.toml"]);
+    let many: String = (0..100_001).map(|n| format!("100644 blob {blob}\tf{n}.toml\n")).collect();
+    let many = mktree(at, &many);
+    let policies = mktree(at, &format!("100644 blob {blob}\ta.rego\n"));
+    let deep = (0..70).fold(policies.clone(), |tree, _| mktree(at, &format!("040000 tree {tree}\td\n")));
+    let commit_of = |entries: &[(&str, &str)]| {
+        let tree: String =
+            entries.iter().map(|(name, tree)| format!("040000 tree {tree}\t{name}\n")).collect();
+        let tree = mktree(at, &format!("100644 blob {blob}\tfleet.toml\n{tree}"));
+        git(at, &["commit-tree", "-p", &base, "-m", "much", &tree])
+    };
+    let repo = local(at);
+    let tree = async |id: &str| repo.tree(&Revision::new(id)).await.expect("a tree");
+    // What is not ours is not counted, and hides nothing that comes after it.
+    let vendored = commit_of(&[("node_modules", &many), ("policies", &policies)]);
+    let read = tree(&vendored).await;
+    assert_eq!(read.blobs.keys().collect::<Vec<_>>(), ["fleet.toml", "policies/a.rego"]);
+    assert!(read.refused.is_empty(), "{:?}", read.refused);
+    let read = tree(&commit_of(&[("hosts", &many), ("policies", &policies)])).await;
+    assert!(read.refused.values().any(|why| why.contains("more than 100000 files")), "{:?}", read.refused);
+    let read = tree(&commit_of(&[("apps", &deep)])).await;
+    assert!(read.refused.values().any(|why| why.contains("nested deeper")), "{:?}", read.refused);
+
+    // Nor is somebody's ownership cut off.
+    for (head, why) in
+        [(vendored, "more than 100000 files differ"), (commit_of(&[("x", &deep)]), "nested deeper")]
+    {
+        let error = repo.between(&Revision::new(base.as_str()), &Revision::new(head)).await.expect_err(why);
+        assert!(error.to_string().contains(why), "{error}");
+    }
+}
+
+fn mktree(at: &Path, entries: &str) -> String {
+    let mut command = Command::new("git");
+    command.arg("mktree").current_dir(at).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("git");
+    child.stdin.take().expect("piped").write_all(entries.as_bytes()).expect("git reads it");
+    let output = child.wait_with_output().expect("git");
+    assert!(output.status.success());
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A commit of that date.
+fn dated(at: &Path, date: &str, args: &[&str]) -> String {
+    let identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"];
+    let mut command = Command::new("git");
+    command.args(identity).args(args).current_dir(at).env("GIT_COMMITTER_DATE", date);
+    assert!(command.status().expect("git").success());
+    git(at, &["rev-parse", "HEAD"])
 }
 
 #[tokio::test]

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-
 use crate::control::pass;
 use crate::control::revision::Reader;
+use crate::control::veil::veil;
 use crate::model::exit::Found;
 use crate::model::observed::{Seen, Snapshot};
 
@@ -34,9 +33,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
-    let snapshot = Snapshot { installation: Some(world.installation.clone()), observed: pass.observed };
-    let json = serde_json::to_string_pretty(&snapshot)?;
-    std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
+    let observed = veil(&pass.observed, &world.owner(&pass.desired.fleet), &pass.desired, &world.key);
+    let snapshot = Snapshot { installation: Some(world.installation.clone()), observed };
+    terminal::replace_private(file, &serde_json::to_string_pretty(&snapshot)?)?;
     let mut found = Found::default();
     for (host, seen) in &snapshot.observed.hosts {
         match seen {

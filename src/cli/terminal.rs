@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::model::plan::Outcome;
-use crate::output::{outcome_words, shown};
+use crate::output::{outcome_words, visible};
 use crate::ports::{Progress, Quiet};
 
 /// Logs go to standard error; `RUST_LOG` overrides the level.
@@ -119,7 +119,7 @@ impl Progress for Bars {
                     running.remove(at).1.finish_and_clear();
                 }
                 let words = format!("{verb} {subject}: {}", outcome_words(outcome));
-                let _ = self.all.println(shown(&words));
+                let _ = self.all.println(visible(&words, false));
             }
         }
     }
@@ -169,6 +169,19 @@ pub fn write_private(file: &Path, text: &str) -> anyhow::Result<()> {
     handle.write_all(text.as_bytes())?;
     handle.sync_all()?;
     Ok(())
+}
+
+/// Writes a file anew that nobody else can read, whoever could read the old one (G1).
+pub fn replace_private(file: &Path, text: &str) -> anyhow::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let told = || format!("writing {}", file.display());
+    let mut open = std::fs::OpenOptions::new();
+    let mut handle =
+        open.write(true).create(true).truncate(true).mode(0o600).open(file).with_context(told)?;
+    if handle.metadata().with_context(told)?.is_file() {
+        handle.set_permissions(std::fs::Permissions::from_mode(0o600)).with_context(told)?;
+    }
+    handle.write_all(text.as_bytes()).with_context(told)
 }
 
 fn key(hex: &str) -> Option<[u8; 32]> {

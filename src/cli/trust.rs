@@ -1,4 +1,4 @@
-//! `trueup trust REV`: a person names the revision to enforce, after a force-push or a lost state file (F0, H).
+//! `trueup trust ID`: a person names the commit to enforce, after a force-push or a lost state file (F0, H).
 
 use crate::control::person;
 
@@ -9,12 +9,12 @@ use super::{Exit, terminal};
 pub struct Args {
     #[command(flatten)]
     source: SourceArgs,
-    /// The commit to enforce from now on.
-    revision: String,
+    /// The commit to enforce from now on, by its id (40 hex digits, or the first of them); no branch or tag.
+    id: String,
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    out!("{}", person::trust(&world, &args.revision).await?);
+    out!("{}", person::trust(&world, &args.id).await?);
     Ok(0)
 }

@@ -161,9 +161,11 @@ pub fn world(global: &GlobalArgs, source: &SourceArgs, progress: Arc<dyn Progres
 /// The adapters that `settings` name.
 pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Result<World> {
     let (limits, call_deadline, pull_deadline) = World::limits_of(settings);
+    let repository = GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?;
+    keys_lie_apart(settings, &repository)?;
     Ok(World {
         engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
-        repository: Arc::new(GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?),
+        repository: Arc::new(repository),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
         store: Arc::new(open_store(settings)?),
         clock: Arc::new(SystemClock),
@@ -178,6 +180,19 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
         environments: settings.environments.clone(),
         revision: None,
     })
+}
+
+/// A file of keys inside the config repository would let a push choose who may push (F1).
+fn keys_lie_apart(settings: &Settings, repository: &GitRepository) -> anyhow::Result<()> {
+    for file in &settings.permission.files {
+        if repository.holds(file).with_context(|| format!("looking where {} lies", file.display()))? {
+            bail!(
+                "{} lies in the config repository, where a push would choose who may push (F1): keep it beside the settings",
+                file.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The state file alone, for commands that neither read git nor engines.

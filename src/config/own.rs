@@ -112,6 +112,10 @@ shape! {
         ssh_key: Option<PathBuf>,
         /// The host keys of engines reached over ssh; they are always checked.
         ssh_known_hosts: Option<PathBuf>,
+        /// Where engines may be dialled, whatever a commit names (F4): ranges of addresses, sockets, names of hosts, such as
+        /// `["192.0.2.0/24", "unix:///var/run/docker.sock", "*.example.org"]`. An engine elsewhere is unknown. By default,
+        /// wherever the enforced revision says.
+        allow: Option<Vec<String>>,
         /// Allow engines over TCP without TLS, which hand the whole host to whoever reaches the port (G3).
         allow_plain_tcp: bool,
         /// `config.json` with registry credentials; Docker's usual place by default.
@@ -217,9 +221,7 @@ fn settings(
     let limits = Limits { images: images(&shape.images, context), ..limits(&shape.limits, context) };
     let metrics = metrics(shape.metrics, context);
     let reports = own_report::reports(shape.report, base, context);
-    let url =
-        repository.as_ref().map(|repository: &RepositorySettings| repository.url.clone()).unwrap_or_default();
-    let place = Place { base, repository: &url, read_file };
+    let place = Place { base, read_file };
     let permission = own_permission::permission(&shape.permission, &place, context);
     let policy = own_policy::policy(&shape.policy, context);
     Some(Settings {
@@ -362,6 +364,7 @@ fn engines(shape: EnginesShape, base: &Path, context: &mut Context<'_>) -> Engin
         tls: shape.tls.into_iter().map(|(host, tls)| (host, identity(tls))).collect(),
         ssh_key: shape.ssh_key.map(|path| base.join(path)),
         ssh_known_hosts: shape.ssh_known_hosts.map(|path| base.join(path)),
+        allow: shape.allow.as_ref().map(|places| context.list("engines.allow", places)),
         allow_plain_tcp: shape.allow_plain_tcp,
         docker_config: shape.docker_config.map(|path| base.join(path)),
     }

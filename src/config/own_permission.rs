@@ -38,10 +38,9 @@ pub(super) enum ModeWord {
     Signed,
 }
 
-/// Where paths start, what the config repository is, and what fetches files.
+/// Where paths start, and what fetches files.
 pub(super) struct Place<'a> {
     pub base: &'a Path,
-    pub repository: &'a str,
     pub read_file: &'a dyn Fn(&Path) -> std::io::Result<Vec<u8>>,
 }
 
@@ -68,8 +67,13 @@ pub(super) fn permission(
         mode,
         signers,
         revoked,
+        files: named_files(shape).map(|file| place.base.join(file)).collect(),
         most_commits: shape.most_commits.unwrap_or(MOST_COMMITS).max(1),
     }
+}
+
+fn named_files(shape: &PermissionShape) -> impl Iterator<Item = &PathBuf> {
+    [&shape.signers_file, &shape.revoked_file].into_iter().flatten()
 }
 
 fn signers(shape: &PermissionShape, place: &Place<'_>, context: &mut Context<'_>) -> Vec<Signer> {
@@ -115,7 +119,7 @@ fn revoked(shape: &PermissionShape, place: &Place<'_>, context: &mut Context<'_>
     all
 }
 
-/// A file's text. One inside the config repository would let a push choose who may push (F1).
+/// A file's text. That it lies outside the config repository is for those to see who can ask the file system.
 fn file(
     file: Option<&PathBuf>,
     at: &str,
@@ -123,15 +127,6 @@ fn file(
     context: &mut Context<'_>,
 ) -> Option<(PathBuf, String)> {
     let path = place.base.join(file?);
-    let repository = place.repository.strip_prefix("file://").unwrap_or(place.repository);
-    if Path::new(repository).is_absolute() && path.starts_with(repository) {
-        context.fail_with(
-            at,
-            format!("{} lies in the config repository", path.display()),
-            "a push would choose who may push (F1): keep it beside these settings",
-        );
-        return None;
-    }
     match (place.read_file)(&path).map(String::from_utf8) {
         Ok(Ok(text)) => Some((path, text)),
         Ok(Err(_)) => {

@@ -84,7 +84,7 @@ async fn parsed(reader: &Reader, world: &World, revision: &Revision) -> Result<A
     reader.parsed(world, revision).await.map_err(|error| ControlError::Held {
         revision: revision.to_string(),
         reason: format!(
-            "it was applied last and cannot be read now, so no change can be judged; `trueup trust REV` names the \
+            "it was applied last and cannot be read now, so no change can be judged; `trueup trust ID` names the \
              revision to go on from: {error}"
         ),
     })

@@ -78,11 +78,12 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
         Err(error) => return Err(error),
     };
     let images = Memory::new(&*world.store).image_lock(&since)?.unwrap_or_default();
-    let (before, after) = judged_by(world, &reader, &base, before, after, &images).await?;
+    let tip = reader.named(world, &Reference::Commit(base.to_string())).await?;
+    let (before, after) = judged_by(&tip, before, after, &images);
     let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
     let (observed, sight) = match question.look {
         Look::Fleet => {
-            let observed = fleet(world, &reader, &before.desired).await?;
+            let observed = fleet(world, &reader, &before.desired, &tip.desired).await?;
             let at = observed.at;
             (observed, Sight::Fleet { at })
         }
@@ -116,44 +117,51 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
 }
 
 /// Both sides as the rules of the base's tip judge them: the branch is a change of where it began.
-async fn judged_by(
-    world: &World,
-    reader: &Reader,
-    base: &Revision,
-    before: Taken,
-    after: Taken,
-    images: &ImageLock,
-) -> Result<(Taken, Taken), ControlError> {
-    let rules = reader.named(world, &Reference::Commit(base.to_string())).await?.rules;
+fn judged_by(tip: &Taken, before: Taken, after: Taken, images: &ImageLock) -> (Taken, Taken) {
+    let rules = &tip.rules;
     let since = &before.desired.revision;
     let mut pinned = before.desired.clone();
     baseline::pin(&mut pinned, images);
-    let applied = Applied { rules: Some(base.clone()), ..Applied::all(since) };
+    let applied = Applied { rules: Some(tip.desired.revision.clone()), ..Applied::all(since) };
     let of_branch = Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone() };
-    let of_itself = Baseline { applied: Applied::all(since), desired: Some(pinned), rules };
+    let of_itself = Baseline { applied: Applied::all(since), desired: Some(pinned), rules: rules.clone() };
     // Nothing of it is enforced before it is merged, so nobody has to say where to begin (H).
     let (of_itself, of_branch) = (Arc::new(of_itself), Arc::new(of_branch));
-    Ok((
+    (
         Taken { baseline: of_itself, first: false, ..before },
         Taken { baseline: of_branch, first: false, ..after },
-    ))
+    )
 }
 
-/// The fleet as the base declares it; where it is known what is enforced, only what that dials too.
-async fn fleet(world: &World, reader: &Reader, base: &Desired) -> Result<Observed, ControlError> {
-    let mut asked = pass::within(world, base);
-    if let Some(last) = Memory::new(&*world.store).last_good()? {
-        let enforced = reader.named(world, &Reference::Commit(last.revision.to_string())).await?.desired;
-        asked.hosts.retain(|name, host| enforced.hosts.get(name).is_some_and(|e| e.engine == host.engine));
+/// The fleet as it was declared where the branch began, by engines that the base's tip still names; where it is known what is
+/// enforced, only by those that it names too.
+async fn fleet(
+    world: &World,
+    reader: &Reader,
+    base: &Desired,
+    tip: &Desired,
+) -> Result<Observed, ControlError> {
+    let enforced = match Memory::new(&*world.store).last_good()? {
+        Some(last) => Some(reader.named(world, &Reference::Commit(last.revision.to_string())).await?.desired),
+        None => None,
+    };
+    let (mut asked, mut undialled) = (pass::within(world, base), BTreeMap::new());
+    for (who, desired) in [("the base", Some(tip)), ("the enforced revision", enforced.as_ref())] {
+        let Some(desired) = desired else { continue };
+        asked.hosts.retain(|name, host| {
+            let named = desired.hosts.get(name).is_some_and(|declared| declared.engine == host.engine);
+            if !named {
+                let why = format!("{who} does not name its engine: nobody dials it (F4)");
+                undialled.insert(name.clone(), Seen::unknown(why));
+            }
+            named
+        });
     }
     let (engines, files, clock) = (&*world.engines, &*world.files, &*world.clock);
     let deadline = world.call_deadline.duration();
     let mut observed =
         observe::observe(&asked, engines, files, clock, world.key.id(), &world.limits, deadline).await;
-    for host in base.hosts.keys().filter(|host| !asked.hosts.contains_key(*host)) {
-        let why = "the enforced revision does not name its engine: nobody dials it (F4)";
-        observed.hosts.entry(host.clone()).or_insert_with(|| Seen::unknown(why));
-    }
+    observed.hosts.extend(undialled);
     Ok(observed)
 }
 

@@ -21,6 +21,7 @@ pub mod rollouts;
 pub mod run;
 pub mod standing;
 pub mod traffic;
+pub mod veil;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -130,11 +130,11 @@ fn held(base: Option<&Revision>, head: &Revision, all: usize, refused: &[(&Signe
     let again = match base {
         Some(base) => {
             let keep = if merges { " --rebase-merges" } else { "" };
-            format!("sign them with `git rebase -S{keep} {}` and push again", base.short())
+            format!("sign them with `git rebase -S{keep} {base}` and push again")
         }
         None => "sign it".to_owned(),
     };
-    words + &format!("\nNext: {again}, or let a person vouch for the whole with `trueup trust {short}`.")
+    words + &format!("\nNext: {again}, or let a person vouch for the whole with `trueup trust {head}`.")
 }
 
 /// Every commit between two revisions, whatever the mode. `since` stands in for the enforced revision.
@@ -180,8 +180,9 @@ pub async fn break_glass(world: &World, reason: &str, span: TimeSpan) -> Result<
     let head = match examined {
         Ok(examined) if !examined.descends => {
             return refuse(format!(
-                "{0} does not descend from what is enforced (F0): that is no matter of signatures; `trueup trust {0}`",
-                examined.head.short()
+                "{0} does not descend from what is enforced (F0): that is no matter of signatures; `trueup trust {1}`",
+                examined.head.short(),
+                examined.head
             ));
         }
         Ok(examined) if examined.permitted() && examined.glass.is_none() => {
@@ -261,6 +262,9 @@ pub fn state_was_lost(desired: &Desired, observed: &Observed, owner: &Owner) -> 
         reason: format!(
             "no state is left of what was enforced, and {why}: a signature alone does not let {short} in (H)"
         ),
-        hint: format!("name the revision that is to be enforced: `trueup trust {short}`, or an earlier one"),
+        hint: format!(
+            "name the revision that is to be enforced: `trueup trust {}`, or an earlier one",
+            desired.revision
+        ),
     })
 }

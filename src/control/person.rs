@@ -38,9 +38,9 @@ pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, 
     Ok(format!("approved {steps}:\n{lines}`trueup apply`, or the running `trueup run`, carries this out\n"))
 }
 
-/// Takes a revision as the one to enforce, after a force-push or a lost state file (F0, H).
-pub async fn trust(world: &World, revision: &str) -> Result<String, ControlError> {
-    let taken = Reader::default().named(world, &Reference::Commit(revision.to_owned())).await?;
+/// Takes a commit, by its id, as the one to enforce, after a force-push or a lost state file (F0, H).
+pub async fn trust(world: &World, id: &str) -> Result<String, ControlError> {
+    let taken = Reader::default().named(world, &Reference::Id(id.to_owned())).await?;
     let memory = Memory::new(&*world.store);
     let revision = taken.desired.revision;
     let now = world.clock.now();
@@ -54,7 +54,10 @@ pub async fn trust(world: &World, revision: &str) -> Result<String, ControlError
         memory.note_seen(instance, None)?;
     }
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
-    Ok(format!("{} is trusted: it and its descendants are enforced ({})\n", revision.short(), taken.summary))
+    Ok(format!(
+        "{revision} is trusted: it and its descendants are enforced\n  by {}: {}\n",
+        taken.author, taken.summary
+    ))
 }
 
 /// Stops healing and changing an app, or the whole fleet (`None`); drift is still reported.

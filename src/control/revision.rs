@@ -142,7 +142,7 @@ impl Reader {
                      run `trueup trust {}` if this is meant",
                     head.short(),
                     last.revision.short(),
-                    head.short()
+                    head
                 );
                 return self.refuse(world, &last, &head, reason, remember).await;
             }
@@ -228,10 +228,11 @@ impl Reader {
         }
         let told: Vec<String> =
             behind.iter().map(|(swarm, services)| format!("{swarm} ({})", services.join(", "))).collect();
-        let revision = taken.desired.revision.short();
+        let revision = &taken.desired.revision;
+        let short = revision.short();
         Ok((!told.is_empty()).then(|| {
             format!(
-                "{revision} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
+                "{short} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
                  commit of its own, and the Swarm once they are gone; if it is gone for good, run `trueup trust {revision}`",
                 told.join(", ")
             )
@@ -249,10 +250,11 @@ impl Reader {
         }
         let told: Vec<String> =
             behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
-        let revision = taken.desired.revision.short();
+        let revision = &taken.desired.revision;
+        let short = revision.short();
         Ok((!told.is_empty()).then(|| {
             format!(
-                "{revision} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
+                "{short} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
                  each again with drain = true, and remove it once it is empty; if it is gone for good, run `trueup \
                  trust {revision}`",
                 told.join(", ")

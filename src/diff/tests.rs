@@ -42,6 +42,7 @@ fn bare(image: &Image) -> Container {
         restarts: 0,
         beyond: Default::default(),
         anonymous: Default::default(),
+        veiled: false,
         labels: image.labels.clone(),
         live: LiveSpec {
             entrypoint: image.entrypoint.clone(),

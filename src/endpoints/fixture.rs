@@ -170,6 +170,7 @@ pub fn container(instance: &str, host: &str, address: &str) -> Container {
         restarts: 0,
         beyond: Default::default(),
         anonymous: Default::default(),
+        veiled: false,
         labels,
         live: live((!address.is_empty()).then(|| name(address))),
     }

@@ -39,6 +39,7 @@ pub mod ownership;
 pub mod permission;
 pub mod plan;
 pub mod policy;
+pub mod reach;
 pub mod report;
 pub mod rollout;
 pub mod schedule;

@@ -131,6 +131,9 @@ pub struct Container {
     /// Volumes that nobody named, by path in the container: a successor is without them, and they stay (B5).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub anonymous: BTreeMap<String, String>,
+    /// It is not ours, and its texts were hidden when this snapshot was saved (G1): they cannot be compared.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub veiled: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use base64::Engine as _;
@@ -38,6 +39,8 @@ pub struct PermissionSettings {
     pub signers: Vec<Signer>,
     /// Keys that permit nothing, whatever `signers` say.
     pub revoked: BTreeSet<PublicKey>,
+    /// Files that the keys were read from: none may lie in the config repository, where a push would choose who may push.
+    pub files: Vec<PathBuf>,
     /// A head with more commits since the enforced revision is held: nobody looks through so many.
     pub most_commits: usize,
 }
@@ -47,8 +50,8 @@ pub const MOST_COMMITS: usize = 10_000;
 
 impl Default for PermissionSettings {
     fn default() -> Self {
-        let (signers, revoked) = (Vec::new(), BTreeSet::new());
-        Self { mode: Mode::Branch, signers, revoked, most_commits: MOST_COMMITS }
+        let (signers, revoked, files) = (Vec::new(), BTreeSet::new(), Vec::new());
+        Self { mode: Mode::Branch, signers, revoked, files, most_commits: MOST_COMMITS }
     }
 }
 

@@ -7,9 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::disk::ImageSettings;
+use super::host::EngineAddress;
 use super::names::{EnvironmentName, HostName};
 use super::permission::PermissionSettings;
 use super::policy::PolicySettings;
+use super::reach::Reach;
 use super::schedule::Schedule;
 use super::secrecy::{ContentHash, HashKey};
 use super::units::TimeSpan;
@@ -109,7 +111,10 @@ pub enum Reference {
     Head,
     Branch(String),
     Tag(String),
+    /// Any text for a commit: a branch, a tag, an id, with git's `~` and `^`.
     Commit(String),
+    /// A commit's own id, in full or short; never a name that somebody may push.
+    Id(String),
 }
 
 /// Where the credentials of a remote lie. Contents are read when needed and never kept.
@@ -133,6 +138,8 @@ pub struct EngineSettings {
     pub tls: BTreeMap<String, TlsIdentity>,
     pub ssh_key: Option<PathBuf>,
     pub ssh_known_hosts: Option<PathBuf>,
+    /// Where engines may be dialled, whatever a commit names (F4); `None`: wherever the enforced revision says.
+    pub allow: Option<Vec<Reach>>,
     /// Plain TCP is refused unless this is set (G3).
     pub allow_plain_tcp: bool,
     /// `config.json` with registry credentials; `None`: Docker's usual place.
@@ -267,6 +274,11 @@ impl EngineSettings {
     pub fn identity(&self, host: &HostName) -> Option<&TlsIdentity> {
         self.tls.get(host.as_str()).or_else(|| self.tls.get("default"))
     }
+
+    /// Whether an engine may be dialled there (F4).
+    pub fn may_dial(&self, engine: &EngineAddress) -> bool {
+        self.allow.as_ref().is_none_or(|allowed| allowed.iter().any(|reach| reach.covers(engine)))
+    }
 }
 
 impl Default for EngineSettings {
@@ -277,6 +289,7 @@ impl Default for EngineSettings {
             tls: BTreeMap::new(),
             ssh_key: None,
             ssh_known_hosts: None,
+            allow: None,
             allow_plain_tcp: false,
             docker_config: None,
         }

@@ -29,7 +29,8 @@ pub struct Blob {
 /// What a branch changed since it left another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Between {
-    /// The youngest commit that both have: the branch's changes are counted from there.
+    /// The commit that both have and that has every other such commit behind it: the branch's changes are counted from
+    /// there.
     pub since: Revision,
     /// Commits that the other has and the branch has not.
     pub behind: usize,

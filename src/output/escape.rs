@@ -1,6 +1,12 @@
 //! Makes any text safe to show: on a terminal nothing moves the cursor or hides, in Markdown nothing becomes markup.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use super::paint::Paint;
+
+/// Between `@` and a name, so that Markdown calls nobody.
+const CALLS_NOBODY: char = '\u{200b}';
 
 /// One line for a terminal: control characters, line breaks and what reorders or hides text are written out.
 pub fn line(text: &str) -> String {
@@ -25,9 +31,32 @@ pub fn lines(text: &str) -> impl Iterator<Item = String> + '_ {
     text.lines().map(line)
 }
 
-/// Words for a terminal: as they are, but for what would move the cursor, hide or reorder.
-pub fn shown(text: &str) -> String {
-    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+/// Any text on its way out, trueup's own colours in it where `coloured`: line breaks and tabs stay, and what could move the
+/// cursor, reorder or hide is written out as JSON writes it, so that JSON stays the same JSON.
+pub fn visible(text: &str, coloured: bool) -> Cow<'_, str> {
+    let stays = |c: char| matches!(c, '\n' | '\t' | CALLS_NOBODY) || !is_unsafe(c);
+    if text.chars().all(stays) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        if let Some(ink) = Paint::begins(rest).filter(|_| coloured) {
+            shown.push_str(ink);
+            rest = rest.get(ink.len()..).unwrap_or_default();
+            continue;
+        }
+        if stays(c) {
+            shown.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(shown, "\\u{unit:04x}");
+            }
+        }
+        rest = rest.get(c.len_utf8()..).unwrap_or_default();
+    }
+    Cow::Owned(shown)
 }
 
 /// A Markdown code span that shows `text` and nothing else, whatever backticks it holds.
@@ -70,7 +99,7 @@ fn prose_line(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '&' => safe.push_str("&amp;"),
             '|' => safe.push_str("&#124;"),
-            '@' => safe.push_str("@\u{200b}"),
+            '@' => safe.extend(['@', CALLS_NOBODY]),
             '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '~' | '!' => {
                 safe.push('\\');
                 safe.push(c);
@@ -132,9 +161,19 @@ mod tests {
     }
 
     #[test]
-    fn words_keep_their_lines() {
-        assert_eq!(shown("one\n two\u{1b}[2J\n"), "one\n two\\u{1b}[2J\n");
-        assert_eq!(shown(""), "");
+    fn what_goes_out_is_visible_and_stays_what_it_is() {
+        for (text, shown) in [
+            ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+            ("Ada\u{1b}[2K\u{1b}[1A\rGOOD", "Ada\\u001b[2K\\u001b[1A\\u000dGOOD"),
+            ("\u{9b}2J \u{202e}cba", "\\u009b2J \\u202ecba"),
+            ("\u{e0041}", "\\udb40\\udc41"),
+            ("@\u{200b}all", "@\u{200b}all"),
+        ] {
+            assert_eq!(visible(text, true), shown);
+        }
+        let painted = Paint::new(true).ink(crate::output::paint::Ink::Bad, "gone");
+        assert_eq!(visible(&painted, true), painted);
+        assert_eq!(visible(&painted, false), "\\u001b[31mgone\\u001b[0m");
     }
 
     #[test]
@@ -161,6 +200,14 @@ mod tests {
             let unwanted = ['\n', '\u{1b}', '<', '>', '|'];
             prop_assert!(!prose(&text).replace("<br>", "").contains(unwanted));
             prop_assert!(!cell(&text).contains(['\n', '|']));
+        }
+
+        #[test]
+        fn json_that_goes_out_is_the_same_json(text in any::<String>()) {
+            let json = serde_json::to_string(&text).expect("a string");
+            let shown = visible(&json, false).into_owned();
+            prop_assert!(shown.chars().all(|c| c == CALLS_NOBODY || !is_unsafe(c)));
+            prop_assert_eq!(serde_json::from_str::<String>(&shown).expect("JSON"), text);
         }
 
         #[test]

@@ -41,7 +41,7 @@ use crate::model::units::Timestamp;
 
 use paint::Paint;
 
-pub use escape::{shown, table};
+pub use escape::{table, visible};
 pub use metrics::{OPEN_METRICS, graphite, open_metrics};
 pub use permission::Verification;
 pub use round::{Telling, Tone, failed_page, kept, kept_page, lines as round, outcome_words};

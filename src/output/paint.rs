@@ -26,6 +26,13 @@ impl Paint {
         Self { on }
     }
 
+    /// The code of ours that a text begins with.
+    pub fn begins(text: &str) -> Option<&str> {
+        let (codes, end) = (["32", "33", "31", "1", "2", "0"], text.find('m')? + 1);
+        let ours = codes.contains(&text.get(..end)?.strip_prefix("\u{1b}[")?.strip_suffix('m')?);
+        text.get(..end).filter(|_| ours)
+    }
+
     /// `text` must be safe to show already (`escape::line`).
     pub fn ink(self, ink: Ink, text: &str) -> String {
         let code = match ink {

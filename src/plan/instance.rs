@@ -228,6 +228,10 @@ fn existing(
             draft.notes.push(note);
         }
     }
+    if live.veiled {
+        draft.block(subject, Some(target.app.key.clone()), VEILED.to_owned(), HINT_VEILED);
+        return None;
+    }
     let (changes, ignored) = split_ignored(target, diff::container(&target.spec, live, &against));
     let unsaid: Vec<String> = ignored.iter().map(|change| change.field.clone()).collect();
     if !ignored.is_empty() {
@@ -279,6 +283,11 @@ fn existing(
     wanted.change.interrupts = takes_away;
     Some(wanted)
 }
+
+/// Why nothing can be said of what git adopts and a snapshot knows by name only (A1, B4).
+pub(super) const VEILED: &str = "it was not ours when the snapshot was saved, which hides its arguments, labels and other \
+                                 texts: what adopting it would change is unknown";
+pub(super) const HINT_VEILED: &str = "ask the live engines (without --observed)";
 
 const HINT_UNSAID: &str =
     "declare it in git, or take it out of `ignore` where losing it is meant; until then it runs on as it is";

@@ -28,6 +28,7 @@ pub(super) fn create(
     Container {
         beyond: std::collections::BTreeSet::new(),
         anonymous: BTreeMap::new(),
+        veiled: false,
         live: live(spec, image, key, &id),
         id,
         name: name.clone(),

@@ -138,7 +138,7 @@ impl Repository for SimRepository {
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
         match reference {
             Reference::Head | Reference::Branch(_) => self.head().await,
-            Reference::Tag(text) | Reference::Commit(text) => {
+            Reference::Tag(text) | Reference::Commit(text) | Reference::Id(text) => {
                 let commits = lock(&self.commits);
                 let named = commits.iter().find(|c| c.tree.revision.as_str().starts_with(text.as_str()));
                 named.map(|commit| commit.tree.revision.clone()).ok_or_else(|| Self::no_such(text))

@@ -34,6 +34,11 @@ pub(super) enum Dial {
 impl Dial {
     /// The way to `host`, or in words why there is none.
     pub(super) fn to(host: &Host, settings: &EngineSettings) -> Result<Self, String> {
+        if !settings.may_dial(&host.engine) {
+            return Err(
+                "it is not dialled: `allow` under [engines] in the settings does not name it (F4)".to_owned()
+            );
+        }
         match &host.engine {
             EngineAddress::Unix { path } => Ok(Self::Unix(path.clone())),
             EngineAddress::Tcp { host: name, port } => match settings.identity(&host.name) {
@@ -103,4 +108,47 @@ fn refused(address: &str, error: &io::Error) -> io::Error {
 /// IPv6 addresses stand in brackets in an address and without them everywhere else.
 fn bare(host: &str) -> String {
     host.trim_start_matches('[').trim_end_matches(']').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::model::host::Capacity;
+
+    #[test]
+    fn only_what_the_settings_allow_is_dialled() {
+        let to = |engine: &str, allow: Option<&[&str]>| {
+            let host = Host {
+                name: "far".parse().expect("a name"),
+                address: "192.0.2.1".parse().expect("an address"),
+                engine: engine.parse().expect("an engine"),
+                environments: BTreeSet::new(),
+                labels: BTreeMap::new(),
+                capacity: Capacity::default(),
+                swarm: None,
+                availability: None,
+                drain: false,
+                origin: String::new(),
+            };
+            let allow =
+                allow.map(|places| places.iter().map(|place| place.parse().expect("a place")).collect());
+            Dial::to(&host, &EngineSettings { allow, ..EngineSettings::default() }).map(drop)
+        };
+        let allowed: &[&str] = &["192.0.2.0/24", "unix:///run/a.sock"];
+        for (engine, dialled) in [
+            ("unix:///run/a.sock", true),
+            ("unix:///run/b.sock", false),
+            ("ssh://ops@192.0.2.9", true),
+            ("ssh://ops@198.51.100.9", false),
+        ] {
+            assert_eq!(to(engine, Some(allowed)).is_ok(), dialled, "{engine}");
+            assert_eq!(to(engine, None), Ok(()), "{engine}");
+            assert!(
+                to(engine, Some(&[])).is_err_and(|why| why.contains("`allow` under [engines]")),
+                "{engine}"
+            );
+        }
+    }
 }

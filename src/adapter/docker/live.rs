@@ -70,6 +70,7 @@ pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container
         labels: sorted(config.labels),
         beyond,
         anonymous,
+        veiled: false,
         live: LiveSpec {
             entrypoint: config.entrypoint.unwrap_or_default(),
             command: config.cmd.unwrap_or_default(),

@@ -12,7 +12,7 @@ use super::Inner;
 use super::objects::Objects;
 use super::range::{self, parents};
 
-/// More files than these are no pull request that a person looks through.
+/// More files than these are no pull request that a person looks through: refused, since what is left out has no owner.
 const MOST_TOUCHED: usize = 100_000;
 const DEEPEST: usize = 64;
 
@@ -20,53 +20,92 @@ pub(super) fn between(inner: &Inner, base: &Revision, head: &Revision) -> Result
     let objects = inner.open()?;
     let (base_id, head_id) = (inner.oid(base)?, inner.oid(head)?);
     let of_base = range::behind(inner, &objects, base_id)?;
-    let (since, of_head) = left_at(inner, &objects, base_id, head_id, &of_base)?;
+    let (since, of_head) = left_at(inner, &objects, (base_id, head_id), &of_base)?;
     let behind = of_base.difference(&of_head).count();
     let mut touched = BTreeMap::new();
     let root = |id: Oid| objects.commit(id).map(|commit| commit.tree_id());
     let trees = root(since).and_then(|old| Ok((old, root(head_id)?)));
     let unreadable = |e: Error| inner.unreadable(head, e.message());
     let (old, new) = trees.map_err(unreadable)?;
-    differ(&objects, Some(old), Some(new), "", 0, &mut touched).map_err(unreadable)?;
+    differ(&objects, Some(old), Some(new), "", 0, &mut touched).map_err(|error| match error {
+        Unread::Git(error) => unreadable(error),
+        Unread::TooMuch(detail) => SourceError::Refused { detail },
+    })?;
     Ok(Between { since: Revision::new(since.to_string()), behind, touched })
 }
 
-/// The youngest commit that both have, and all that the head descends from but what lies behind such a commit.
+/// Where the head left the base, and all that the head descends from. Of the commits that both have it is the one that
+/// has all others behind it: a date is whatever its maker says, and an older commit would hide what the head undoes.
 fn left_at(
     inner: &Inner,
     objects: &Objects,
-    base: Oid,
-    head: Oid,
+    (base, head): (Oid, Oid),
     of_base: &BTreeSet<Oid>,
 ) -> Result<(Oid, BTreeSet<Oid>), SourceError> {
-    let (mut seen, mut next) = (BTreeSet::from([head]), vec![head]);
-    let (mut common, mut cut) = (Vec::new(), false);
+    let shared = |id: Oid| of_base.contains(&id);
+    let above = down(inner, objects, [head].into(), &shared)?;
+    let of_shared = |id: &Oid| parents(objects, *id).unwrap_or_default();
+    let below = down(inner, objects, above.ends.iter().flat_map(of_shared).collect(), &|_| false)?;
+    let independent: Vec<Oid> = above.ends.difference(&below.seen).copied().collect();
+    let (base, head) = (range::short(base), range::short(head));
+    let detail = match independent.as_slice() {
+        [since] if !above.cut => return Ok((*since, above.seen.union(&below.seen).copied().collect())),
+        // What lies behind the edge may be common too, or may lie behind another (A1).
+        _ if above.cut || (independent.len() > 1 && below.cut) => format!(
+            "the clone ends before the commit that {base} and {head} have in common: fetch the whole history (`git fetch \
+             --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`)"
+        ),
+        [] | [_] => format!("{base} and {head} have no commit in common"),
+        several => format!(
+            "{base} and {head} crossed: they have {} in common, and neither is behind the other, so that no single commit \
+             shows what the branch changes; merge {base} into the branch first",
+            several.iter().map(|id| range::short(*id)).collect::<Vec<_>>().join(" and ")
+        ),
+    };
+    Err(SourceError::Refused { detail })
+}
+
+/// A walk through the history.
+struct Down {
+    /// All that was met, the ends included.
+    seen: BTreeSet<Oid>,
+    /// Where it was told to stop.
+    ends: BTreeSet<Oid>,
+    /// A shallow clone ended before it did.
+    cut: bool,
+}
+
+fn down(
+    inner: &Inner,
+    objects: &Objects,
+    from: BTreeSet<Oid>,
+    ends: &dyn Fn(Oid) -> bool,
+) -> Result<Down, SourceError> {
+    let mut next: Vec<Oid> = from.iter().copied().collect();
+    let mut down = Down { seen: from, ends: BTreeSet::new(), cut: false };
     while let Some(id) = next.pop() {
-        // Where a shallow clone ends, a parent that both have is known by name alone.
+        // Where a shallow clone ends, a parent is known by name alone.
         match parents(objects, id) {
-            Ok(_) if of_base.contains(&id) => common.push(id),
-            Ok(parents) => next.extend(parents.into_iter().filter(|parent| seen.insert(*parent))),
-            Err(error) if error.code() == ErrorCode::NotFound => cut = true,
+            Ok(_) if ends(id) => _ = down.ends.insert(id),
+            Ok(parents) => next.extend(parents.into_iter().filter(|parent| down.seen.insert(*parent))),
+            Err(error) if error.code() == ErrorCode::NotFound => down.cut = true,
             Err(error) => return Err(inner.unreadable(id, error.message())),
         }
     }
-    let when = |id: &Oid| objects.commit(*id).map(|commit| commit.time().seconds()).unwrap_or(i64::MIN);
-    let (short_base, short_head) = (range::short(base), range::short(head));
-    let Some(since) = common.iter().copied().max_by_key(when) else {
-        let detail = if cut {
-            format!(
-                "the clone ends before the commit that {short_base} and {short_head} have in common: fetch the whole \
-                 history (`git fetch --unshallow`, `fetch-depth: 0`, `GIT_DEPTH: 0`)"
-            )
-        } else {
-            format!("{short_base} and {short_head} have no commit in common")
-        };
-        return Err(SourceError::Refused { detail });
-    };
-    for id in common {
-        seen.extend(range::behind(inner, objects, id)?.iter().copied());
+    Ok(down)
+}
+
+/// Why a comparison has no end.
+enum Unread {
+    Git(Error),
+    /// In words: a limit was reached.
+    TooMuch(String),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Git(error)
     }
-    Ok((since, seen))
 }
 
 /// Files below two directories of which either may not be there.
@@ -77,9 +116,14 @@ fn differ(
     prefix: &str,
     depth: usize,
     touched: &mut BTreeMap<String, Touch>,
-) -> Result<(), Error> {
-    if old == new || depth > DEEPEST || touched.len() > MOST_TOUCHED {
+) -> Result<(), Unread> {
+    if old == new {
         return Ok(());
+    }
+    if depth > DEEPEST {
+        return Err(Unread::TooMuch(format!(
+            "{prefix} differs, and directories are nested deeper than {DEEPEST} there"
+        )));
     }
     let (old, new) = (entries(objects, old)?, entries(objects, new)?);
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -102,6 +146,11 @@ fn differ(
             (false, false) => continue,
         };
         touched.insert(path, touch);
+        if touched.len() > MOST_TOUCHED {
+            return Err(Unread::TooMuch(format!(
+                "more than {MOST_TOUCHED} files differ, and nobody looks through so many: divide the branch"
+            )));
+        }
     }
     Ok(())
 }
@@ -120,7 +169,12 @@ fn entries(objects: &Objects, tree: Option<Oid>) -> Result<BTreeMap<String, Entr
         let (id, mode) = (entry.id(), entry.filemode());
         (name, Entry { id, mode, directory: mode == 0o040_000 })
     };
-    Ok(objects.tree(id)?.iter().map(one).collect())
+    let tree = objects.tree(id)?;
+    let entries: BTreeMap<String, Entry> = tree.iter().map(one).collect();
+    if entries.len() != tree.len() {
+        return Err(Error::from_str(&format!("directory {id} has two entries of one name")));
+    }
+    Ok(entries)
 }
 
 /// A plain file by its path from the repository's top; `None` where there is none, or it is larger.

@@ -98,6 +98,23 @@ impl GitRepository {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Whether a file lies in a local repository: in its working tree or among its own files, whatever links lead there.
+    pub fn holds(&self, file: &Path) -> std::io::Result<bool> {
+        if self.inner.remote {
+            return Ok(false);
+        }
+        let file = file.canonicalize()?;
+        let opened = git2::Repository::open(&self.inner.path).map_err(std::io::Error::other)?;
+        let own = [
+            Some(self.inner.path.as_path()),
+            opened.workdir(),
+            Some(opened.path()),
+            Some(opened.commondir()),
+        ];
+        let mut directories = own.into_iter().flatten().map(Path::canonicalize);
+        directories.try_fold(false, |inside, directory| Ok(inside || file.starts_with(directory?)))
+    }
+
     /// libgit2 blocks, so it works on a thread of its own.
     async fn blocking<T: Send + 'static>(
         &self,

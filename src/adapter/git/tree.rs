@@ -17,6 +17,9 @@ const MOST_FILES: usize = 100_000;
 const DEEPEST: usize = 16;
 const LARGEST_TREE: usize = 256 << 20;
 const LONGEST_PATH: usize = 1024;
+/// What a config repository has at its root. What stands beside (a README's picture, a CI file, a vendored library) is
+/// nobody's business here: it is neither walked nor counted.
+const OURS: [&str; 6] = ["fleet.toml", "hosts", "networks", "apps", "policies", "secrets"];
 
 /// What the tree read last was made of, by object id: only what changed since is read again.
 #[derive(Default)]
@@ -90,8 +93,12 @@ impl Walk<'_> {
             None => entries(&self.objects.tree(id)?, path),
         };
         for Entry { path, what } in &*entries {
+            if depth == 0 && !OURS.contains(&path.as_str()) {
+                continue;
+            }
+            // Refused is the whole commit with it: a part of a tree is never taken for all of it (A2).
             if self.blobs.len() + self.refused.len() >= MOST_FILES {
-                self.refuse(path, format!("the repository has more than {MOST_FILES} files"));
+                self.refuse(path, format!("there are more than {MOST_FILES} files"));
                 break;
             }
             match what {
@@ -129,11 +136,7 @@ impl Walk<'_> {
     }
 
     fn refuse(&mut self, path: &str, why: String) {
-        // What stands outside trueup's own folders (a README's picture, a CI file) is nobody's business here.
-        let ours = ["fleet.toml", "hosts", "networks", "apps", "policies", "secrets"];
-        if ours.iter().any(|own| path == *own || path.starts_with(&format!("{own}/"))) {
-            self.refused.insert(path.to_owned(), why);
-        }
+        self.refused.insert(path.to_owned(), why);
     }
 }
 

@@ -16,6 +16,7 @@ use crate::model::units::TimeSpan;
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
+use super::super::instance::{HINT_VEILED, VEILED};
 use super::super::surroundings::because;
 use super::{Standing, Swarms, spec, standing};
 
@@ -219,6 +220,10 @@ impl<'c, 'a> Case<'c, 'a> {
                     true
                 }
             };
+        if live.veiled {
+            draft.block(self.subject.clone(), Some(self.app.key.clone()), VEILED.to_owned(), HINT_VEILED);
+            return;
+        }
         self.keep_tag(live);
         let (ignored, mut changes): (Vec<_>, Vec<_>) =
             self.differences(&live.spec).into_iter().partition(|change| change.is_among(&self.app.ignore));

@@ -141,3 +141,17 @@ fn an_anonymous_volume_of_our_own_is_told_and_holds_nothing_up() {
     assert_eq!(told(&plan), ["replace container quote-prod-0 on h1"]);
     assert!(plan.changes[0].because.iter().any(|why| why.contains("f00d")), "{:?}", plan.changes[0].because);
 }
+
+/// A saved snapshot hides the texts of what was not ours then (G1): nothing is said of what it cannot show (A1).
+#[test]
+fn what_a_snapshot_veils_is_not_compared() {
+    let (fleet, mut world) = taking_over();
+    world.container("h2", "old-web").veiled = true;
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), NOTHING);
+    assert!(
+        plan.blocked.iter().any(|blocked| blocked.reason.contains("the snapshot was saved")),
+        "{:?}",
+        plan.blocked
+    );
+}

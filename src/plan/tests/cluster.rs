@@ -151,6 +151,7 @@ impl Cluster {
             Action::CreateService { name, spec, configs, labels } => {
                 let spec = self.told_back(spec, configs);
                 let live = LiveService {
+                    veiled: false,
                     id: name.clone(),
                     name: name.clone(),
                     version: made,

@@ -264,6 +264,7 @@ impl World {
             restarts: 0,
             beyond: Default::default(),
             anonymous: Default::default(),
+            veiled: false,
             labels: spec.labels.clone().into_iter().chain(labels).collect(),
         };
         engine.containers.insert(name.clone(), Seen::Known(container));

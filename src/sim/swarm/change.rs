@@ -147,6 +147,7 @@ impl SimSwarm {
         }
         let version = self.next();
         let live = LiveService {
+            veiled: false,
             id: format!("service-{name}-{version}"),
             name: name.to_owned(),
             version,

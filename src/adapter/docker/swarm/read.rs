@@ -231,6 +231,7 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
     let failed = failed.iter().filter_map(|failed| spec::read(failed, names).ok());
     let previous = at(entry, "PreviousSpec").and_then(|previous| spec::read(previous, names).ok());
     Ok(LiveService {
+        veiled: false,
         id: text(entry, "ID").ok_or("it has no id")?,
         name: text(spec, "Name").ok_or("it has no name")?,
         version: number(entry, "Version.Index").ok_or("it has no version")?,
