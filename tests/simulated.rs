@@ -4,18 +4,22 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tokio::sync::Notify;
+use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
-use trueup::control::World;
 use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::pass::{self, Pass};
+use trueup::control::report::Reporting;
 use trueup::control::revision::Reader;
+use trueup::control::{ControlError, World, run};
 use trueup::model::names::{ContainerName, HostName};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
+use trueup::model::swarm::UpdateState;
 use trueup::model::units::TimeSpan;
 use trueup::ports::Quiet;
 use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
@@ -279,5 +283,52 @@ fn a_drained_host_is_left_gracefully_and_everything_stands_elsewhere() {
         sim.settled().await;
         let on = |n| sim.fleet.by_hand(&host(n), |all| all.len());
         assert_eq!((on(0), on(1)), (0, 4));
+    });
+}
+
+#[test]
+fn the_loop_heals_while_swarm_is_at_a_slow_update() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.fleet.start_swarm("s", &[host(0)], &[]);
+        let commit = |image: &str| {
+            let host = "[host.h0]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\"]\nswarm = \"s\"\n";
+            let fleet = "fleet = \"sim\"\nenvironments = [\"test\"]\n[swarm.s]\nmanagers = [\"h0\"]\n";
+            let slow = format!(
+                "app = \"slow\"\nenvironments = [\"test\"]\nimage = \"{image}\"\nruntime = \"swarm\"\nreplicas = 3\n\
+                 [swarm.update]\ndelay = \"2m\"\n"
+            );
+            let beside = "app = \"beside\"\nenvironments = [\"test\"]\nimage = \"app:1\"\n";
+            sim.repository.commit(&BTreeMap::from([
+                ("fleet.toml".to_owned(), fleet.to_owned()),
+                ("hosts/all.toml".to_owned(), host.to_owned()),
+                ("apps/slow/app.toml".to_owned(), slow),
+                ("apps/beside/app.toml".to_owned(), beside.to_owned()),
+            ]));
+        };
+        commit("app:1");
+        let _ = sim.apply().await;
+        commit("app:2");
+        let (stop, wake) = (Stop::default(), Arc::new(Notify::new()));
+        let story = async {
+            sim.world.clock.sleep(Duration::from_secs(20)).await;
+            sim.fleet.by_hand(&host(0), |containers| containers.clear());
+            wake.notify_one();
+            sim.world.clock.sleep(Duration::from_secs(5)).await;
+            let alive = sim.fleet.by_hand(&host(0), |all| all.values().filter(|c| c.state.is_running()).count());
+            let swarm = sim.fleet.swarm("s", &host(0)).expect("the Swarm");
+            let live = swarm.services["slow-test"].known().expect("the service");
+            let state = live.update.as_ref().map(|update| update.state);
+            assert_eq!((alive, state), (1, Some(UpdateState::Updating)));
+            // Asked to end, it ends, and nothing has failed.
+            stop.set();
+        };
+        let reporting = Reporting::new(Vec::new(), Arc::new(ReportsOut));
+        let (metrics, told) = (Mutex::default(), |_: Result<&Converged, &ControlError>| {});
+        let run = run::run(&sim.world, &stop, wake.clone(), &reporting, &metrics, &told);
+        let (ended, ()) = tokio::join!(run, story);
+        ended.expect("it ran");
+        let history = sim.world.store.history(100).expect("the history");
+        assert!(history.iter().all(|entry| !entry.detail.contains("FAILED")), "{history:#?}");
     });
 }

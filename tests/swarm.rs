@@ -274,6 +274,33 @@ fn an_update_that_fails_is_swarms_to_roll_back_and_is_not_tried_again() {
 }
 
 #[test]
+fn the_loop_heals_a_host_while_swarm_is_at_a_slow_update() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    let slow = "[swarm.update]\ndelay = \"60s\"\n";
+    files.extend([
+        app("slow", &format!("{SLEEP}\nreplicas = 3"), slow),
+        services::beside("beside", "replicas = \"every-host\""),
+    ]);
+    ground.commit(&files);
+    ground.apply_in_full();
+    let trueup = ground.run();
+    files.extend([app("slow", &format!("{SLEEP}\nreplicas = 3\nenv = {{ NEW = \"1\" }}"), slow)]);
+    ground.commit(&files);
+    let state = || services::inspect(&fleet, "h1", "slow-test", "{{.UpdateStatus.State}}");
+    soon("Swarm updates it", || state() == "updating");
+    let names = fleet.docker_ok("h2", &["ps", "--format", "{{.Names}}"]);
+    let one = names.lines().find(|name| name.starts_with("beside-test-")).expect("one");
+    fleet.docker_ok("h2", &["rm", "-f", one]);
+    let began = std::time::Instant::now();
+    soon("it is healed", || fleet.docker_ok("h2", &["ps", "--format", "{{.Names}}"]).contains(one));
+    let took = began.elapsed();
+    assert!(took < std::time::Duration::from_secs(20), "healed after {took:?}: {}", trueup.log());
+    assert_eq!(state(), "updating", "Swarm was still at it");
+}
+
+#[test]
 fn the_next_manager_is_asked_and_without_a_quorum_nothing_is_known() {
     let fleet = up();
     let ground = Ground::new(&fleet);

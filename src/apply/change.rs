@@ -10,6 +10,7 @@ use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 use super::Executor;
 use super::lane::Lane;
 use super::precondition::Verdict;
+use super::rollout::Awaited;
 
 /// Waits between tries of a step that failed for a passing reason (D3): 5 s doubling; five tries in all.
 const TRIES: u32 = 5;
@@ -21,6 +22,8 @@ pub(super) enum StepEnd {
     NotNeeded(String),
     /// The world moved: its precondition does not hold.
     Refused(String),
+    /// trueup was asked to end: it is not known how it would have ended.
+    Stopped(String),
     Failed {
         error: String,
         transient: bool,
@@ -84,6 +87,10 @@ impl Executor<'_> {
         let engines = Asked { engines: &engines, lane };
         let mut not_needed = Vec::new();
         for (index, step) in change.steps.iter().enumerate() {
+            // The loop looks again instead of waiting (D6).
+            if !self.awaits && waits(&step.action) {
+                return Outcome::Begun;
+            }
             self.progress.step(subject, &step.action.describe());
             match self.step(plan, change, subject, step, &engines).await {
                 StepEnd::Done => {}
@@ -97,6 +104,10 @@ impl Executor<'_> {
                         error: format!("{}: the world moved: {why}{put_back}", step.action.describe()),
                         transient: true,
                     };
+                }
+                StepEnd::Stopped(why) => {
+                    let put_back = self.undo(plan, change, subject, &engines).await;
+                    return Outcome::Skipped { why: format!("{}: {why}{put_back}", step.action.describe()) };
                 }
                 StepEnd::Failed { error, transient } => {
                     let put_back = self.undo(plan, change, subject, &engines).await;
@@ -121,6 +132,7 @@ impl Executor<'_> {
             match self.step(plan, change, subject, step, engines).await {
                 // A precondition that does not hold here means that there is nothing of this to put back.
                 StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
+                StepEnd::Stopped(why) => problems.push(format!("{}: {why}", step.action.describe())),
                 StepEnd::Failed { error, .. } => {
                     problems.push(format!("{}: {error}", step.action.describe()))
                 }
@@ -159,7 +171,7 @@ impl Executor<'_> {
         let outcome = match &end {
             StepEnd::Done => Outcome::Done,
             StepEnd::NotNeeded(why) => Outcome::NotNeeded { why: why.clone() },
-            StepEnd::Refused(why) => Outcome::Skipped { why: why.clone() },
+            StepEnd::Refused(why) | StepEnd::Stopped(why) => Outcome::Skipped { why: why.clone() },
             StepEnd::Failed { error, transient } => {
                 Outcome::Failed { error: error.clone(), transient: *transient }
             }
@@ -233,10 +245,14 @@ impl Executor<'_> {
                 Some(engine) => self.wait_healthy(engine, name, *min_healthy, *deadline).await,
                 None => Ok(no_host()),
             },
-            Action::WaitService { name, update, min_healthy, deadline } => match engine {
-                Some(engine) => self.wait_service(engine, name, *update, *min_healthy, *deadline).await,
-                None => Ok(no_host()),
-            },
+            Action::WaitService { name, job_ends, min_healthy, deadline } => {
+                let (job_ends, min_healthy, deadline) = (*job_ends, *min_healthy, *deadline);
+                let awaited = Awaited { change, name, job_ends, min_healthy, deadline };
+                match engine {
+                    Some(engine) => self.wait_service(engine, &awaited).await,
+                    None => Ok(no_host()),
+                }
+            }
             Action::PullImage { .. }
             | Action::RemoveImage { .. }
             | Action::CreateVolume { .. }
@@ -304,6 +320,7 @@ impl Executor<'_> {
     fn remember(&self, plan: &Plan, change: &Change, subject: &str, outcome: &Outcome) {
         let detail = match outcome {
             Outcome::Done => change.because.join("; "),
+            Outcome::Begun => format!("sent, and Swarm is at it: {}", change.because.join("; ")),
             Outcome::NotNeeded { why } => format!("not needed: {why}"),
             Outcome::Failed { error, .. } => format!("FAILED: {error}"),
             Outcome::Skipped { why } => format!("skipped: {why}"),

@@ -3,11 +3,12 @@
 mod change;
 mod lane;
 mod precondition;
+mod rollout;
 mod stop;
 mod swarm;
 mod wait;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +19,7 @@ use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
 use crate::model::names::InstanceName;
 use crate::model::ownership::Owner;
-use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::model::settings::Limits;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Engines, Progress, Store};
@@ -50,6 +51,19 @@ pub struct Executor<'a> {
     pub call_deadline: Duration,
     pub pull_deadline: Duration,
     pub stop: &'a Stop,
+    /// Whether Swarm is waited for. The loop does not: what Swarm is at is looked at again (D6).
+    pub awaits: bool,
+}
+
+/// Positions of the changes that only wait for Swarm, and of all that come after those.
+pub fn put_off(plan: &Plan) -> BTreeSet<usize> {
+    let mut put_off = BTreeSet::new();
+    for (index, change) in plan.changes.iter().enumerate() {
+        if change.action == Verb::Await || change.after.iter().any(|before| put_off.contains(before)) {
+            put_off.insert(index);
+        }
+    }
+    put_off
 }
 
 /// How every change of a plan ended, in the plan's order.
@@ -64,7 +78,8 @@ impl Executor<'_> {
     pub async fn carry_out(&self, plan: &Plan) -> Report {
         let lanes = self.lanes(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
-        let mut started = vec![false; plan.changes.len()];
+        let put_off = if self.awaits { BTreeSet::new() } else { put_off(plan) };
+        let mut started: Vec<bool> = (0..plan.changes.len()).map(|index| put_off.contains(&index)).collect();
         let mut running = FuturesUnordered::new();
         loop {
             for (index, change) in plan.changes.iter().enumerate() {
@@ -99,6 +114,7 @@ impl Executor<'_> {
             .changes
             .iter()
             .enumerate()
+            .filter(|(index, _)| !put_off.contains(index))
             .map(|(index, change)| (change.clone(), outcomes.remove(&index).unwrap_or_else(never)))
             .collect();
         Report { outcomes }
@@ -120,11 +136,18 @@ impl Executor<'_> {
             match outcomes.get(before) {
                 None => return Readiness::Waits,
                 Some(Outcome::Done | Outcome::NotNeeded { .. }) => {}
-                Some(Outcome::Failed { .. } | Outcome::Skipped { .. }) => {
+                Some(outcome) => {
                     let what =
                         plan.changes.get(*before).map(|c| format!("{} {}", c.action.name(), c.subject));
                     let what = what.unwrap_or_else(|| "a change the plan does not have".to_owned());
-                    return Readiness::Skip(format!("waits for `{what}`, which did not succeed"));
+                    let how = match outcome {
+                        Outcome::Begun => "which Swarm is at",
+                        Outcome::Done
+                        | Outcome::NotNeeded { .. }
+                        | Outcome::Failed { .. }
+                        | Outcome::Skipped { .. } => "which did not succeed",
+                    };
+                    return Readiness::Skip(format!("waits for `{what}`, {how}"));
                 }
             }
         }

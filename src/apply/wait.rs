@@ -67,7 +67,7 @@ impl Executor<'_> {
             tokio::select! {
                 () = self.clock.sleep(ASK_AGAIN) => {}
                 () = self.stop.wait() => {
-                    return Ok(lost("trueup was asked to end while it waited".to_owned()));
+                    return Ok(StepEnd::Stopped("trueup was asked to end while it waited".to_owned()));
                 }
             }
         }

@@ -49,12 +49,12 @@ pub fn after(
     };
     let error = match outcome {
         Outcome::Failed { error, .. } => Some(error.clone()),
-        Outcome::Done | Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => None,
+        Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => None,
     };
     let (count, same) = match outcome {
-        // The first success is how the object came about; only what follows is healing.
-        Outcome::Done if same == 0 && count == 0 => (0, 1),
-        Outcome::Done => (count + 1, same + 1),
+        // The first success is how the object came about; only what follows is healing. What Swarm was sent is the same.
+        Outcome::Done | Outcome::Begun if same == 0 && count == 0 => (0, 1),
+        Outcome::Done | Outcome::Begun => (count + 1, same + 1),
         Outcome::Failed { .. } => (count + 1, 0),
         Outcome::NotNeeded { .. } | Outcome::Skipped { .. } => return None,
     };

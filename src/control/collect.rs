@@ -194,7 +194,7 @@ pub async fn carry_out(
         findings: Findings::default(),
         kept_because: None,
     };
-    let report = converge::execute(world, pass, &plan, stop).await;
+    let report = converge::execute(world, pass, &plan, (stop, true)).await;
     let memory = Memory::new(&*world.store);
     for (change, outcome) in &report.outcomes {
         if let (Outcome::Done | Outcome::NotNeeded { .. }, Some(host)) = (outcome, change.host()) {

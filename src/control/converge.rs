@@ -78,6 +78,8 @@ pub struct Scope<'a> {
     pub stop: &'a apply::Stop,
     /// A person asked for it now: earlier attempts do not make it wait (D3).
     pub fresh: bool,
+    /// Swarm is waited for. Else the round ends, and later ones look how far it is (D6).
+    pub awaits: bool,
     /// A person is asked first, and wants the whole picture for it.
     pub asks: bool,
     /// Reads of slow hosts that go on meanwhile (D6). `None`: one of its own, and what they bring is waited for at the
@@ -88,7 +90,7 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// What a person's command does: now, in full, without asking.
     pub fn of_a_person(agree: &'a (dyn Fn(&Pass) -> bool + Send + Sync), stop: &'a apply::Stop) -> Self {
-        Self { promises: None, agree, stop, fresh: true, asks: false, surveyor: None }
+        Self { promises: None, agree, stop, fresh: true, awaits: true, asks: false, surveyor: None }
     }
 }
 
@@ -99,6 +101,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         for subject in memory.attempts()?.keys() {
             memory.forget_attempts(subject)?;
         }
+        rollouts::begin_anew(world)?;
     }
     let mut outcomes = Vec::new();
     let own = world.surveyor();
@@ -127,7 +130,9 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             wait_for_news(surveyor, scope.stop).await;
             continue;
         }
-        let ends = over || pass.plan.is_empty();
+        // What Swarm is at is left to it.
+        let idle = !scope.awaits && apply::put_off(&pass.plan).len() == pass.plan.changes.len();
+        let ends = over || idle || pass.plan.is_empty();
         let agreed = ends || (scope.agree)(&pass);
         if agreed && !scope.stop.is_set() && !pass.lost {
             note_applied(world, &pass)?;
@@ -135,7 +140,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         if ends || !agreed {
             return Ok(Converged { outcomes, last: pass });
         }
-        let report = carry_out(world, &pass, scope.stop).await?;
+        let report = carry_out(world, &pass, scope).await?;
         let forward = report.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
         outcomes.extend(report.outcomes);
         if forward {
@@ -225,17 +230,22 @@ fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
 }
 
 /// Carries out one plan and remembers how it went.
-pub async fn carry_out(world: &World, pass: &Pass, stop: &apply::Stop) -> Result<Report, ControlError> {
+async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
     note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, pass, &pass.plan)?;
-    let report = execute(world, pass, &pass.plan, stop).await;
+    let report = execute(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
     settle(world, &pass.plan, &report)?;
     collect::note_pulls(world, pass, &report).await?;
     Ok(report)
 }
 
 /// Carries out a plan made from what this pass saw.
-pub(super) async fn execute(world: &World, pass: &Pass, plan: &Plan, stop: &apply::Stop) -> Report {
+pub(super) async fn execute(
+    world: &World,
+    pass: &Pass,
+    plan: &Plan,
+    (stop, awaits): (&apply::Stop, bool),
+) -> Report {
     let edge = Edge::new(world, &pass.desired, pass.observed.clone(), pass.staying.clone());
     let owner = world.owner(&pass.desired.fleet);
     let executor = Executor {
@@ -250,6 +260,7 @@ pub(super) async fn execute(world: &World, pass: &Pass, plan: &Plan, stop: &appl
         call_deadline: world.call_deadline.duration(),
         pull_deadline: world.pull_deadline.duration(),
         stop,
+        awaits,
     };
     executor.carry_out(plan).await
 }

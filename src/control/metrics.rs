@@ -40,6 +40,7 @@ impl Metrics {
         for (change, outcome) in &round.outcomes {
             let ended = match outcome {
                 Outcome::Done => "done",
+                Outcome::Begun => "begun",
                 Outcome::NotNeeded { .. } => "not_needed",
                 Outcome::Failed { .. } => "failed",
                 Outcome::Skipped { .. } => "skipped",

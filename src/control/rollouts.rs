@@ -12,8 +12,13 @@ use super::{ControlError, World};
 pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let known = memory.rollouts()?;
-    for key in known.keys().filter(|key| !pass.rollouts.contains_key(*key)) {
+    for (key, rollout) in known.iter().filter(|(key, _)| !pass.rollouts.contains_key(*key)) {
         memory.forget_rollout(key)?;
+        let differs = pass.plan.drift.iter().any(|drift| drift.app.as_ref() == Some(key));
+        if rollout.failed.is_none() && pass.desired.apps.contains_key(key) && !differs {
+            let (now, revision) = (world.clock.now(), Some(&pass.plan.revision));
+            memory.remember(now, revision, "converged", &key.to_string(), "Swarm has it as declared")?;
+        }
     }
     for (key, rollout) in pass.rollouts.iter().filter(|(key, rollout)| known.get(*key) != Some(*rollout)) {
         memory.set_rollout(key, rollout)?;
@@ -27,6 +32,15 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
                 &went_back.why,
             )?;
         }
+    }
+    Ok(())
+}
+
+/// A person asked now: what is under way has its whole time again.
+pub fn begin_anew(world: &World) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    for (key, rollout) in memory.rollouts()? {
+        memory.set_rollout(&key, &Rollout { moved: world.clock.now(), ..rollout })?;
     }
     Ok(())
 }

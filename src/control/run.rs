@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::apply;
-use crate::model::plan::Outcome;
+use crate::model::plan::{Outcome, Verb};
 use crate::observe::Watch;
 
 use super::collect::Collector;
@@ -19,6 +19,8 @@ use super::{ControlError, World};
 
 /// How long engine events are gathered before looking, so that a burst costs one look.
 const GATHER: Duration = Duration::from_millis(200);
+/// While Swarm is at something: it tells of no end.
+const WHILE_SWARM_IS_AT_IT: Duration = Duration::from_secs(5);
 /// After an error of the line itself (no repository, no state file), before it is tried again.
 const AFTER_ERROR: Duration = Duration::from_secs(10);
 
@@ -39,7 +41,12 @@ pub async fn run(
     let mut collector = Collector::default();
     while !stop.is_set() {
         let agree = |_: &super::pass::Pass| true;
-        let scope = Scope { fresh: false, surveyor: Some(&surveyor), ..Scope::of_a_person(&agree, stop) };
+        let scope = Scope {
+            fresh: false,
+            awaits: false,
+            surveyor: Some(&surveyor),
+            ..Scope::of_a_person(&agree, stop)
+        };
         let began = world.clock.now();
         let wait = match converge(world, &reader, &scope).await {
             Ok(round) => {
@@ -78,6 +85,10 @@ fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     let mut wait = world.limits.relist.duration();
+    let begun = round.outcomes.iter().any(|(_, outcome)| *outcome == Outcome::Begun);
+    if begun || round.last.plan.changes.iter().any(|change| change.action == Verb::Await) {
+        wait = wait.min(WHILE_SWARM_IS_AT_IT);
+    }
     let drifting: Vec<String> = round.last.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let attempts = memory.attempts().unwrap_or_default();
     let pauses = memory.pauses(now).unwrap_or_default();

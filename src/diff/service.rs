@@ -19,7 +19,7 @@ const STOP_DEFAULT: TimeSpan = TimeSpan::from_secs(10);
 /// Swarm's own wait before a task is replaced.
 const DELAY_DEFAULT: TimeSpan = TimeSpan::from_secs(5);
 /// Swarm's own time of watching a new task.
-const MONITOR_DEFAULT: TimeSpan = TimeSpan::from_secs(5);
+pub const MONITOR_DEFAULT: TimeSpan = TimeSpan::from_secs(5);
 
 /// Every field that differs. `key` is `None` where the snapshot hid its values with another key: then env cannot be
 /// compared. A cure in place restarts no task.

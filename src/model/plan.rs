@@ -218,12 +218,13 @@ pub enum Action {
     RemoveService {
         name: String,
     },
-    /// Waits until Swarm has what the service's spec asks for (jobs: until they ended well); fails with the tasks' own
-    /// errors at the deadline, or as soon as Swarm gives up.
+    /// Waits until Swarm has what the service's spec asks for; fails with the tasks' own errors where none of them came
+    /// forward for `deadline`, or as soon as Swarm gives up or goes back.
     WaitService {
         name: String,
-        /// An update was sent just before: that Swarm goes back is its failure.
-        update: bool,
+        /// Others wait for what a job does (D4): until its tasks have ended. Else it is there once they run.
+        #[serde(default)]
+        job_ends: bool,
         min_healthy: TimeSpan,
         deadline: TimeSpan,
     },
@@ -312,6 +313,8 @@ pub struct Unmanaged {
 pub enum Outcome {
     /// Carried out and seen.
     Done,
+    /// Sent, and Swarm is at it: later looks tell how it ends.
+    Begun,
     /// It was so already.
     NotNeeded { why: String },
     Failed {

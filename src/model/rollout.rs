@@ -12,6 +12,9 @@ pub struct Rollout {
     pub spec: ContentHash,
     /// When the service's update before this one began, by Swarm's clock: a rollback that says so too is not of this one.
     pub before: Option<Timestamp>,
+    /// How many of its tasks ran at once, at most; and when one more did, or it began.
+    pub reached: usize,
+    pub moved: Timestamp,
     /// Swarm went back: the same spec is not tried again.
     pub failed: Option<WentBack>,
 }

@@ -37,6 +37,7 @@ pub fn text(outcomes: &[Ended], last: &Plan, paint: Paint) -> String {
 fn one_text(change: &Change, outcome: &Outcome, paint: Paint) -> String {
     let (sign, ink, word) = match outcome {
         Outcome::Done => ("✓", Ink::Good, "done"),
+        Outcome::Begun => ("…", Ink::Change, "sent, and Swarm is at it"),
         Outcome::NotNeeded { .. } => ("=", Ink::Quiet, "not needed"),
         Outcome::Failed { transient: true, .. } => ("✗", Ink::Bad, "FAILED, worth trying again"),
         Outcome::Failed { transient: false, .. } => ("✗", Ink::Bad, "FAILED"),
@@ -45,7 +46,7 @@ fn one_text(change: &Change, outcome: &Outcome, paint: Paint) -> String {
     let what = format!("{sign} {} {}", change.action.name(), line(&on_its_host(&change.subject)));
     let mut out = format!("  {}: {word}\n", paint.ink(ink, &what));
     match outcome {
-        Outcome::Done => {}
+        Outcome::Done | Outcome::Begun => {}
         Outcome::NotNeeded { why } | Outcome::Skipped { why } => out += &hang("      why: ", why),
         Outcome::Failed { error, .. } => out += &hang("      why: ", error),
     }
@@ -69,16 +70,18 @@ fn held_text(last: &Plan, paint: Paint) -> String {
 /// How many ended how.
 struct Counts {
     done: usize,
+    begun: usize,
     not_needed: usize,
     failed: usize,
     skipped: usize,
 }
 
 fn counts(outcomes: &[Ended]) -> Counts {
-    let mut counts = Counts { done: 0, not_needed: 0, failed: 0, skipped: 0 };
+    let mut counts = Counts { done: 0, begun: 0, not_needed: 0, failed: 0, skipped: 0 };
     for (_, outcome) in outcomes {
         match outcome {
             Outcome::Done => counts.done += 1,
+            Outcome::Begun => counts.begun += 1,
             Outcome::NotNeeded { .. } => counts.not_needed += 1,
             Outcome::Failed { .. } => counts.failed += 1,
             Outcome::Skipped { .. } => counts.skipped += 1,
@@ -88,10 +91,11 @@ fn counts(outcomes: &[Ended]) -> Counts {
 }
 
 fn summary(outcomes: &[Ended], last: &Plan) -> String {
-    let Counts { done, not_needed, failed, skipped } = counts(outcomes);
+    let Counts { done, begun, not_needed, failed, skipped } = counts(outcomes);
     let mut parts =
         vec![if outcomes.is_empty() { "Nothing was changed".to_owned() } else { format!("{done} done") }];
-    for (n, word) in [(not_needed, "not needed"), (failed, "failed"), (skipped, "skipped")] {
+    for (n, word) in [(begun, "begun"), (not_needed, "not needed"), (failed, "failed"), (skipped, "skipped")]
+    {
         if n > 0 {
             parts.push(format!("{n} {word}"));
         }
@@ -135,6 +139,7 @@ pub fn markdown(outcomes: &[Ended], last: &Plan) -> String {
             let what = code(&format!("{} {}", change.action.name(), on_its_host(&change.subject)));
             out += &match outcome {
                 Outcome::Done => format!("- {what}: done\n"),
+                Outcome::Begun => format!("- {what}: sent, and Swarm is at it\n"),
                 Outcome::NotNeeded { why } => format!("- {what}: not needed: {}\n", prose(why)),
                 Outcome::Failed { error, .. } => format!("- {what}: **failed**: {}\n", prose(error)),
                 Outcome::Skipped { why } => format!("- {what}: skipped: {}\n", prose(why)),

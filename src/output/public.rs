@@ -84,6 +84,7 @@ pub fn outcome(ended: &(Change, Outcome)) -> Value {
     let (change, outcome) = ended;
     let (word, detail, transient) = match outcome {
         Outcome::Done => ("done", None, false),
+        Outcome::Begun => ("begun", None, false),
         Outcome::NotNeeded { why } => ("not_needed", Some(why), false),
         Outcome::Failed { error, transient } => ("failed", Some(error), *transient),
         Outcome::Skipped { why } => ("skipped", Some(why), false),

@@ -22,7 +22,7 @@ pub fn lines(kept_because: Option<&str>, ended: &[(Change, Outcome)], plan: &Pla
     }
     for (change, outcome) in ended {
         let tone = match outcome {
-            Outcome::Done | Outcome::NotNeeded { .. } => Tone::Info,
+            Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. } => Tone::Info,
             Outcome::Failed { .. } | Outcome::Skipped { .. } => Tone::Warning,
         };
         lines.push((tone, format!("{}: {}", line(&change_words(change)), line(&outcome_words(outcome)))));
@@ -72,6 +72,7 @@ pub fn failed_page(error: &str) -> String {
 pub fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done => "done".to_owned(),
+        Outcome::Begun => "sent, and Swarm is at it".to_owned(),
         Outcome::NotNeeded { why } => format!("not needed: {why}"),
         Outcome::Failed { error, .. } => format!("FAILED: {error}"),
         Outcome::Skipped { why } => format!("skipped: {why}"),

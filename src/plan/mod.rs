@@ -25,7 +25,7 @@ use crate::model::plan::Plan;
 
 pub use admit::admit;
 pub use input::{Holds, PlanInput, Wait};
-pub use swarm::{Standing, failures, rollouts, sent, standing};
+pub use swarm::{Standing, failures, reached, rollouts, sent, standing};
 
 use draft::Draft;
 use seen::Fleet;

@@ -23,7 +23,7 @@ use super::draft::Draft;
 
 pub(super) use prune::prune;
 pub use rollouts::{rollouts, sent};
-pub use standing::{Standing, failures, standing};
+pub use standing::{Standing, failures, reached, standing};
 
 /// The Swarms that answered, and why others did not.
 pub(super) struct Swarms<'a> {

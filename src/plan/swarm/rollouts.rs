@@ -8,15 +8,15 @@ use crate::model::names::AppKey;
 use crate::model::observed::{Observed, Seen};
 use crate::model::plan::{Action, Change};
 use crate::model::rollout::{Rollout, WentBack};
-use crate::model::secrecy::{HashKey, KeyedHash};
+use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
 use crate::model::service::ServiceSpec;
-use crate::model::swarm::{LiveService, UpdateStatus};
+use crate::model::swarm::{LiveService, UpdateState, UpdateStatus};
 use crate::model::units::Timestamp;
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::service::Case;
-use super::{Standing, Swarms, failures, standing};
+use super::{Standing, Swarms, failures, reached, standing};
 
 /// What is to be remembered from this look on, by app: `input.holds.rollouts` and what was seen since.
 pub fn rollouts(input: &PlanInput<'_>) -> BTreeMap<AppKey, Rollout> {
@@ -54,7 +54,7 @@ pub fn sent(
     let changes = diff::service(spec, &live.spec, Some(key));
     let anew = restart || changes.iter().any(|c| diff::is_of_task(&c.field) && !c.is_among(keep));
     let before = live.update.as_ref().and_then(|update| update.started);
-    let rollout = Rollout { spec: spec.task_hash(), before, failed: None };
+    let rollout = Rollout { spec: spec.task_hash(), before, reached: 0, moved: observed.at, failed: None };
     let is_known = known.get(&app).is_some_and(|known| known.spec == rollout.spec);
     (anew && !is_known).then_some((app, rollout))
 }
@@ -73,8 +73,12 @@ impl Case<'_, '_> {
         // A person asked for one more try.
         let known = known.filter(|known| known.failed.as_ref().is_none_or(|f| asked < Some(f.seen)));
         if self.has_tasks_of(&live.spec) {
-            let there = standing(live, self.swarm.tasks_of(&live.id)) == Standing::Converged;
-            return known.filter(|_| !there).cloned();
+            return match standing(live, self.swarm.tasks_of(&live.id)) {
+                Standing::Converged | Standing::Working(_) => None,
+                Standing::Converging(_) | Standing::Failing(_) | Standing::Stopped(_) => {
+                    Some(self.under_way(live, known, spec))
+                }
+            };
         }
         if known.is_some_and(|known| known.failed.is_some()) {
             return known.cloned();
@@ -90,11 +94,33 @@ impl Case<'_, '_> {
         });
         match back {
             Some(back) => {
-                let before = known.and_then(|known| known.before);
-                Some(Rollout { spec, before, failed: Some(self.went_back(live, back)) })
+                let rollout = known.cloned().unwrap_or_else(|| self.begun(live, spec));
+                Some(Rollout { failed: Some(self.went_back(live, back)), ..rollout })
             }
             None => known.cloned(),
         }
+    }
+
+    /// Seen for the first time, whoever sent it.
+    fn begun(&self, live: &LiveService, spec: ContentHash) -> Rollout {
+        let over = live.update.as_ref().filter(|update| update.state != UpdateState::Updating);
+        let before = over.and_then(|update| update.started);
+        Rollout { spec, before, reached: 0, moved: self.input.now, failed: None }
+    }
+
+    fn under_way(&self, live: &LiveService, known: Option<&Rollout>, spec: ContentHash) -> Rollout {
+        let rollout = known.cloned().unwrap_or_else(|| self.begun(live, spec));
+        match reached(live, self.swarm.tasks_of(&live.id)) {
+            more if more > rollout.reached => Rollout { reached: more, moved: self.input.now, ..rollout },
+            _ => rollout,
+        }
+    }
+
+    /// No task came forward for longer than it may take.
+    pub(super) fn is_overdue(&self) -> bool {
+        let rollout = self.input.holds.rollouts.get(&self.app.key);
+        let rollout = rollout.filter(|rollout| rollout.spec == self.spec.task_hash());
+        rollout.is_some_and(|rollout| self.input.now.since(rollout.moved) > self.deadline())
     }
 
     /// Whether the spec's tasks are made from what is declared.

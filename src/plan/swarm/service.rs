@@ -12,6 +12,7 @@ use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
 use crate::model::secrecy::{ContentHash, KeyedHash};
 use crate::model::service::{ServiceField, ServiceMode, ServiceSpec, UpdateOrder};
 use crate::model::swarm::{LiveService, Swarm};
+use crate::model::units::TimeSpan;
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
@@ -108,13 +109,27 @@ impl<'c, 'a> Case<'c, 'a> {
         ContentHash::of(format!("{} {:?}", self.spec.hash(), self.labels()).as_bytes())
     }
 
-    fn wait(&self, update: bool) -> Step {
+    /// How long one task may take, and what Swarm itself lets pass between two.
+    pub(super) fn deadline(&self) -> TimeSpan {
+        let update = self.spec.update;
+        let paced = update.map(|update| update.delay.plus(update.monitor.unwrap_or(diff::MONITOR_DEFAULT)));
+        self.app.update.healthy_deadline.plus(paced.unwrap_or_default())
+    }
+
+    /// Whether another app comes after this one (D4).
+    fn is_waited_for(&self) -> bool {
+        let key = &self.app.key;
+        let mut others = self.input.desired.apps.values();
+        others.any(|app| app.key.environment == key.environment && app.depends_on.contains(&key.app))
+    }
+
+    fn wait(&self) -> Step {
         Step {
             action: Action::WaitService {
                 name: self.app.service_name(),
-                update,
+                job_ends: self.is_waited_for(),
                 min_healthy: self.app.update.min_healthy,
-                deadline: self.app.update.healthy_deadline,
+                deadline: self.deadline(),
             },
             expect: Expect::Ours,
         }
@@ -186,7 +201,7 @@ impl<'c, 'a> Case<'c, 'a> {
             configs: spec::configs(self.app, &self.spec),
             labels: self.labels(),
         };
-        let steps = vec![Step { action, expect: Expect::Absent }, self.wait(false)];
+        let steps = vec![Step { action, expect: Expect::Absent }, self.wait()];
         let change = self.change(Verb::Create, vec!["it is missing".to_owned()], steps);
         draft.heal(self.input, Nature::Missing, change);
     }
@@ -275,6 +290,9 @@ impl<'c, 'a> Case<'c, 'a> {
         }
         match standing(live, self.swarm.tasks_of(&live.id)) {
             Standing::Converged => {}
+            // It is as declared; only who comes after it waits for its end.
+            Standing::Working(how) if self.is_waited_for() => self.watch(how, BTreeSet::new(), draft),
+            Standing::Working(_) => {}
             Standing::Converging(how) => self.watch(how, BTreeSet::new(), draft),
             // What changes on the nodes may be what its tasks wait for.
             Standing::Failing(why) if !self.nodes(draft).is_empty() => {
@@ -296,10 +314,14 @@ impl<'c, 'a> Case<'c, 'a> {
     }
 
     fn watch(&self, how: String, after: BTreeSet<usize>, draft: &mut Draft) {
-        let mut change = self.change(Verb::Await, vec![how.clone()], vec![self.wait(false)]);
+        let mut change = self.change(Verb::Await, vec![how.clone()], vec![self.wait()]);
         change.from = Some(self.hash());
         change.after.extend(after);
-        draft.heal(self.input, Nature::NotRunning(how), change);
+        let watched = draft.heal(self.input, Nature::NotRunning(how.clone()), change);
+        if watched.is_some() && self.is_overdue() {
+            let why = format!("not there, and no further for {}: {how}", self.deadline());
+            draft.block(self.subject.clone(), Some(self.app.key.clone()), why, MEND);
+        }
     }
 
     fn told(&self, nature: Nature, why: String, hint: &str, draft: &mut Draft) {
@@ -357,12 +379,12 @@ impl<'c, 'a> Case<'c, 'a> {
                     action: Action::CreateService { name, spec, configs, labels },
                     expect: Expect::Absent,
                 },
-                self.wait(false),
+                self.wait(),
             ],
             false => {
                 let (version, restart) = (live.version, false);
                 let action = Action::UpdateService { name, version, spec, configs, labels, restart, keep };
-                vec![Step { action, expect: known }, self.wait(true)]
+                vec![Step { action, expect: known }, self.wait()]
             }
         };
         let from = ContentHash::of(reasons.join("\n").as_bytes());
@@ -389,7 +411,7 @@ impl<'c, 'a> Case<'c, 'a> {
             restart: true,
             keep: self.app.ignore.clone(),
         };
-        let steps = vec![Step { action, expect: Expect::Id(live.id.clone()) }, self.wait(true)];
+        let steps = vec![Step { action, expect: Expect::Id(live.id.clone()) }, self.wait()];
         let reasons = vec!["a restart was asked for".to_owned()];
         let mut change =
             Change { from: Some(self.hash()), ..self.change(Verb::Restart, reasons.clone(), steps) };

@@ -10,6 +10,8 @@ use crate::model::swarm::{LiveService, Task, TaskState, UpdateState};
 pub enum Standing {
     /// Swarm has what the spec asks for.
     Converged,
+    /// A job's tasks run as they should, and have not ended.
+    Working(String),
     /// Swarm is at it.
     Converging(String),
     /// It tries and fails: with the tasks' own errors.
@@ -31,7 +33,10 @@ pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>
     };
     if let Some(update) = &service.update {
         match update.state {
-            UpdateState::Updating => return Standing::Converging(because("Swarm is updating it")),
+            UpdateState::Updating => {
+                let since = update.started.map_or_else(String::new, |at| format!(" since {at}"));
+                return Standing::Converging(because(&format!("Swarm is updating it{since}")));
+            }
             UpdateState::RollbackStarted => return Standing::Converging(because("Swarm is rolling it back")),
             UpdateState::Paused => return Standing::Stopped(because("Swarm paused the update")),
             UpdateState::RollbackPaused => {
@@ -101,10 +106,23 @@ fn job(service: &LiveService, tasks: &[&Task], total: usize, errors: &str) -> St
     // What failed before another one ended well was made good.
     let failed = newest(&|task| !task.error.is_empty());
     let fails = failed > newest(&|task| task.state == TaskState::Complete);
-    match fails && !errors.is_empty() {
-        true => Standing::Failing(format!("{so_far}: {errors}")),
+    if fails && !errors.is_empty() {
+        return Standing::Failing(format!("{so_far}: {errors}"));
+    }
+    match of_run.iter().any(|task| task.state == TaskState::Running) {
+        true => Standing::Working(so_far),
         false => Standing::Converging(so_far),
     }
+}
+
+/// How many tasks of the service as it is now run, or, of a job, have ended well.
+pub fn reached<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>) -> usize {
+    let tasks: Vec<&Task> = tasks.collect();
+    let is_there = |task: &&&Task| match service.spec.mode.is_job() {
+        true => task.state == TaskState::Complete,
+        false => task.state == TaskState::Running && !is_of_another(service, task),
+    };
+    of_this_run(service, &tasks).iter().filter(is_there).count()
 }
 
 /// What the newest task of each place says went wrong, where that place is not served now. What a spec did that the

@@ -434,3 +434,42 @@ fn many_services_that_vanish_at_once_wait_for_a_person() {
     let plan = plan_of(&on_swarm(vec![]), &cluster.seen(world.observed));
     assert_eq!((plan.changes.len(), plan.held.len()), (0, 8), "{:#?}", plan.blocked);
 }
+
+#[test]
+fn a_job_that_runs_is_as_declared_and_awaited_only_where_somebody_comes_after_it() {
+    let (mut desired, world, mut cluster) = settled(vec![web(1), service(0, &plain())]);
+    let job = ServiceMode::ReplicatedJob { total: 2, at_once: 1 };
+    edit(&mut desired, "web-prod", |app| {
+        if let Runtime::Swarm(service) = &mut app.runtime {
+            service.mode = job;
+        }
+    });
+    cluster.service("web-prod").spec.mode = job;
+    let observed = cluster.seen(world.observed);
+    assert!(plan_of(&desired, &observed).changes.is_empty());
+    edit(&mut desired, "quote-prod", |app| app.depends_on = [name("web")].into());
+    let plan = plan_of(&desired, &observed);
+    let verbs: Vec<Verb> = plan.changes.iter().map(|change| change.action).collect();
+    assert_eq!(verbs, [Verb::Await], "{:#?}", plan.changes);
+}
+
+/// A service whose tasks are of an earlier spec is not there, though as many run as are wanted (D8).
+#[test]
+fn an_update_that_swarm_has_not_begun_is_not_taken_for_done() {
+    let (desired, world, mut cluster) = settled(vec![web(2)]);
+    cluster.service("web-prod").template = Some(ContentHash::of(b"new"));
+    for task in cluster.swarm.tasks.values_mut() {
+        task.template = Some(ContentHash::of(b"old"));
+    }
+    let plan = plan_of(&desired, &cluster.seen(world.observed.clone()));
+    assert_eq!(
+        plan.changes.iter().map(|c| c.action).collect::<Vec<_>>(),
+        [Verb::Await],
+        "{:#?}",
+        plan.changes
+    );
+    for task in cluster.swarm.tasks.values_mut() {
+        task.template = Some(ContentHash::of(b"new"));
+    }
+    assert!(plan_of(&desired, &cluster.seen(world.observed)).changes.is_empty());
+}
