@@ -5,6 +5,7 @@ pub mod baseline;
 pub mod check;
 pub mod collect;
 pub mod converge;
+mod healthy;
 pub mod images;
 pub mod judge;
 pub mod memory;
