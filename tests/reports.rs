@@ -21,7 +21,7 @@ use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, ReportSettings, Webhook, WebhookBody};
 use trueup::model::units::TimeSpan;
 use trueup::ports::Quiet;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -57,6 +57,7 @@ impl Sim {
             repository,
             files: Arc::new(SimFiles::default()),
             store: Arc::new(SimStore::default()),
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "sim".into(),

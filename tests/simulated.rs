@@ -18,7 +18,7 @@ use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::units::TimeSpan;
 use trueup::ports::Quiet;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -42,6 +42,7 @@ impl Sim {
             repository: repository.clone(),
             files: Arc::new(SimFiles::default()),
             store: Arc::new(SimStore::default()),
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "sim".into(),

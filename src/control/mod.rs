@@ -15,6 +15,7 @@ pub mod permission;
 pub mod person;
 pub mod report;
 pub mod revision;
+pub mod rules;
 pub mod run;
 pub mod standing;
 pub mod traffic;
@@ -30,8 +31,8 @@ use crate::model::secrecy::HashKey;
 use crate::model::settings::{Limits, Settings};
 use crate::model::units::TimeSpan;
 use crate::ports::{
-    Clock, EngineError, Engines, FileSets, FilesError, Progress, Repository, SourceError, Store, StoreError,
-    WriterHeld,
+    Clock, EngineError, Engines, FileSets, FilesError, Progress, Repository, Sandbox, SourceError, Store,
+    StoreError, WriterHeld,
 };
 
 /// Every port, and the settings the line needs: what `cli` puts together from adapters, and tests from the simulator.
@@ -41,6 +42,8 @@ pub struct World {
     pub repository: Arc<dyn Repository>,
     pub files: Arc<dyn FileSets>,
     pub store: Arc<dyn Store>,
+    /// Where rules are read and evaluated.
+    pub sandbox: Arc<dyn Sandbox>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<dyn Progress>,
     pub installation: String,
