@@ -8,46 +8,48 @@ about := {
 	"says": "nothing changes inside a freeze, nor outside of the windows that allow changes",
 }
 
-deny contains {"app": app.key, "msg": frozen(window)} if {
+deny contains {"app": app.key, "msg": why} if {
 	some app in input.apps
 	app.change != "none"
+	some why in closed[app.environment]
+}
+
+# What follows has no app: the revision as a whole waits.
+deny contains {"msg": sprintf("%s %s: %s", [kind, thing.name, why])} if {
+	some kind, things in {"host": input.hosts, "network": input.networks, "swarm": input.swarms}
+	some thing in things
+	thing.change != "none"
+	some environment in thing.environments
+	some why in closed[environment]
+}
+
+deny contains {"msg": sprintf("environment %s: %s", [name, why])} if {
+	some name, environment in input.environments
+	environment.change != "none"
+	some why in closed[name]
+}
+
+# Every environment's logs go through it.
+deny contains {"msg": sprintf("flume: %s", [why])} if {
+	input.flume.change != "none"
+	some why in closed[_]
+}
+
+# Why an environment does not change now.
+closed[name] contains sprintf("the freeze '%s' is on (%s)", [window.name, window.says]) if {
 	some window in input.freeze
-	closed(window, app.environment)
-}
-
-deny contains {"app": app.key, "msg": outside(app.environment)} if {
-	some app in input.apps
-	app.change != "none"
-	shut(app.environment)
-}
-
-# A host or network has no app: the revision as a whole waits.
-deny contains {"msg": sprintf("host %s: %s", [host.name, frozen(window)])} if {
-	some host in input.hosts
-	host.change != "none"
-	some environment in host.environments
-	some window in input.freeze
-	closed(window, environment)
-}
-
-deny contains {"msg": sprintf("network %s: %s", [network.name, frozen(window)])} if {
-	some network in input.networks
-	network.change != "none"
-	some environment in network.environments
-	some window in input.freeze
-	closed(window, environment)
-}
-
-closed(window, environment) if {
 	window.effect == "deny"
 	window.active
-	covers(window, environment)
+	some name in covered(window)
 }
 
-shut(environment) if {
-	allowing := [window | some window in input.freeze; window.effect == "allow"; covers(window, environment)]
+closed[name] contains msg if {
+	some name, _ in input.environments
+	allowing := [window | some window in input.freeze; window.effect == "allow"; name in covered(window)]
 	count(allowing) > 0
 	not any_active(allowing)
+	says := concat(" or ", sort({window.says | some window in allowing}))
+	msg := sprintf("%s changes only within its windows: %s", [name, says])
 }
 
 any_active(windows) if {
@@ -55,15 +57,13 @@ any_active(windows) if {
 	window.active
 }
 
-covers(window, environment) if environment in window.environments
-
-covers(window, environment) if {
-	count(window.environments) == 0
-	input.environments[environment].production
+covered(window) := names if {
+	count(window.environments) > 0
+	names := {name | some name in window.environments}
 }
 
-frozen(window) := sprintf("the freeze '%s' is on (%s)", [window.name, window.says])
-
-outside(environment) := sprintf("%s changes only within its windows: %s", [environment, concat(" or ", says)]) if {
-	says := sort({window.says | some window in input.freeze; window.effect == "allow"; covers(window, environment)})
+# Without names it is about production.
+covered(window) := names if {
+	count(window.environments) == 0
+	names := {name | some name, environment in input.environments; environment.production}
 }

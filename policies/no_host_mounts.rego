@@ -17,11 +17,7 @@ deny contains {"app": app.key, "msg": msg} if {
 	msg := sprintf("%s of the host is mounted at %s: use a volume", [path, at])
 }
 
-allowed(path) if {
-	not contains(path, "..")
-	some base in data.parameters.host_mounts
-	path == base
-}
+allowed(path) if trim_suffix(path, "/") in {trim_suffix(base, "/") | some base in data.parameters.host_mounts}
 
 allowed(path) if {
 	not contains(path, "..")

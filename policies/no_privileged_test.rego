@@ -4,14 +4,63 @@ import rego.v1
 
 import data.trueup.no_privileged as rule
 
-plain := {"privileged": false, "cap_add": [], "security_opt": ["no-new-privileges"]}
+plain := {"privileged": false, "cap_add": [], "security_opt": ["no-new-privileges"], "devices": {}}
 
-apps(fields) := [{"key": "a-test", "change": "update", "after": {"container": object.union(plain, fields)}}]
+app(change, fields) := [{"key": "a-test", "change": change, "after": {"container": object.union(plain, fields)}}]
 
-test_a_plain_container_is_allowed if count(rule.deny) == 0 with input.apps as apps({"cap_add": ["NET_ADMIN"]})
+apps(fields) := app("update", fields)
 
-test_privileged_is_denied if count(rule.deny) == 1 with input.apps as apps({"privileged": true})
+device(path) := {"devices": {"/dev/x": {"host": path, "permissions": "rwm"}}}
 
-test_all_capabilities_are_denied if count(rule.deny) == 1 with input.apps as apps({"cap_add": ["ALL"]})
+test_a_plain_container_is_allowed if {
+	count(rule.deny) == 0 with input.apps as apps({"cap_add": ["NET_ADMIN"]})
+}
 
-test_unconfined_is_denied if count(rule.deny) == 1 with input.apps as apps({"security_opt": ["apparmor=unconfined"]})
+test_privileged_is_denied if {
+	count(rule.deny) == 1 with input.apps as apps({"privileged": true})
+	count(rule.deny) == 1 with input.apps as app("create", {"privileged": true})
+}
+
+test_what_does_not_change_is_not_asked if {
+	all := object.union(device("/dev/sda"), {"privileged": true, "cap_add": ["ALL"], "security_opt": ["label=disable"]})
+	count(rule.deny) == 0 with input.apps as app("none", all)
+	count(rule.deny) == 4 with input.apps as app("update", all)
+}
+
+test_capabilities_that_amount_to_it_are_denied if {
+	every name in [
+		"ALL", "all", "SYS_ADMIN", "CAP_SYS_ADMIN", "SYS_MODULE", "SYS_PTRACE", "SYS_RAWIO", "cap_dac_read_search",
+	] {
+		count(rule.deny) == 1 with input.apps as apps({"cap_add": [name]})
+	}
+}
+
+test_disks_and_memory_are_denied if {
+	every path in [
+		"/dev", "/dev/", "/dev/mem", "/dev/kmem", "/dev/port", "/dev/sda", "/dev/sda1", "/dev/vda", "/dev/hdb",
+		"/dev/xvda", "/dev/nvme0n1", "/dev/mmcblk0", "/dev/dm-0", "/dev/md0", "/dev/md/root", "/dev/loop0", "/dev/zd0",
+		"/dev/nbd0", "/dev/rbd0", "/dev/bcache0", "/dev/mapper/root", "/dev/disk/by-id/x", "/dev/block/8:0", "/dev/disk",
+		"/dev/fd/3", "/proc/1/root/dev/sda", "//dev//sda", "/dev/./sda",
+	] {
+		count(rule.deny) == 1 with input.apps as apps(device(path))
+	}
+}
+
+test_other_devices_are_allowed if {
+	every path in ["/dev/fuse", "/dev/ttyUSB0", "/dev/dri/card0", "/dev/net/tun", "/dev/snd", "/dev/memory", "/srv/dev/sda"] {
+		count(rule.deny) == 0 with input.apps as apps(device(path))
+	}
+}
+
+test_switched_off_confinement_is_denied if {
+	every option in [
+		"apparmor=unconfined", "seccomp=unconfined", "seccomp:unconfined", "systempaths=unconfined", "label=disable",
+		"label:disable",
+	] {
+		count(rule.deny) == 1 with input.apps as apps({"security_opt": [option]})
+	}
+}
+
+test_confinement_of_its_own_is_allowed if {
+	count(rule.deny) == 0 with input.apps as apps({"security_opt": ["apparmor=mine", "label=type:mine"]})
+}

@@ -5,6 +5,7 @@ import rego.v1
 
 about := {
 	"level": "advice",
+	"production": "overridable",
 	"says": "images are pinned: no :latest; with images_by_digest = true, a digest in git",
 }
 

@@ -4,23 +4,67 @@ import rego.v1
 
 import data.trueup.ran_healthy_first as rule
 
-apps(production, digest) := [{
-	"key": "a-x", "change": "update", "production": production,
-	"after": {"image": {"declared": "a:1", "digest": digest}},
-}]
+app(fields, digest) := object.union(
+	{
+		"key": "a-prod", "app": "a", "change": "update", "production": true, "before": null,
+		"after": {"image": {"declared": "a:1", "digest": digest}, "pull": "missing"},
+	},
+	fields,
+)
 
-test_a_digest_seen_healthy_is_allowed if {
-	count(rule.deny) == 0 with input.apps as apps(true, "sha256:1") with input.healthy_in_test as ["sha256:1"]
+in_test := {"key": "a-test", "app": "a", "change": "none", "production": false}
+
+apps(fields, digest) := [app(fields, digest), in_test]
+
+held(apps) if {
+	count(rule.deny) == 1 with input.apps as apps with input.healthy_in_test as ["sha256:1"]
+	some finding in rule.deny with input.apps as apps with input.healthy_in_test as ["sha256:1"]
+	not finding.level
 }
+
+told(apps) if {
+	count(rule.deny) == 1 with input.apps as apps with input.healthy_in_test as ["sha256:1"]
+	some finding in rule.deny with input.apps as apps with input.healthy_in_test as ["sha256:1"]
+	finding.level == "advice"
+}
+
+silent(apps) if count(rule.deny) == 0 with input.apps as apps with input.healthy_in_test as ["sha256:1"]
+
+test_a_digest_seen_healthy_is_allowed if silent(apps({}, "sha256:1"))
 
 test_another_digest_is_denied if {
-	count(rule.deny) == 1 with input.apps as apps(true, "sha256:2") with input.healthy_in_test as ["sha256:1"]
+	held(apps({}, "sha256:2"))
+	held(apps({"change": "create"}, "sha256:2"))
 }
 
-test_an_unknown_digest_is_denied if {
-	count(rule.deny) == 1 with input.apps as apps(true, null) with input.healthy_in_test as ["sha256:1"]
-}
+test_an_unknown_digest_is_denied if held(apps({}, null))
 
 test_elsewhere_anything_may_be_tried if {
-	count(rule.deny) == 0 with input.apps as apps(false, "sha256:2") with input.healthy_in_test as []
+	silent(apps({"production": false}, "sha256:2"))
+	silent(apps({"production": false}, null))
+}
+
+test_what_does_not_change_or_goes_is_not_asked if {
+	silent(apps({"change": "none"}, "sha256:2"))
+	silent(apps({"change": "none"}, null))
+	silent(apps({"change": "remove", "after": null}, null))
+}
+
+test_what_runs_already_is_not_asked_again if {
+	silent(apps({"before": {"image": {"digest": "sha256:2"}}}, "sha256:2"))
+	held(apps({"before": {"image": {"digest": "sha256:3"}}}, "sha256:2"))
+	held(apps({"before": {"image": {"digest": null}}}, null))
+}
+
+test_without_a_place_to_try_it_it_is_advice if {
+	told([app({}, "sha256:2")])
+	told([app({}, null)])
+	told([app({}, "sha256:2"), object.union(in_test, {"app": "b"})])
+	told([app({}, "sha256:2"), object.union(in_test, {"production": true, "change": "none"})])
+	told(apps({"after": {"pull": "never"}}, null))
+}
+
+test_an_app_of_a_swarm_is_asked_like_another if {
+	held(apps({"after": {"runtime": {"swarm": {"swarm": "prod"}}}}, "sha256:2"))
+	silent(apps({"after": {"runtime": {"swarm": {"swarm": "prod"}}}}, "sha256:1"))
 }

@@ -256,6 +256,28 @@ pub trait Reports: Send + Sync {
     async fn post(&self, webhook: &Webhook, body: &str) -> Result<(), String>;
 }
 
+/// Why a question about rules has no answer. It says nothing about the rules that a person could mend by their text alone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SandboxError {
+    #[error("the rules took more than {seconds} s")]
+    Deadline { seconds: u64 },
+    /// It ended by itself: of too little memory, most likely.
+    #[error("the rules took more than {mebibytes} MiB of memory, or broke their interpreter ({how})")]
+    Broke { mebibytes: u64, how: String },
+    #[error("the rules said more than {mebibytes} MiB")]
+    TooMuch { mebibytes: u64 },
+    /// Nothing was asked.
+    #[error("the rules cannot be asked: {0}")]
+    NotAsked(String),
+}
+
+/// Where rules are read and evaluated, bounded in memory and time: whoever may push writes them (F4).
+#[async_trait]
+pub trait Sandbox: Send + Sync {
+    /// The answer to a question of `policy::Question`, both as JSON.
+    async fn answer(&self, question: Vec<u8>) -> Result<Vec<u8>, SandboxError>;
+}
+
 /// Documents that outlive a restart, by kind and key, as JSON. Losing them may lose history, never safety (H).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Record {

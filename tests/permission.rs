@@ -28,7 +28,7 @@ use trueup::model::settings::{Limits, Reference};
 use trueup::model::units::TimeSpan;
 use trueup::output::{self, Format};
 use trueup::ports::{Quiet, Store as _};
-use trueup::sim::{Fault, SimFiles, SimStore, SimWorld};
+use trueup::sim::{Fault, SimFiles, SimSandbox, SimStore, SimWorld};
 
 const HOSTS: &str = "[host.h1]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n";
 
@@ -59,6 +59,7 @@ impl Line {
             repository: Arc::new(source::local(&team.repo())),
             files: Arc::new(SimFiles::default()),
             store: Arc::new(store.clone()),
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SystemClock),
             progress: Arc::new(Quiet),
             installation: "sim".into(),

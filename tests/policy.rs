@@ -21,8 +21,8 @@ use trueup::model::policy::{PolicySettings, Switch, Window, WindowEffect};
 use trueup::model::secrecy::{ContentHash, HashKey};
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::units::TimeSpan;
-use trueup::ports::{Quiet, Record, Store as _};
-use trueup::sim::{SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::ports::{Quiet, Record, SandboxError, Store as _};
+use trueup::sim::{SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -30,6 +30,7 @@ struct Sim {
     store: SimStore,
     world: World,
     reader: Reader,
+    sandbox: Arc<SimSandbox>,
 }
 
 const IMAGES: [&str; 5] = ["app:1", "app:2", "app:3", "stranger:1", "stranger:2"];
@@ -57,11 +58,13 @@ impl Sim {
             fleet.add_image_everywhere(&image.parse().expect("an image"));
         }
         let (repository, store) = (Arc::new(SimRepository::default()), SimStore::default());
+        let sandbox = Arc::new(SimSandbox::default());
         let world = World {
             engines: fleet.engines(),
             repository: repository.clone(),
             files: Arc::new(SimFiles::default()),
             store: Arc::new(store.clone()),
+            sandbox: sandbox.clone(),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "sim".into(),
@@ -74,7 +77,7 @@ impl Sim {
             environments: None,
             revision: None,
         };
-        Self { fleet, repository, store, world, reader: Reader::default() }
+        Self { fleet, repository, store, world, reader: Reader::default(), sandbox }
     }
 
     /// Apps by name, environment and image, with further files.
@@ -208,6 +211,99 @@ fn a_commit_whose_rules_do_not_compile_is_not_taken() {
         let why = done.last.taken.kept_because.expect("the head is kept out");
         assert!(why.contains("policies/bad.rego:"), "{why}");
         assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+    });
+}
+
+#[test]
+fn a_head_whose_rules_give_no_answer_is_not_taken_and_is_left_alone_for_a_while() {
+    rt().block_on(async {
+        let sim = Sim::new(PolicySettings::default());
+        sim.commit(&[("a", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        let rules = [("policies/slow.rego", "package slow\nimport rego.v1\ndeny contains \"x\" if false\n")];
+        sim.commit(&[("a", "test", "app:2")], &rules);
+        sim.sandbox.silence(Some(SandboxError::Deadline { seconds: 20 }));
+        let done = sim.apply().await;
+        let why = done.last.taken.kept_because.expect("the head is kept out");
+        assert!(why.contains("policies: the rules took more than 20 s: make them do less"), "{why}");
+        // Healing goes on, and the rules are not tried at every look.
+        sim.kill_all();
+        let asked = sim.sandbox.asked();
+        let _ = sim.apply().await;
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+        assert_eq!(sim.sandbox.asked(), asked);
+        sim.sandbox.silence(None);
+        sim.world.clock.sleep(std::time::Duration::from_secs(601)).await;
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:2")]));
+    });
+}
+
+#[test]
+fn applied_rules_that_give_no_answer_hold_the_next_revision() {
+    rt().block_on(async {
+        let sim = Sim::new(PolicySettings::default());
+        sim.commit(&[("a", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        sim.commit(&[("a", "test", "app:2")], &[]);
+        sim.sandbox.silence(Some(SandboxError::Broke { mebibytes: 512, how: "signal 6".into() }));
+        let told = holding(&sim.apply().await.last);
+        assert!(told[0].message.contains("512 MiB"), "{told:?}");
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+    });
+}
+
+#[test]
+fn the_registry_of_what_is_denied_is_not_asked() {
+    rt().block_on(async {
+        let mut sim = Sim::new(registries());
+        let asked = |sim: &Sim, image: &str| sim.fleet.resolved().contains(&image.parse().expect("an image"));
+        // In the first revision, where there is nothing to fall back to, and in a later one.
+        sim.commit(&[("a", "test", "stranger:1"), ("b", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        sim.commit(&[("a", "test", "app:1"), ("b", "test", "app:1")], &[]);
+        let _ = sim.apply().await;
+        sim.commit(&[("a", "test", "stranger:2"), ("b", "test", "app:2")], &[]);
+        let _ = sim.apply().await;
+        assert!(asked(&sim, "app:1") && asked(&sim, "app:2"));
+        assert!(!asked(&sim, "stranger:1") && !asked(&sim, "stranger:2"), "{:?}", sim.fleet.resolved());
+        // What no rule denies any more is asked.
+        sim.world.policy = PolicySettings::default();
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        assert!(asked(&sim, "stranger:2"));
+    });
+}
+
+#[test]
+fn a_service_of_a_swarm_proves_its_image_healthy_for_production() {
+    rt().block_on(async {
+        let sim = Sim::new(PolicySettings {
+            rules: BTreeMap::from([("ran_healthy_first".to_owned(), Switch::Final)]),
+            ..PolicySettings::default()
+        });
+        sim.fleet.start_swarm("s", &[host()], &[]);
+        let fleet = "fleet = \"sim\"\nenvironments = [\"test\", \"prod\"]\n[environment.prod]\nproduction = true\n\
+                     [swarm.s]\nmanagers = [\"h\"]\n";
+        let app = "app = \"a\"\nreplicas = 1\nruntime = \"swarm\"\n[rollout]\nmin_healthy = \"1s\"\n";
+        let commit = |test: &str, prod: &str| {
+            let image = |image: &str| format!("image = \"{image}\"\n");
+            sim.commit(&[], &[
+                ("fleet.toml", fleet),
+                ("apps/a/app.toml", app),
+                ("apps/a/test.toml", &image(test)),
+                ("apps/a/prod.toml", &image(prod)),
+            ]);
+        };
+        commit("app:1", "app:1");
+        let told = holding(&sim.apply().await.last);
+        assert!(told.len() == 1 && told[0].message.contains("never seen healthy"), "{told:?}");
+        sim.world.clock.sleep(std::time::Duration::from_secs(60)).await;
+        let _ = sim.apply().await;
+        let done = sim.apply().await;
+        assert_eq!(done.exit_code(), 0, "{:#?}", done.last.plan);
+        // And only what ran there.
+        commit("app:1", "app:2");
+        assert_eq!(holding(&sim.apply().await.last).len(), 1);
     });
 }
 

@@ -30,7 +30,7 @@ use trueup::ports::{
     Documents, HistoryEntry, Intent, Quiet, Record, Reports, Store, StoreError, WriterGuard, WriterHeld,
     Written,
 };
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -71,6 +71,7 @@ impl Sim {
             repository,
             files: Arc::new(SimFiles::default()),
             store,
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "sim".into(),

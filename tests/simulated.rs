@@ -26,7 +26,7 @@ use trueup::model::swarm::UpdateState;
 use trueup::model::units::{TimeSpan, Timestamp};
 use trueup::output::{self, Standing};
 use trueup::ports::Quiet;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -50,6 +50,7 @@ impl Sim {
             repository: repository.clone(),
             files: Arc::new(SimFiles::default()),
             store: Arc::new(SimStore::default()),
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "sim".into(),

@@ -7,4 +7,5 @@ pub mod git;
 pub mod graphite;
 mod openssh;
 pub mod reports;
+pub mod sandbox;
 pub mod store;

@@ -2,11 +2,12 @@
 
 use crate::config;
 use crate::config::ParseCache;
+use crate::control::{World, rules};
 use crate::model::names::{AppName, EnvironmentName};
 use crate::model::settings::Reference;
 use crate::model::tree::Tree;
 use crate::output;
-use crate::policy::{self, RuleError};
+use crate::policy::{self, Question, RuleError};
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -48,8 +49,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
 }
 
 /// The tree of the wanted commit, whether or not it is good.
-async fn tree(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<crate::model::tree::Tree> {
-    let world = world(global, source, terminal::progress(true))?;
+async fn tree(world: &World, source: &SourceArgs) -> anyhow::Result<Tree> {
     let revision = match &source.rev {
         Some(rev) => world.repository.resolve(&Reference::Commit(rev.clone())).await?,
         None => world.repository.head().await?,
@@ -58,9 +58,10 @@ async fn tree(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<crate:
 }
 
 async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> Exit {
-    let tree = tree(global, source).await?;
+    let world = world(global, source, terminal::progress(true))?;
+    let tree = tree(&world, source).await?;
     let json = matches!(format.format, FormatArg::Json);
-    let rules = policy::check(&tree);
+    let rules = wrong_rules(&world, &tree).await;
     if !rules.is_empty() {
         // The files are looked at all the same: all errors at once (A3).
         let files = config::load(&tree, &mut ParseCache::default()).err().unwrap_or_default();
@@ -95,6 +96,16 @@ async fn check(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> 
     }
 }
 
+/// Everything that is wrong with the tree's own rules, their tests included.
+async fn wrong_rules(world: &World, tree: &Tree) -> Vec<RuleError> {
+    let own = match policy::sources(tree) {
+        Ok(own) => own,
+        Err(errors) => return errors,
+    };
+    let checked: Result<(), _> = rules::ask(&*world.sandbox, &Question::Check { own }).await;
+    checked.err().map(rules::Unanswered::errors).unwrap_or_default()
+}
+
 /// Errors of rules, and with them those of the other files.
 fn tell_rules(tree: &Tree, rules: &[RuleError], files: &config::Errors, json: bool) -> u8 {
     if json {
@@ -117,7 +128,8 @@ async fn show(
     origin: bool,
     format: FormatArgs,
 ) -> Exit {
-    let tree = tree(global, source).await?;
+    let world = world(global, source, terminal::progress(true))?;
+    let tree = tree(&world, source).await?;
     let environments: Vec<&EnvironmentName> = source.env.iter().collect();
     let [environment] = environments.as_slice() else {
         anyhow::bail!("name one environment with --env");

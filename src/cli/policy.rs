@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
+use crate::adapter::sandbox::ProcessSandbox;
 use crate::control::revision::Reader;
+use crate::control::rules::{self, Unanswered};
 use crate::model::policy::{PolicySettings, Switch};
-use crate::policy::{self, Rules, Source, Tested};
+use crate::policy::{self, Listed, Question, Rule, Source, Tested};
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -38,17 +40,18 @@ enum Command {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     match &args.command {
-        Command::Test { directory, format } => test(directory.as_deref(), *format),
+        Command::Test { directory, format } => test(directory.as_deref(), *format).await,
         Command::List { source, format } => list(global, source, *format).await,
     }
 }
 
-fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
+async fn test(directory: Option<&Path>, format: FormatArgs) -> Exit {
     let sources = match directory {
         Some(directory) => read(directory)?,
         None => policy::library(true),
     };
-    let results = match policy::test(&sources) {
+    let tested = rules::ask(&ProcessSandbox::default(), &Question::Test { sources }).await;
+    let results: Vec<Tested> = match tested.map_err(Unanswered::errors) {
         Ok(results) => results,
         Err(errors) => {
             let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
@@ -100,29 +103,33 @@ fn read(directory: &Path) -> anyhow::Result<Vec<Source>> {
 async fn list(global: &GlobalArgs, source: &SourceArgs, format: FormatArgs) -> Exit {
     let world = world(global, source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
-    let rules = Rules::compile(&world.policy, &taken.baseline.rules).map_err(|errors| {
-        anyhow::anyhow!("{}", errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    let question = Question::List { settings: world.policy.clone(), own: taken.baseline.rules.clone() };
+    let rules: Listed = rules::ask(&*world.sandbox, &question).await.map_err(|why| {
+        anyhow::anyhow!("{}", why.errors().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
     })?;
-    let level = |switch: Option<Switch>| match switch {
+    let word = |switch: Option<Switch>| match switch {
         Some(Switch::Off) => "off",
         Some(Switch::Advice) => "advice",
         Some(Switch::Overridable) => "overridable",
         Some(Switch::Final) => "final",
         None => "as it says",
     };
+    let level = |rule: &Rule| match (word(rule.level(false)), word(rule.level(true))) {
+        (usual, production) if usual == production => usual.to_owned(),
+        (usual, production) => format!("{usual} ({production})"),
+    };
     let judged_by = taken.baseline.applied.rules.as_ref();
     if matches!(format.format, FormatArg::Json) {
         let rules: Vec<_> = rules
-            .list()
             .iter()
-            .map(|rule| json!({ "rule": rule.name, "level": level(rule.switch), "from": origin(rule.own), "file": rule.file, "says": rule.says }))
+            .map(|rule| json!({ "rule": rule.name, "level": word(rule.level(false)), "production": word(rule.level(true)), "from": origin(rule.own), "file": rule.file, "says": rule.says }))
             .collect();
         let all = json!({ "revision": judged_by, "rules": rules, "parameters": policy::parameters(&world.policy)["parameters"], "freeze": freezes(&world.policy) });
         out!("{all:#}\n");
         return Ok(0);
     }
-    for rule in rules.list() {
-        outln!("{:<22} {:<12} {:<10} {}", rule.name, level(rule.switch), origin(rule.own), rule.says);
+    for rule in &rules {
+        outln!("{:<22} {:<22} {:<10} {}", rule.name, level(rule), origin(rule.own), rule.says);
     }
     let parameters = policy::parameters(&world.policy);
     for (name, value) in parameters["parameters"].as_object().into_iter().flatten() {

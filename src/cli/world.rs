@@ -10,6 +10,7 @@ use crate::adapter::clock::SystemClock;
 use crate::adapter::docker::DockerEngines;
 use crate::adapter::files::DirectoryFileSets;
 use crate::adapter::git::GitRepository;
+use crate::adapter::sandbox::ProcessSandbox;
 use crate::adapter::store::SqliteStore;
 use crate::config::own;
 use crate::control::World;
@@ -168,6 +169,7 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
         repository: Arc::new(repository),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
         store: Arc::new(open_store(settings)?),
+        sandbox: Arc::new(ProcessSandbox::default()),
         clock: Arc::new(SystemClock),
         progress,
         installation: settings.installation.clone(),

@@ -252,6 +252,10 @@ fn devices(shape: &AppFile, context: &mut Context<'_>) -> BTreeMap<String, Devic
             continue;
         };
         let permissions = device.permissions.clone().unwrap_or_else(|| "rwm".to_owned());
+        if let Some(why) = wrong_host_path(host) {
+            context.fail("device", format!("{host:?} {why}"));
+            continue;
+        }
         let at = context.container_path("device", device.at.as_ref().or(Some(host)));
         if let Some(at) = at {
             devices.insert(at, Device { host: host.clone(), permissions });
@@ -276,6 +280,17 @@ fn logging(shape: &LoggingShape, context: &mut Context<'_>) -> Option<Logging> {
     Some(Logging { driver, options })
 }
 
+/// What is on a host has one spelling, so that what a policy reads is what the engine mounts.
+fn wrong_host_path(path: &str) -> Option<&'static str> {
+    let inner = path.strip_prefix('/').map(|rest| rest.strip_suffix('/').unwrap_or(rest));
+    let Some(inner) = inner else {
+        return Some("is not an absolute path on the host");
+    };
+    let detour = |part: &str| matches!(part, "" | "." | "..");
+    (path != "/" && inner.split('/').any(detour))
+        .then_some("is not an absolute path on the host without `//`, `.` and `..`")
+}
+
 fn one_mount(
     mount: &MountShape,
     context: &mut Context<'_>,
@@ -291,8 +306,10 @@ fn one_mount(
     }
     let source = match (&mount.host, &mount.volume, &mount.tmpfs, &mount.file) {
         (Some(path), None, None, None) => {
-            if !path.starts_with('/') || path.split('/').any(|p| p == "..") || path.contains(':') {
-                context.fail("mount", format!("{path:?} is not an absolute path on the host"));
+            let colon =
+                path.contains(':').then_some("has a colon, which engines read as the end of the path");
+            if let Some(why) = wrong_host_path(path).or(colon) {
+                context.fail("mount", format!("{path:?} {why}"));
                 return;
             }
             MountSource::Host(path.clone())

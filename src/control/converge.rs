@@ -7,7 +7,7 @@ use crate::model::drift::Kind;
 use crate::model::exit::Found;
 use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
-use crate::model::observed::{Health, RunState, Seen};
+use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::observe::Surveyor;
@@ -18,7 +18,7 @@ use super::memory::{Destroyed, Holding, Memory};
 use super::pass::{self, Pass};
 use super::revision::Reader;
 use super::traffic::Edge;
-use super::{ControlError, World, backoff, first_seen, rollouts};
+use super::{ControlError, World, backoff, first_seen, healthy, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -193,40 +193,6 @@ fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
     }
 }
 
-/// Digests that run healthy where it is not production (F5): what production may get.
-fn note_healthy(world: &World, pass: &Pass) -> Result<(), ControlError> {
-    let (owner, mut digests) = (world.owner(&pass.desired.fleet), BTreeSet::new());
-    for (host, engine) in &pass.observed.hosts {
-        let Some(engine) = engine.known() else { continue };
-        for container in engine.containers.values().filter_map(Seen::known) {
-            let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) else {
-                continue;
-            };
-            let Some(app) = pass.desired.apps.get(&owned.instance.key) else { continue };
-            let proven = match &container.state {
-                RunState::Running { health: Health::Healthy, .. } => true,
-                RunState::Running { health: Health::Unchecked, since } => {
-                    pass.observed.at.since(*since) >= app.update.min_healthy
-                }
-                RunState::Running { .. }
-                | RunState::Created
-                | RunState::Paused
-                | RunState::Restarting { .. }
-                | RunState::Removing
-                | RunState::Exited { .. }
-                | RunState::Dead => false,
-            };
-            if proven && !pass.desired.is_production(&owned.instance.key.environment) {
-                let image = engine.images.get(&container.image);
-                digests.extend(
-                    image.into_iter().flat_map(|image| &image.digests).filter_map(|i| i.digest.clone()),
-                );
-            }
-        }
-    }
-    Ok(Memory::new(&*world.store).note_healthy_in_test(&digests, world.clock.now())?)
-}
-
 /// Carries out one plan and remembers how it went.
 async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
     note_creations(world, &pass.plan)?;
@@ -308,7 +274,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
         memory.note_protection(key, app.protect)?;
     }
     note_seats(world, pass)?;
-    note_healthy(world, pass)?;
+    healthy::note(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
     let wanted: BTreeMap<String, &Change> =

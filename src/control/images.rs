@@ -14,18 +14,19 @@ use crate::ports::EngineErrorKind;
 use super::memory::Memory;
 use super::{ControlError, World};
 
-/// The lock of `desired`'s revision: what is remembered, completed with what is asked now through the hosts that
-/// `answer` (one that hangs delays nobody, D6). Only what could be resolved is remembered; the rest is asked again next
+/// The lock of `revision`: what is remembered, completed with what is asked now for `desired`, the part of it that is not
+/// held (F4), through the hosts that `answer` (one that hangs delays nobody, D6). Only what could be resolved is remembered; the rest is asked again next
 /// time and its apps wait (A1). What revisions in `kept` resolved is not forgotten: something is still at them.
 pub async fn lock(
     world: &World,
+    revision: &Revision,
     desired: &Desired,
     answer: &BTreeSet<HostName>,
     kept: &BTreeSet<Revision>,
     remember: bool,
 ) -> Result<ImageLock, ControlError> {
     let memory = Memory::new(&*world.store);
-    let mut lock = memory.image_lock(&desired.revision)?.unwrap_or_default();
+    let mut lock = memory.image_lock(revision)?.unwrap_or_default();
     let before = lock.digests.len();
     let wanted = tags(desired).into_iter().filter(|image| !lock.digests.contains_key(image));
     // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
@@ -48,7 +49,7 @@ pub async fn lock(
         }
     }
     if remember && lock.digests.len() > before {
-        memory.set_image_lock(&desired.revision, &lock, kept)?;
+        memory.set_image_lock(revision, &lock, kept)?;
     }
     Ok(lock)
 }

@@ -1,28 +1,28 @@
-//! A revision before the policies: asked with a deadline on the clock, weighed with what people overrode, and what
-//! becomes of the applied state where the rest is carried out.
+//! A revision before the policies: asked in the sandbox, weighed with what people overrode, and what becomes of the
+//! applied state where the rest is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use crate::config;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::finding::{Effect, Finding, Findings, Level};
 use crate::model::names::{AppKey, EnvironmentName};
 use crate::model::plan::{Blocked, Plan};
-use crate::policy::{self, Becomes, Enforced, Rules, Situation};
+use crate::policy::{self, Becomes, Enforced, Judgement, Question, Situation};
 
 use super::baseline::Applied;
 use super::memory::Memory;
 use super::revision::Taken;
+use super::rules::{self, Unanswered};
 use super::{ControlError, World};
-
-/// The steps of each rule are bounded; this stands outside, should one step ever take long.
-const DEADLINE: Duration = Duration::from_secs(20);
 
 /// What the policies leave of a revision.
 #[derive(Debug, Clone)]
 pub struct Judged {
     pub enforced: Enforced,
+    /// Whose registries may be asked (F4): what is held by rules that do not look at digests is not in it. What is held
+    /// for want of a digest is, or it would be held for ever.
+    pub resolvable: Desired,
     pub findings: Findings,
     pub blocked: Vec<Blocked>,
     /// What is applied once this is carried out; `None`: nothing of it moves.
@@ -60,10 +60,17 @@ pub async fn judge(
     if applied || !situation.is_change() {
         let enforced = policy::enforce(&nothing_held(), &situation, &|_| true);
         let becomes = Some(becomes(world, taken, &changes, &BTreeSet::new(), true));
-        let findings = Findings::default();
-        return Ok(Judged { enforced, findings, blocked: Vec::new(), becomes, wants_plan: false });
+        let (resolvable, findings) = (enforced.desired.clone(), Findings::default());
+        return Ok(Judged {
+            enforced,
+            resolvable,
+            findings,
+            blocked: Vec::new(),
+            becomes,
+            wants_plan: false,
+        });
     }
-    let (mut findings, wants_plan) = ask(world, taken, &situation).await;
+    let Judgement { mut findings, wants_plan, look_at_digests } = ask(world, taken, &situation).await;
     if base.applied.rules.is_none() {
         findings.notes.push(
             "nothing was applied before: the repository's own policies judge from the next revision on"
@@ -71,12 +78,18 @@ pub async fn judge(
         );
     }
     let revision = &taken.desired.revision;
-    let verdict = policy::weigh(findings, &situation, &memory.overrides(revision)?);
-    let enforced = policy::enforce(&verdict, &situation, &|mixed: &Desired| config::is_sound(mixed));
+    let overrides = memory.overrides(revision)?;
+    let sound = |mixed: &Desired| config::is_sound(mixed);
+    let mut certain = findings.clone();
+    certain.findings.retain(|finding| !look_at_digests.contains(&finding.rule));
+    let certain = policy::weigh(certain, &situation, &overrides);
+    let resolvable = policy::enforce(&certain, &situation, &sound).unpaused();
+    let verdict = policy::weigh(findings, &situation, &overrides);
+    let enforced = policy::enforce(&verdict, &situation, &sound);
     let clean = verdict.findings.holding().next().is_none();
     let becomes = (!enforced.whole).then(|| becomes(world, taken, &changes, &verdict.held, clean));
     let blocked = policy::blocked(&verdict.findings, revision);
-    Ok(Judged { enforced, findings: verdict.findings, blocked, becomes, wants_plan })
+    Ok(Judged { enforced, resolvable, findings: verdict.findings, blocked, becomes, wants_plan })
 }
 
 fn nothing_held() -> policy::Verdict {
@@ -84,27 +97,21 @@ fn nothing_held() -> policy::Verdict {
 }
 
 /// The answer of the rules; whatever keeps them from answering holds the revision.
-async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> (Findings, bool) {
-    let rules = match Rules::compile(&world.policy, &taken.baseline.rules) {
-        Ok(rules) => rules,
-        Err(errors) => {
-            let all = errors.into_iter().map(|error| {
-                unanswered(format!("the applied rules do not compile: {}", error.message), error.place())
-            });
-            return (Findings { findings: all.collect(), notes: Vec::new() }, false);
-        }
+async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> Judgement {
+    let (settings, own) = (world.policy.clone(), taken.baseline.rules.clone());
+    let question = Question::Judge { settings, own, input: situation.document() };
+    let why = match rules::ask(&*world.sandbox, &question).await {
+        Ok(judgement) => return judgement,
+        Err(why) => why,
     };
-    let wants_plan = rules.look_at_the_plan();
-    let document = situation.document();
-    let asked = tokio::task::spawn_blocking(move || rules.evaluate(&document));
-    let failed =
-        |why: String| Findings { findings: vec![unanswered(why, "policies".to_owned())], notes: Vec::new() };
-    let findings = match tokio::time::timeout(DEADLINE, asked).await {
-        Ok(Ok(findings)) => findings,
-        Ok(Err(error)) => failed(format!("the rules could not be evaluated: {error}")),
-        Err(_) => failed(format!("the rules did not answer within {} s", DEADLINE.as_secs())),
+    let before = match &why {
+        Unanswered::Wrong(_) => "the applied rules do not compile: ",
+        Unanswered::Sandbox(_) => "",
     };
-    (findings, wants_plan)
+    let all =
+        why.errors().into_iter().map(|error| unanswered(format!("{before}{}", error.message), error.place()));
+    let findings = Findings { findings: all.collect(), notes: Vec::new() };
+    Judgement { findings, wants_plan: false, look_at_digests: BTreeSet::new() }
 }
 
 fn unanswered(message: String, file: String) -> Finding {

@@ -7,6 +7,7 @@ pub mod collect;
 pub mod concern;
 pub mod converge;
 pub mod first_seen;
+mod healthy;
 pub mod images;
 pub mod judge;
 pub mod memory;
@@ -18,6 +19,7 @@ pub mod report;
 pub mod reporting;
 pub mod revision;
 pub mod rollouts;
+pub mod rules;
 pub mod run;
 pub mod standing;
 pub mod traffic;
@@ -34,8 +36,8 @@ use crate::model::secrecy::HashKey;
 use crate::model::settings::{Limits, Settings};
 use crate::model::units::TimeSpan;
 use crate::ports::{
-    Clock, EngineError, Engines, FileSets, FilesError, Progress, Repository, SourceError, Store, StoreError,
-    WriterHeld,
+    Clock, EngineError, Engines, FileSets, FilesError, Progress, Repository, Sandbox, SourceError, Store,
+    StoreError, WriterHeld,
 };
 
 /// Every port, and the settings the line needs: what `cli` puts together from adapters, and tests from the simulator.
@@ -45,6 +47,8 @@ pub struct World {
     pub repository: Arc<dyn Repository>,
     pub files: Arc<dyn FileSets>,
     pub store: Arc<dyn Store>,
+    /// Where rules are read and evaluated.
+    pub sandbox: Arc<dyn Sandbox>,
     pub clock: Arc<dyn Clock>,
     pub progress: Arc<dyn Progress>,
     pub installation: String,

@@ -11,12 +11,13 @@ use crate::model::permission::{Mode, Permitted};
 use crate::model::settings::Reference;
 use crate::model::tree::Tree;
 use crate::model::units::Timestamp;
-use crate::policy::{self, RuleError, Rules, Source};
+use crate::policy::{self, RuleError, Source};
 use crate::ports::SourceError;
 
 use super::baseline::{self, Applied, Baseline};
 use super::memory::{LastGood, Memory};
 use super::permission::{self, Leave};
+use super::rules::{self, Tried};
 use super::{ControlError, World};
 
 /// The enforced revision, and why it is not the head where it is not.
@@ -49,9 +50,12 @@ pub struct Reader {
     /// Revisions as parsed: what is enforced, and what something is at. A repository that is gone takes none of them away.
     known: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
     baseline: Mutex<Option<Arc<Baseline>>>,
-    /// The rules that were found good last.
-    good_rules: Mutex<Vec<Source>>,
+    /// The rules that were asked about: the enforced revision's, and those of a head that is refused for them.
+    tried: Mutex<Vec<Tried>>,
 }
+
+/// Two revisions are read in turn while a head is refused.
+const MOST_TRIED: usize = 2;
 
 /// A commit, read and found good.
 #[derive(Debug, Clone)]
@@ -274,7 +278,7 @@ impl Reader {
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        self.check_rules(world, revision, &rules)?;
+        self.check_rules(world, revision, &rules).await?;
         let baseline = Arc::default();
         let (kept_because, kept_since, by, first) = (None, None, Permitted::default(), false);
         Ok(Taken {
@@ -291,14 +295,32 @@ impl Reader {
         })
     }
 
-    /// A commit is taken whole or not at all, its rules included (A3). The same rules are not compiled again.
-    fn check_rules(&self, world: &World, revision: &Revision, rules: &[Source]) -> Result<(), ControlError> {
-        if *lock(&self.good_rules) == rules {
+    /// A commit is taken whole or not at all, its rules included (A3). What is known of them is not asked again.
+    async fn check_rules(
+        &self,
+        world: &World,
+        revision: &Revision,
+        rules: &[Source],
+    ) -> Result<(), ControlError> {
+        if rules.is_empty() {
             return Ok(());
         }
-        Rules::compile(&world.policy, rules).map_err(|errors| bad_rules(revision, &errors))?;
-        *lock(&self.good_rules) = rules.to_vec();
-        Ok(())
+        let now = world.clock.now();
+        let known = lock(&self.tried).iter().find_map(|tried| tried.known(rules, now).map(<[_]>::to_vec));
+        let errors = match known {
+            Some(errors) => errors,
+            None => {
+                let tried = rules::try_out(world, rules).await;
+                let errors = tried.errors().to_vec();
+                let mut all = lock(&self.tried);
+                all.retain(|other| !other.is_about(rules));
+                all.push(tried);
+                let over = all.len().saturating_sub(MOST_TRIED);
+                all.drain(..over);
+                errors
+            }
+        };
+        if errors.is_empty() { Ok(()) } else { Err(bad_rules(revision, &errors)) }
     }
 
     /// The revision a person names, on its own: not compared with what was applied, which may be lost.

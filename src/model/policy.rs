@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Datelike as _, NaiveDateTime, NaiveTime, Utc, Weekday};
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 
 use super::names::EnvironmentName;
 use super::units::Timestamp;
 
-/// The `[policy]` section.
-#[derive(Debug, Clone, PartialEq)]
+/// The `[policy]` section. As JSON it is what rules are compiled with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PolicySettings {
     /// By the rule's name; a rule that is not named keeps its usual level.
     pub rules: BTreeMap<String, Switch>,
@@ -20,13 +21,15 @@ pub struct PolicySettings {
     pub images_by_digest: bool,
     pub most_replicas: Option<u32>,
     pub least_replicas_in_production: Option<u32>,
+    /// Rules are told of them with the change, each with whether it is on.
+    #[serde(skip)]
     pub freeze: Vec<Window>,
     /// For the repository's own rules, as `data.parameters.own`.
     pub own: BTreeMap<String, Vec<String>>,
 }
 
 /// What becomes of a rule's denials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Switch {
     Off,
     Advice,

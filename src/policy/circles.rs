@@ -25,7 +25,7 @@ impl Module {
     }
 }
 
-/// One complaint for each circle's first rule.
+/// A complaint about one circle, at the first of its rules by name.
 pub(super) fn circles(modules: &[Module]) -> Vec<RuleError> {
     let mut places: BTreeMap<String, (&str, u32)> = BTreeMap::new();
     for module in modules {
@@ -33,42 +33,116 @@ pub(super) fn circles(modules: &[Module]) -> Vec<RuleError> {
             places.entry(node(module, text)).or_insert((&module.path, *line));
         }
     }
-    let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for module in modules {
-        for (_, text) in &module.rules {
-            let name = node(module, text);
-            let found = chains(&text[head(text).len()..]).flat_map(|chain| targets(module, &chain, &places));
-            needs.entry(name).or_default().extend(found.collect::<BTreeSet<_>>());
-        }
-    }
-    let circular = |name: &&String| reaches(name, &needs);
-    places
-        .keys()
-        .filter(circular)
-        .take(1)
-        .map(|name| {
-            let (file, line) = places[name];
+    let graph = Graph::of(modules, &places);
+    let first = graph.circle().into_iter().filter_map(|node| places.get_key_value(node)).min();
+    first
+        .map(|(name, (file, line))| {
             let short = name.rsplit('.').next().unwrap_or(name);
             let message = format!(
                 "the rule {short} needs itself; rename a variable of the same name, if that is all it is"
             );
-            RuleError { file: file.to_owned(), line, column: 1, message }
+            RuleError { file: (*file).to_owned(), line: *line, column: 1, message }
         })
+        .into_iter()
         .collect()
 }
 
-fn reaches(name: &str, needs: &BTreeMap<String, BTreeSet<String>>) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut open: Vec<&String> = needs.get(name).into_iter().flatten().collect();
-    while let Some(next) = open.pop() {
-        if next == name {
-            return true;
+/// Who needs whom: rules, and the paths of `data` that lead to them. As many edges as names are said, and one for each
+/// path, however many rules stand below it.
+struct Graph {
+    names: Vec<String>,
+    edges: Vec<BTreeSet<usize>>,
+}
+
+/// `data.team.x` as a rule, and as a path that has rules at or below it: a rule that says a path needs all of them, one
+/// of them does not need the others.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Node<'a> {
+    Rule(&'a str),
+    Path(&'a str),
+}
+
+impl Graph {
+    fn of(modules: &[Module], places: &BTreeMap<String, (&str, u32)>) -> Self {
+        let mut nodes = BTreeMap::new();
+        for name in places.keys() {
+            for node in [Node::Rule(name)].into_iter().chain(prefixes(name).map(Node::Path)) {
+                let next = nodes.len();
+                nodes.entry(node).or_insert(next);
+            }
         }
-        if seen.insert(next) {
-            open.extend(needs.get(next).into_iter().flatten());
+        let mut graph =
+            Self { names: vec![String::new(); nodes.len()], edges: vec![BTreeSet::new(); nodes.len()] };
+        for (node, at) in &nodes {
+            match node {
+                Node::Rule(name) => graph.names[*at] = (*name).to_owned(),
+                Node::Path(path) => {
+                    let above = path.rsplit_once('.').and_then(|(above, _)| nodes.get(&Node::Path(above)));
+                    above.map(|above| graph.edges[*above].insert(*at));
+                    nodes.get(&Node::Rule(path)).map(|rule| graph.edges[*at].insert(*rule));
+                }
+            }
         }
+        for module in modules {
+            for (_, text) in &module.rules {
+                let name = node(module, text);
+                let Some(from) = nodes.get(&Node::Rule(&name)).copied() else { continue };
+                for chain in chains(&text[head(text).len()..]) {
+                    let full = full(module, &chain);
+                    let rules = prefixes(&full).map(Node::Rule);
+                    let needed = rules.chain([Node::Path(&full)]);
+                    graph.edges[from].extend(needed.filter_map(|node| nodes.get(&node).copied()));
+                }
+            }
+        }
+        graph
     }
-    false
+
+    /// The names of one circle; empty where there is none.
+    fn circle(&self) -> Vec<&String> {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Seen {
+            No,
+            Open,
+            Done,
+        }
+        let mut seen = vec![Seen::No; self.edges.len()];
+        for start in 0..self.edges.len() {
+            if seen[start] != Seen::No {
+                continue;
+            }
+            seen[start] = Seen::Open;
+            let mut way = vec![(start, self.edges[start].iter())];
+            while let Some((at, rest)) = way.last_mut() {
+                let at = *at;
+                match rest.next().map(|next| (*next, seen[*next])) {
+                    Some((next, Seen::No)) => {
+                        seen[next] = Seen::Open;
+                        way.push((next, self.edges[next].iter()));
+                    }
+                    Some((next, Seen::Open)) => {
+                        return way
+                            .iter()
+                            .map(|(node, _)| *node)
+                            .skip_while(|node| *node != next)
+                            .map(|node| &self.names[node])
+                            .collect();
+                    }
+                    Some((_, Seen::Done)) => {}
+                    None => {
+                        seen[at] = Seen::Done;
+                        way.pop();
+                    }
+                }
+            }
+        }
+        Vec::new()
+    }
+}
+
+/// `data`, `data.a`, … and the name itself.
+fn prefixes(name: &str) -> impl Iterator<Item = &str> {
+    name.match_indices('.').map(|(dot, _)| &name[..dot]).chain([name])
 }
 
 /// What stands before the rule's name ends: `default `, and the name.
@@ -89,19 +163,15 @@ const fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_'
 }
 
-/// The rules that a name leads to: one of the same package, or those below a path of `data`.
-fn targets(module: &Module, chain: &str, places: &BTreeMap<String, (&str, u32)>) -> Vec<String> {
+/// A name as this file says it, as a path of `data`.
+fn full(module: &Module, chain: &str) -> String {
     let (root, rest) = chain.split_once('.').map_or((chain, ""), |(root, rest)| (root, rest));
-    let full = match module.imports.get(root) {
+    match module.imports.get(root) {
         Some(path) if rest.is_empty() => path.clone(),
         Some(path) => format!("{path}.{rest}"),
         None if root == "data" => chain.to_owned(),
         None => format!("data.{}.{root}", module.package),
-    };
-    let below = |name: &&String| {
-        **name == full || name.starts_with(&format!("{full}.")) || full.starts_with(&format!("{name}."))
-    };
-    places.keys().filter(below).cloned().collect()
+    }
 }
 
 /// `a.b.c` of the text, outside of strings and comments.

@@ -92,6 +92,17 @@ pub fn enforce(verdict: &Verdict, situation: &Situation<'_>, fits: &dyn Fn(&Desi
     enforced
 }
 
+impl Enforced {
+    /// What is declared without what is paused.
+    pub fn unpaused(mut self) -> Desired {
+        if self.paused_fleet.is_some() {
+            self.desired.apps.clear();
+        }
+        self.desired.apps.retain(|app, _| !self.paused.contains_key(app));
+        self.desired
+    }
+}
+
 fn why(verdict: &Verdict, app: Option<&AppKey>) -> String {
     let about = |finding: &&Finding| app.is_none() || finding.app.as_ref() == app;
     let words: Vec<String> = verdict.findings.holding().filter(about).map(words).collect();

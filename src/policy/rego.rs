@@ -1,23 +1,24 @@
 //! Rego in process: modules compiled together, one package evaluated at a time, every error with its place.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use regorus::unstable::{Expr, Rule, RuleHead};
 use regorus::{Engine, Value};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::circles::{Module, circles};
-use super::steps;
+use super::{shape, steps};
 
 /// A Rego file: its path, for people, and its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
     pub path: String,
     pub text: String,
 }
 
 /// What is wrong with a rule, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub struct RuleError {
     pub file: String,
     pub line: u32,
@@ -41,10 +42,17 @@ impl RuleError {
     }
 }
 
+/// What a package says of itself in its `about`, read and never computed.
+pub type About = BTreeMap<String, String>;
+
 /// Compiled modules over fixed data.
 #[derive(Clone)]
 pub struct Modules {
     engine: Engine,
+    /// By package.
+    about: BTreeMap<String, About>,
+    /// Packages that look at digests, or need one that does.
+    looking: BTreeSet<String>,
     /// File, package, rule's name, line.
     places: Vec<(String, String, String, u32)>,
 }
@@ -56,6 +64,11 @@ impl Modules {
         sources: impl IntoIterator<Item = &'a Source>,
         data: serde_json::Value,
     ) -> Result<(Self, BTreeMap<String, String>), Vec<RuleError>> {
+        let sources: Vec<&Source> = sources.into_iter().collect();
+        let errors = shape::check(&sources);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
         let mut engine = Engine::new();
         // A wrong operand is an error that holds the change, not an `undefined` that lets it pass.
         engine.set_strict_builtin_errors(true);
@@ -77,17 +90,19 @@ impl Modules {
         // What only the rules together show (unknown names, unsafe variables) is found before the first question.
         engine.set_input(Value::new_object());
         let modules = outlines(&mut engine);
-        let errors = circles(&modules);
+        let mut errors = circles(&modules);
+        let about = abouts(&mut engine, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
         engine.eval_query("true".to_owned(), false).map_err(|error| vec![located(&error, file)])?;
+        let looking = looking_at_digests(&mut engine);
         let mut packages = BTreeMap::new();
         let places = modules.iter().flat_map(Module::places).collect();
         for module in modules {
             packages.entry(module.package).or_insert(module.path);
         }
-        Ok((Self { engine, places }, packages))
+        Ok((Self { engine, about, looking, places }, packages))
     }
 
     /// The rules of one file, each once: package, name, line.
@@ -101,7 +116,17 @@ impl Modules {
         rules
     }
 
-    /// A value that needs no input, such as `trueup.freeze.about`; null where there is none.
+    /// What the package says of itself.
+    pub fn about(&self, package: &str) -> Option<&About> {
+        self.about.get(package)
+    }
+
+    /// Whether the package looks at what a tag stands for, itself or through another.
+    pub fn looks_at_digests(&self, package: &str) -> bool {
+        self.looking.contains(package)
+    }
+
+    /// A value that needs no input, such as a test's; null where there is none.
     pub fn constant(&self, path: &str, file: &str) -> Result<serde_json::Value, RuleError> {
         self.document(path, &Value::new_object(), file)
     }
@@ -116,9 +141,84 @@ impl Modules {
     }
 }
 
+/// A path as text, whatever blanks it was written with.
+fn dotted(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+/// The `about` of each package. Nothing of it is computed, so that reading a head's rules runs none of them.
+fn abouts(engine: &mut Engine, errors: &mut Vec<RuleError>) -> BTreeMap<String, About> {
+    let mut all = BTreeMap::new();
+    for module in engine.get_modules().iter() {
+        for rule in &module.policy {
+            let span = rule.span();
+            let read = match &**rule {
+                Rule::Spec { head: RuleHead::Compr { refr, assign, .. }, bodies, .. }
+                    if refr.span().text() == "about" =>
+                {
+                    assign.as_ref().filter(|_| bodies.is_empty()).and_then(|assign| texts(&assign.value))
+                }
+                Rule::Default { refr, value, .. } if refr.span().text() == "about" => texts(value),
+                Rule::Spec { .. } | Rule::Default { .. } => continue,
+            };
+            match read {
+                Some(about) => drop(all.insert(dotted(module.package.refr.span().text()), about)),
+                None => errors.push(RuleError {
+                    file: span.source.file().clone(),
+                    line: span.line,
+                    column: span.col,
+                    message: "about is read, not computed: write `about := {\"level\": \"…\", \"says\": \"…\"}` with plain texts".to_owned(),
+                }),
+            }
+        }
+    }
+    all
+}
+
+/// An object of plain texts.
+fn texts(value: &Expr) -> Option<About> {
+    let text = |expr: &Expr| {
+        let (Expr::String { value, .. } | Expr::RawString { value, .. }) = expr else { return None };
+        value.as_string().ok().map(ToString::to_string)
+    };
+    let Expr::Object { fields, .. } = value else { return None };
+    fields.iter().map(|(_, key, value)| Some((text(key)?, text(value)?))).collect()
+}
+
+/// Packages whose text says the field `digest`, and those that name such a package. Reading too much into a text only
+/// means that a denial of that package does not keep a registry from being asked.
+fn looking_at_digests(engine: &mut Engine) -> BTreeSet<String> {
+    let modules = engine.get_modules();
+    let texts: Vec<(String, &str)> = modules
+        .iter()
+        .map(|module| {
+            (dotted(module.package.refr.span().text()), module.package.span.source.contents().as_str())
+        })
+        .collect();
+    let mut looking = BTreeSet::new();
+    loop {
+        let needs = |text: &str| looking.iter().any(|package| text.contains(&format!("data.{package}")));
+        let more: Vec<String> = texts
+            .iter()
+            .filter(|(package, text)| !looking.contains(package) && (says_digest(text) || needs(text)))
+            .map(|(package, _)| package.clone())
+            .collect();
+        if more.is_empty() {
+            return looking;
+        }
+        looking.extend(more);
+    }
+}
+
+fn says_digest(text: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let field =
+        text.match_indices(".digest").any(|(at, found)| !text[at + found.len()..].starts_with(is_word));
+    field || text.contains("\"digest\"") || text.contains("`digest`")
+}
+
 /// What `circles` needs to know of the modules.
 fn outlines(engine: &mut Engine) -> Vec<Module> {
-    let dotted = |text: &str| text.split_whitespace().collect::<String>();
     let outline = |module: &regorus::unstable::Module| Module {
         path: module.package.span.source.file().clone(),
         package: dotted(module.package.refr.span().text()),

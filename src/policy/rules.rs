@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use regorus::Value;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::model::finding::{Effect, Finding, Findings, Level};
@@ -11,6 +12,7 @@ use crate::model::policy::{PolicySettings, Switch};
 use crate::model::tree::Tree;
 
 use super::library::{is_test, library};
+use super::question::Judgement;
 use super::rego::{Modules, RuleError, Source};
 
 /// Where the library's packages stand.
@@ -20,18 +22,24 @@ const MOST_FILES: usize = 100;
 const LARGEST_FILE: usize = 256 * 1024;
 
 /// What is known of one rule without asking it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
     /// The package, without `trueup.`.
     pub name: String,
     /// Where it is from.
     pub file: String,
-    /// `None`: as the rule itself says.
-    pub switch: Option<Switch>,
+    /// As the settings have it: the last word.
+    pub set: Option<Switch>,
+    /// As it says of itself; `None`: as each of its findings says.
+    pub usual: Option<Switch>,
+    /// As it says of itself for apps in production, where that differs.
+    pub in_production: Option<Switch>,
     /// In a line, where the rule has `about.says`.
     pub says: String,
     /// Of the repository, not of the library.
     pub own: bool,
+    /// It, or a package that it needs, looks at the digests that tags stand for.
+    pub looks_at_digests: bool,
     package: String,
 }
 
@@ -73,20 +81,16 @@ pub fn sources(tree: &Tree) -> Result<Vec<Source>, Vec<RuleError>> {
     if errors.is_empty() { Ok(sources) } else { Err(errors) }
 }
 
-/// Everything that is wrong with a tree's own rules, their tests included: number, size, Rego, and what fails on an
-/// example of a change. For `trueup config check`.
-pub fn check(tree: &Tree) -> Vec<RuleError> {
+/// Everything that is wrong with a repository's own rules, their tests included: Rego, and what fails on an example of a
+/// change.
+pub(super) fn check(all: &[Source]) -> Vec<RuleError> {
     let settings = PolicySettings::default();
-    let all = match sources(tree) {
-        Ok(all) => all,
-        Err(errors) => return errors,
-    };
-    let rules = match Rules::compile(&settings, &all) {
+    let rules = match Rules::compile(&settings, all) {
         Ok(rules) => rules,
         Err(errors) => return errors,
     };
     let with_tests =
-        if all.is_empty() { Ok(()) } else { Modules::compile(&all, parameters(&settings)).map(|_| ()) };
+        if all.is_empty() { Ok(()) } else { Modules::compile(all, parameters(&settings)).map(|_| ()) };
     let mut errors = with_tests.err().unwrap_or_default();
     let example = Value::from(super::example::document());
     for rule in rules.rules.iter().filter(|rule| rule.own) {
@@ -103,7 +107,7 @@ impl Rules {
             own.iter().filter(|source| settings.repository && !is_test(&source.path)).collect();
         let ours = library(false);
         let (library, packages) = Modules::compile(&ours, parameters(settings))?;
-        let mut rules = rules_of(&library, packages, settings, false)?;
+        let mut rules = rules_of(&library, packages, settings, false);
         let mut modules = None;
         if !own.is_empty() {
             let (compiled, packages) = Modules::compile(own.iter().copied(), parameters(settings))?;
@@ -112,7 +116,7 @@ impl Rules {
             if !errors.is_empty() {
                 return Err(errors);
             }
-            rules.extend(rules_of(&compiled, packages, settings, true)?);
+            rules.extend(rules_of(&compiled, packages, settings, true));
             modules = Some(compiled);
         }
         let known: BTreeSet<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
@@ -142,21 +146,27 @@ impl Rules {
         &self.rules
     }
 
-    /// Whether a rule may look at `input.plan`: only the repository's own do.
-    pub fn look_at_the_plan(&self) -> bool {
-        self.looks_at_the_plan
+    /// What they say of the change: the same answer for the same question.
+    pub fn judge(&self, input: &serde_json::Value) -> Judgement {
+        let looking = self.rules.iter().filter(|rule| rule.looks_at_digests);
+        Judgement {
+            findings: self.evaluate(input),
+            // Only the repository's own do.
+            wants_plan: self.looks_at_the_plan,
+            look_at_digests: looking.map(|rule| rule.name.clone()).collect(),
+        }
     }
 
     /// Asks every rule that is on about `input`. What cannot be evaluated holds the change: it never passes silently.
-    pub fn evaluate(&self, input: &serde_json::Value) -> Findings {
+    fn evaluate(&self, input: &serde_json::Value) -> Findings {
         let value = Value::from(input.clone());
-        let origins = origins(input);
+        let apps = apps(input);
         let mut findings = Vec::new();
-        for rule in self.rules.iter().filter(|rule| rule.switch != Some(Switch::Off)) {
+        for rule in self.rules.iter().filter(|rule| rule.is_on()) {
             let modules = if rule.own { self.own.as_ref() } else { Some(&self.library) };
             let Some(modules) = modules else { continue };
             match modules.document(&rule.package, &value, &rule.file) {
-                Ok(document) => findings.extend(said(rule, &document, &origins)),
+                Ok(document) => findings.extend(said(rule, &document, &apps)),
                 Err(error) => findings.push(Finding {
                     rule: rule.name.clone(),
                     level: Level::Overridable,
@@ -170,6 +180,28 @@ impl Rules {
         findings.sort();
         findings.dedup();
         Findings { findings, notes: self.notes.clone() }
+    }
+}
+
+impl Rule {
+    /// The level where a finding does not say another; `production`: of an app in production.
+    pub fn level(&self, production: bool) -> Option<Switch> {
+        self.set.or_else(|| self.in_production.filter(|_| production)).or(self.usual)
+    }
+
+    fn is_on(&self) -> bool {
+        [false, true].into_iter().any(|production| self.level(production) != Some(Switch::Off))
+    }
+}
+
+/// The levels by their names.
+fn level_of(word: &str) -> Option<Switch> {
+    match word {
+        "off" => Some(Switch::Off),
+        "advice" => Some(Switch::Advice),
+        "overridable" => Some(Switch::Overridable),
+        "final" => Some(Switch::Final),
+        _ => None,
     }
 }
 
@@ -207,33 +239,48 @@ fn rules_of(
     packages: BTreeMap<String, String>,
     settings: &PolicySettings,
     own: bool,
-) -> Result<Vec<Rule>, Vec<RuleError>> {
-    let mut rules = Vec::new();
-    for (package, file) in packages {
-        let about = modules.constant(&format!("{package}.about"), &file).map_err(|error| vec![error])?;
+) -> Vec<Rule> {
+    let one = |(package, file): (String, String)| {
+        let about = |key: &str| modules.about(&package).and_then(|about| about.get(key)).map(String::as_str);
         let name = if own { package.clone() } else { package.trim_start_matches(OURS).to_owned() };
-        let usual = match about.get("level").and_then(serde_json::Value::as_str) {
-            Some("off") => Some(Switch::Off),
-            Some("advice") => Some(Switch::Advice),
-            Some("final") => Some(Switch::Final),
-            Some(_) | None => None,
-        };
-        let switch = settings.rules.get(&name).copied().or(usual);
-        let says = about.get("says").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        rules.push(Rule { name, file, switch, says, own, package });
-    }
-    Ok(rules)
+        Rule {
+            set: settings.rules.get(&name).copied(),
+            // A denial is overridable anyway, unless it says that it is final.
+            usual: about("level").and_then(level_of).filter(|level| *level != Switch::Overridable),
+            in_production: about("production").and_then(level_of),
+            says: about("says").unwrap_or_default().to_owned(),
+            looks_at_digests: modules.looks_at_digests(&package),
+            name,
+            file,
+            own,
+            package,
+        }
+    };
+    packages.into_iter().map(one).collect()
 }
 
-/// Where each app is declared.
-fn origins(input: &serde_json::Value) -> BTreeMap<String, String> {
+/// What a finding about an app takes from it.
+struct AppOf {
+    /// Where it is declared.
+    file: String,
+    /// The levels of production count. Not in the first revision of all: it says what is there already, and what it says
+    /// would stand still.
+    production: bool,
+}
+
+fn apps(input: &serde_json::Value) -> BTreeMap<String, AppOf> {
     let text = |value: Option<&serde_json::Value>| value.and_then(|v| v.as_str()).map(str::to_owned);
     let apps = input.get("apps").and_then(serde_json::Value::as_array).into_iter().flatten();
-    apps.filter_map(|app| Some((text(app.get("key"))?, text(app.get("file"))?))).collect()
+    let first = input.pointer("/revision/base").is_none_or(serde_json::Value::is_null);
+    let one = |app: &serde_json::Value| {
+        let production = !first && app.get("production") == Some(&serde_json::Value::Bool(true));
+        Some((text(app.get("key"))?, AppOf { file: text(app.get("file"))?, production }))
+    };
+    apps.filter_map(one).collect()
 }
 
 /// `deny` and `warn` of a document (and `deny_…`, `warn_…`), as Conftest has them.
-fn said(rule: &Rule, document: &serde_json::Value, origins: &BTreeMap<String, String>) -> Vec<Finding> {
+fn said(rule: &Rule, document: &serde_json::Value, apps: &BTreeMap<String, AppOf>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, value) in document.as_object().into_iter().flatten() {
         let is =
@@ -245,7 +292,7 @@ fn said(rule: &Rule, document: &serde_json::Value, origins: &BTreeMap<String, St
         };
         match value {
             serde_json::Value::Array(items) => {
-                findings.extend(items.iter().map(|item| finding(rule, usual, item, origins)));
+                findings.extend(items.iter().filter_map(|item| finding(rule, usual, item, apps)));
             }
             serde_json::Value::Null
             | serde_json::Value::Bool(_)
@@ -264,26 +311,36 @@ fn said(rule: &Rule, document: &serde_json::Value, origins: &BTreeMap<String, St
     findings
 }
 
+/// `None`: the rule is off for what this is about.
 fn finding(
     rule: &Rule,
     usual: Level,
     item: &serde_json::Value,
-    origins: &BTreeMap<String, String>,
-) -> Finding {
+    apps: &BTreeMap<String, AppOf>,
+) -> Option<Finding> {
     let text = |key: &str| item.get(key).and_then(serde_json::Value::as_str);
+    let named = text("app");
+    let declared = named.and_then(|name| apps.get(name));
     let is_final = item.get("final") == Some(&serde_json::Value::Bool(true));
-    let level = match (usual, rule.switch) {
+    let own = text("level").and_then(level_of).or_else(|| is_final.then_some(Switch::Final));
+    let of_rule = rule.level(declared.is_some_and(|app| app.production));
+    // What a rule that is only told says finally is told as well.
+    let switch = match (rule.set, of_rule, own) {
+        (Some(set), _, _) => Some(set),
+        (None, Some(Switch::Off | Switch::Advice), Some(Switch::Final)) => of_rule,
+        (None, _, own) => own.or(of_rule),
+    };
+    let level = match (usual, switch) {
+        (_, Some(Switch::Off)) => return None,
         (Level::Advice, _) | (_, Some(Switch::Advice)) => Level::Advice,
         (_, Some(Switch::Final)) => Level::Final,
         (_, Some(Switch::Overridable)) => Level::Overridable,
-        (_, None | Some(Switch::Off)) if is_final => Level::Final,
-        (usual, None | Some(Switch::Off)) => usual,
+        (usual, None) => usual,
     };
-    let named = text("app");
     let app: Option<AppKey> = named.and_then(|name| name.parse().ok());
     let message = item.as_str().or_else(|| text("msg")).map_or_else(|| item.to_string(), str::to_owned);
-    let declared = named.and_then(|name| origins.get(name)).cloned();
+    let declared = declared.map(|app| app.file.clone());
     let file = text("file").map(str::to_owned).or(declared).unwrap_or_else(|| rule.file.clone());
     let effect = if level == Level::Advice { Effect::Told } else { Effect::Holds };
-    Finding { rule: rule.name.clone(), level, app, message, file, effect }
+    Some(Finding { rule: rule.name.clone(), level, app, message, file, effect })
 }

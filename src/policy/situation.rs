@@ -127,6 +127,8 @@ impl Situation<'_> {
             "apps": self.apps().iter().map(|(key, becomes)| self.app(key, *becomes)).collect::<Vec<_>>(),
             "hosts": self.hosts(),
             "networks": self.networks(),
+            "swarms": self.swarms(),
+            "flume": self.flume(),
             "plan": self.plan.map(plan_document),
             "healthy_in_test": self.healthy_in_test,
             "freeze": self.freeze.iter().map(|window| freeze(window, self.now)).collect::<Vec<_>>(),
@@ -143,10 +145,17 @@ impl Situation<'_> {
     fn environments(&self) -> BTreeMap<&str, Value> {
         let before = self.before.into_iter().flat_map(|before| before.environments.keys());
         let names: BTreeSet<_> = before.chain(self.after.environments.keys()).collect();
-        names
-            .into_iter()
-            .map(|name| (name.as_str(), json!({ "production": self.is_production(name) })))
-            .collect()
+        let one = |name| {
+            let old = self.before.and_then(|before| before.environments.get(name));
+            let new = self.after.environments.get(name);
+            json!({
+                "production": self.is_production(name),
+                "change": Becomes::of(old, new, PartialEq::eq).name(),
+                "before": old,
+                "after": new,
+            })
+        };
+        names.into_iter().map(|name| (name.as_str(), one(name))).collect()
     }
 
     fn app(&self, key: &AppKey, becomes: Becomes) -> Value {
@@ -202,6 +211,43 @@ impl Situation<'_> {
         };
         names.into_iter().map(network).collect()
     }
+}
+
+impl Situation<'_> {
+    /// Swarms by the hosts that manage them; their environments are those of the apps that run there.
+    fn swarms(&self) -> Vec<Value> {
+        let before = self.before.map(|before| &before.swarms);
+        let names: BTreeSet<_> =
+            before.into_iter().flat_map(BTreeMap::keys).chain(self.after.swarms.keys()).collect();
+        let swarm = |name: &String| {
+            let (old, new) = (before.and_then(|all| all.get(name)), self.after.swarms.get(name));
+            let uses: BTreeSet<_> =
+                self.before.into_iter().chain([self.after]).flat_map(|d| tenants(d, name)).collect();
+            json!({
+                "name": name,
+                "change": Becomes::of(old, new, PartialEq::eq).name(),
+                "environments": uses,
+                "before": old,
+                "after": new,
+            })
+        };
+        names.into_iter().map(swarm).collect()
+    }
+
+    /// What every Flume agent shares, whichever environment's logs it ships.
+    fn flume(&self) -> Value {
+        let (old, new) = (self.before.map(|before| &before.flume), Some(&self.after.flume));
+        json!({ "change": Becomes::of(old, new, PartialEq::eq).name(), "before": old, "after": new })
+    }
+}
+
+/// The environments whose apps run in the Swarm.
+fn tenants<'a>(desired: &'a Desired, swarm: &str) -> Vec<&'a EnvironmentName> {
+    let in_it = |app: &App| match &app.runtime {
+        Runtime::Swarm(service) => service.swarm == swarm,
+        Runtime::Host(_) => false,
+    };
+    desired.apps.values().filter(|app| in_it(app)).map(|app| &app.key.environment).collect()
 }
 
 fn same_host(before: &Host, after: &Host) -> bool {

@@ -1,6 +1,6 @@
 //! Rego's own tests: every rule `test_…` of the files `*_test.rego`, as `opa test` and Conftest run them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::policy::PolicySettings;
 
@@ -9,7 +9,7 @@ use super::rego::{Modules, RuleError, Source};
 use super::rules::parameters;
 
 /// One test and how it went.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tested {
     /// `trueup.freeze_test.test_deny_wins_over_allow`.
     pub name: String,

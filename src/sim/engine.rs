@@ -431,6 +431,7 @@ impl Engine for SimEngine {
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError> {
         let call = format!("GET /distribution/{image}/json");
         self.enter(&call).await?;
+        self.world.lock().resolved.insert(image.clone());
         self.read(|_, world| world.images.get(image).map(|i| i.id.clone())).ok_or_else(|| {
             self.error(EngineErrorKind::Registry, &call, format!("manifest for {image} not found"))
         })

@@ -15,12 +15,42 @@ use crate::model::settings::Reference;
 use crate::model::tree::{Between, Blob, Touch, Tree};
 use crate::model::units::Timestamp;
 use crate::ports::{
-    Clock, CommitSummary, FileSets, FilesError, HistoryEntry, Intent, Record, Repository, SourceError, Store,
-    StoreError, WriterGuard, WriterHeld,
+    Clock, CommitSummary, FileSets, FilesError, HistoryEntry, Intent, Record, Repository, Sandbox,
+    SandboxError, SourceError, Store, StoreError, WriterGuard, WriterHeld,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Rules answered on the spot, unless they are made to give no answer.
+#[derive(Default)]
+pub struct SimSandbox {
+    silent: Mutex<Option<SandboxError>>,
+    asked: Mutex<usize>,
+}
+
+impl SimSandbox {
+    /// From now on nothing is answered, for this reason; `None`: everything is again.
+    pub fn silence(&self, why: Option<SandboxError>) {
+        *lock(&self.silent) = why;
+    }
+
+    /// How often it was asked.
+    pub fn asked(&self) -> usize {
+        *lock(&self.asked)
+    }
+}
+
+#[async_trait]
+impl Sandbox for SimSandbox {
+    async fn answer(&self, question: Vec<u8>) -> Result<Vec<u8>, SandboxError> {
+        *lock(&self.asked) += 1;
+        if let Some(why) = lock(&self.silent).clone() {
+            return Err(why);
+        }
+        crate::policy::answer(&question).map_err(|error| SandboxError::NotAsked(error.to_string()))
+    }
 }
 
 /// Commits; the last one made is the head.

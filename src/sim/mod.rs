@@ -23,7 +23,7 @@ use crate::ports::{Engine, EngineError, Engines};
 use engine::SimEngine;
 use swarm::SimSwarm;
 
-pub use memory::{FilesFaults, SimClock, SimFiles, SimRepository, SimStore};
+pub use memory::{FilesFaults, SimClock, SimFiles, SimRepository, SimSandbox, SimStore};
 
 /// What is wrong with a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +79,8 @@ pub(super) struct World {
     swarms: BTreeMap<String, SimSwarm>,
     /// Images that every host has, and registries know.
     pub images: BTreeMap<ImageRef, Image>,
+    /// Images that a registry was asked about.
+    pub resolved: BTreeSet<ImageRef>,
     pub random: fastrand::Rng,
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub latency: Duration,
@@ -101,6 +103,7 @@ impl SimWorld {
             hosts: BTreeMap::new(),
             swarms: BTreeMap::new(),
             images: BTreeMap::new(),
+            resolved: BTreeSet::new(),
             random: fastrand::Rng::with_seed(seed),
             behaviour: BTreeMap::new(),
             latency: Duration::ZERO,
@@ -224,6 +227,11 @@ impl SimWorld {
     /// Every mutation so far on the host, in words.
     pub fn journal(&self, host: &HostName) -> Vec<String> {
         self.lock().hosts.get(host).map(|state| state.journal.clone()).unwrap_or_default()
+    }
+
+    /// Images that a registry was asked about so far.
+    pub fn resolved(&self) -> BTreeSet<ImageRef> {
+        self.lock().resolved.clone()
     }
 
     pub fn engines(&self) -> Arc<dyn Engines> {

@@ -11,7 +11,9 @@ use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::units::TimeSpan;
 use trueup::ports::{Quiet, WriterGuard};
-use trueup::sim::{Behaviour, Fault, FilesFaults, SimClock, SimFiles, SimRepository, SimStore, SimWorld};
+use trueup::sim::{
+    Behaviour, Fault, FilesFaults, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld,
+};
 
 use super::Fleets;
 use super::masks::Masks;
@@ -49,6 +51,7 @@ impl<'a> Stage<'a> {
             repository: repository.clone(),
             files: nginx.clone(),
             store: Arc::new(SimStore::default()),
+            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SimClock::default()),
             progress: Arc::new(Quiet),
             installation: "scenario".into(),

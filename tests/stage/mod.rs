@@ -14,11 +14,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::time::Duration;
 
 use trueup::adapter::clock::SystemClock;
 use trueup::adapter::docker::DockerEngines;
 use trueup::adapter::files::DirectoryFileSets;
 use trueup::adapter::git::GitRepository;
+use trueup::adapter::sandbox::ProcessSandbox;
 use trueup::adapter::store::SqliteStore;
 use trueup::apply::Stop;
 use trueup::control::World;
@@ -207,6 +209,7 @@ pub fn assemble(settings: &Settings) -> World {
         ),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
         store: Arc::new(SqliteStore::open(&settings.state_dir).expect("a state file")),
+        sandbox: Arc::new(ProcessSandbox::of(env!("CARGO_BIN_EXE_trueup").into(), Duration::from_secs(20))),
         clock: Arc::new(SystemClock),
         progress: Arc::new(Quiet),
         installation: settings.installation.clone(),

@@ -129,7 +129,9 @@ pub(super) async fn registries(
     answer: &BTreeSet<HostName>,
     checks: &mut Vec<Check>,
 ) {
-    match crate::control::images::lock(world, desired, answer, &BTreeSet::new(), false).await {
+    match crate::control::images::lock(world, &desired.revision, desired, answer, &BTreeSet::new(), false)
+        .await
+    {
         Err(error) => checks.push(broken("registry", error.to_string(), "mend the state file")),
         Ok(lock) => {
             for (image, why) in &lock.unresolved {

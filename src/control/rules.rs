@@ -1,0 +1,91 @@
+//! Rules asked in the sandbox: whether a head's are good, and what the applied ones say. What gives no answer is wrong, and
+//! says so.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::model::units::Timestamp;
+use crate::policy::{Listed, Question, RuleError, Source};
+use crate::ports::{Sandbox, SandboxError};
+
+use super::World;
+
+/// How long rules that gave no answer are left alone: a host that was short of memory may have some by then, and rules that
+/// never answer do not keep the loop busy.
+const REST: Duration = Duration::from_secs(600);
+
+/// Why there is no answer.
+#[derive(Debug, Clone)]
+pub enum Unanswered {
+    /// Everything that is wrong with the rules (A3).
+    Wrong(Vec<RuleError>),
+    /// They took too much, or could not be asked.
+    Sandbox(SandboxError),
+}
+
+impl Unanswered {
+    /// In the form of errors of rules, for whoever tells them.
+    pub fn errors(self) -> Vec<RuleError> {
+        match self {
+            Self::Wrong(errors) => errors,
+            Self::Sandbox(error) => {
+                let hint = match error {
+                    SandboxError::NotAsked(_) => "",
+                    SandboxError::Deadline { .. }
+                    | SandboxError::Broke { .. }
+                    | SandboxError::TooMuch { .. } => ": make them do less, or split them",
+                };
+                let message = format!("{error}{hint}");
+                vec![RuleError { file: "policies".to_owned(), line: 0, column: 0, message }]
+            }
+        }
+    }
+}
+
+/// The sandbox's answer; `T` is the question's own kind of it.
+pub async fn ask<T: DeserializeOwned>(sandbox: &dyn Sandbox, question: &Question) -> Result<T, Unanswered> {
+    let not_asked = |error: serde_json::Error| Unanswered::Sandbox(SandboxError::NotAsked(error.to_string()));
+    let asked = serde_json::to_vec(question).map_err(not_asked)?;
+    let answer = sandbox.answer(asked).await.map_err(Unanswered::Sandbox)?;
+    serde_json::from_slice::<Result<T, Vec<RuleError>>>(&answer)
+        .map_err(not_asked)?
+        .map_err(Unanswered::Wrong)
+}
+
+/// What is known of a revision's rules.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    rules: Vec<Source>,
+    errors: Vec<RuleError>,
+    /// When to ask again; `None`: the answer stands.
+    again: Option<Timestamp>,
+}
+
+impl Tried {
+    pub fn is_about(&self, rules: &[Source]) -> bool {
+        self.rules == rules
+    }
+
+    pub fn errors(&self) -> &[RuleError] {
+        &self.errors
+    }
+
+    /// What is wrong with `rules`, as far as that is known.
+    pub fn known(&self, rules: &[Source], now: Timestamp) -> Option<&[RuleError]> {
+        (self.rules == rules && self.again.is_none_or(|again| now < again)).then_some(self.errors.as_slice())
+    }
+}
+
+/// Asks what is wrong with a revision's rules.
+pub async fn try_out(world: &World, rules: &[Source]) -> Tried {
+    let question = Question::List { settings: world.policy.clone(), own: rules.to_vec() };
+    let rules = rules.to_vec();
+    match ask::<Listed>(&*world.sandbox, &question).await {
+        Ok(_) => Tried { rules, errors: Vec::new(), again: None },
+        Err(why @ Unanswered::Wrong(_)) => Tried { rules, errors: why.errors(), again: None },
+        Err(why @ Unanswered::Sandbox(_)) => {
+            Tried { rules, errors: why.errors(), again: Some(world.clock.now().plus(REST)) }
+        }
+    }
+}
