@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use bollard::models::NetworkInspect;
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::observed::{LiveNetwork, Seen};
 use crate::model::secrecy::{ContentHash, HashKey};
@@ -92,7 +92,8 @@ impl DockerEngine {
             swarm.services.insert(name, seen);
         }
         for entry in tasks.into_iter().chain(attached?) {
-            let task = task(&entry).ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
+            let task = task(&entry, &names)
+                .ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
             swarm.tasks.insert(task.id.clone(), task);
         }
         Ok(swarm)
@@ -155,9 +156,9 @@ impl DockerEngine {
         let specs: Vec<&Value> = specs.chain(&failed).collect();
         let referred = self.referred(&specs).await?;
         let call = format!("GET /services/{name}");
-        let service =
-            service(&entry, &referred.names(&self.key), &tasks).map_err(|why| self.garbage(&call, why))?;
-        let tasks = tasks.iter().map(task).collect::<Option<Vec<_>>>();
+        let names = referred.names(&self.key);
+        let service = service(&entry, &names, &tasks).map_err(|why| self.garbage(&call, why))?;
+        let tasks = tasks.iter().map(|entry| task(entry, &names)).collect::<Option<Vec<_>>>();
         let tasks = tasks.ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
         Ok(Some((service, tasks)))
     }
@@ -240,7 +241,7 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
         spec: spec::read(spec, names)?,
         previous,
         failed: failed.collect(),
-        template: at(spec, "TaskTemplate").and_then(template),
+        template: at(spec, "TaskTemplate").and_then(|task| template(task, names)),
         labels: pairs(spec, "Labels"),
         update: at(entry, "UpdateStatus").and_then(update_status),
         published: list(entry, "Endpoint.Ports").filter_map(spec::port).collect(),
@@ -274,11 +275,14 @@ fn failed(entry: &Value, tasks: &[Value]) -> Vec<Value> {
     failed
 }
 
-/// A hash of what tasks are made from. Where they may be is not of it: Swarm replaces no task that is well placed.
-fn template(task: &Value) -> Option<ContentHash> {
-    let mut task = task.as_object()?.clone();
-    task.remove("Placement");
-    Some(ContentHash::of(Value::Object(task).to_string().as_bytes()))
+/// A hash of what a task is made from, or is to be, in the fields that are modelled: an engine writes the others in one
+/// way for services and in another for tasks. Where it may be is not of it: Swarm replaces no task that is well placed.
+fn template(task: &Value, names: &Names<'_>) -> Option<ContentHash> {
+    let mut whole = json!({ "Mode": { "Global": {} }, "TaskTemplate": task });
+    whole["TaskTemplate"].as_object_mut()?.remove("Placement");
+    let part = spec::read(&whole, names).ok()?.task_hash();
+    let forced = number(task, "ForceUpdate").unwrap_or_default();
+    Some(ContentHash::of(format!("{part} {forced}").as_bytes()))
 }
 
 fn update_status(status: &Value) -> Option<UpdateStatus> {
@@ -299,7 +303,7 @@ fn update_status(status: &Value) -> Option<UpdateStatus> {
     })
 }
 
-fn task(entry: &Value) -> Option<Task> {
+fn task(entry: &Value, names: &Names<'_>) -> Option<Task> {
     let addresses = list(entry, "NetworksAttachments").filter_map(|attachment| {
         let name = text(attachment, "Network.Spec.Name")?;
         let addresses: Vec<String> = texts(attachment, "Addresses");
@@ -319,7 +323,7 @@ fn task(entry: &Value) -> Option<Task> {
         container: text(entry, "Status.ContainerStatus.ContainerID")
             .or_else(|| text(entry, "Spec.NetworkAttachmentSpec.ContainerID")),
         image: text(entry, "Spec.ContainerSpec.Image").unwrap_or_default(),
-        template: at(entry, "Spec").and_then(template),
+        template: at(entry, "Spec").and_then(|spec| template(spec, names)),
         addresses: addresses.collect(),
         published: list(entry, "Status.PortStatus.Ports").filter_map(spec::port).collect(),
         job_iteration: number(entry, "JobIteration.Index"),
