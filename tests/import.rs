@@ -619,8 +619,11 @@ fn what_docker_run_can_say_and_git_cannot_is_told() {
     ] {
         assert!(notes.contains(words), "{words}");
     }
-    for words in ["anonymous volume", "cgroup namespace", "logs with"] {
+    for words in ["anonymous volume", "cgroup namespace"] {
         assert!(!notes.contains(words), "{words}");
+    }
+    for (path, text) in walk(&ground.repo()) {
+        assert!(!text.contains("[logging]"), "the daemon's own log options are nobody's: {path}\n{text}");
     }
     assert!(text(&imported.stdout).contains("apps/"), "{long} is among them");
     ground.adopts_without_a_touch(&all);

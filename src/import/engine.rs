@@ -85,7 +85,7 @@ pub fn engines(request: &Request<'_>) -> Imported {
         if !of_daemon.is_empty() {
             let told: Vec<String> = of_daemon.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let words = format!(
-                "every container there logs with {}: that is taken for the daemon's own and not written",
+                "most containers there log with {}: that is taken for the daemon's own and not written",
                 told.join(", ")
             );
             imported.note(format!("host {}", host.name), words);

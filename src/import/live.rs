@@ -54,17 +54,18 @@ pub(super) struct Read {
     pub local_image: bool,
 }
 
-/// The daemon adds its own options to its own driver, and nobody can ask it which: those that every container of that
-/// driver has, where there are several.
+/// The daemon adds its own options to its own driver, and nobody can ask it which: those that most containers of that
+/// driver have, where there are several.
 pub(super) fn log_options_of_daemon(engine: &Engine) -> BTreeMap<String, String> {
     let all = engine.containers.values().filter_map(Seen::known).map(|container| &container.live.logging);
-    let mut all = all.filter(|logging| logging.driver == engine.info.log_driver);
-    let (Some(first), Some(second)) = (all.next(), all.next()) else { return BTreeMap::new() };
-    let mut common = first.options.clone();
-    for logging in std::iter::once(second).chain(all) {
-        common.retain(|name, value| logging.options.get(name) == Some(value));
+    let all: Vec<_> = all.filter(|logging| logging.driver == engine.info.log_driver).collect();
+    let mut counts: BTreeMap<(&String, &String), usize> = BTreeMap::new();
+    for option in all.iter().flat_map(|logging| &logging.options) {
+        *counts.entry(option).or_default() += 1;
     }
-    common
+    let of_most = |count: usize| all.len() > 1 && count * 2 > all.len();
+    let usual = counts.into_iter().filter(|(_, count)| of_most(*count));
+    usual.map(|((name, value), _)| (name.clone(), value.clone())).collect()
 }
 
 /// Reads a container; `words` has its variables in the clear where a person asked for them.

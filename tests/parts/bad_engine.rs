@@ -157,6 +157,9 @@ impl Inner {
                 bad = Some(Bad::Status(400, TOO_OLD_A_CLIENT));
             } else if target == "/version" {
                 bad = Some(Bad::Body("{\"ApiVersion\":\"1.52\",\"MinAPIVersion\":\"1.44\"}"));
+            } else if target == "/_ping" {
+                let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.52\r\nContent-Length: 2\r\nConnection: close";
+                return write!(stream, "{head}\r\n\r\nOK");
             }
         }
         let mut body = vec![0; length];
