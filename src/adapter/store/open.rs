@@ -116,6 +116,10 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
 
 /// The journal's mode, once it is a write-ahead log. SQLite waits for nobody here: of two that open a fresh file at once, one
 /// is told that it is locked.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "SQLite waits on this thread as well, and nothing is async while it opens"
+)]
 fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     let end = Instant::now() + PATIENCE;
     loop {

@@ -45,9 +45,9 @@ pub fn sent(
     known: &BTreeMap<AppKey, Rollout>,
 ) -> Option<(AppKey, Rollout)> {
     let app = change.app.clone().filter(|_| change.subject.kind == Kind::Service)?;
-    let update = change.steps.iter().find_map(|step| match &step.action {
-        Action::UpdateService { name, spec, keep, restart, .. } => Some((name, spec, keep, *restart)),
-        _ => None,
+    let update = change.steps.iter().find_map(|step| {
+        let Action::UpdateService { name, spec, keep, restart, .. } = &step.action else { return None };
+        Some((name, spec, keep, *restart))
     });
     let (name, spec, keep, restart) = update.filter(|(_, spec, _, _)| !spec.mode.is_job())?;
     let live = observed.swarms.get(change.subject.swarm.as_ref()?)?.known()?.services.get(name)?.known()?;
