@@ -80,6 +80,9 @@ pub trait Engine: Send + Sync {
     /// Everything trueup models of the Swarm that this engine manages. Refused where it manages none, an error where
     /// there is no quorum; a service whose answer cannot be read is `Unknown` inside (A1).
     async fn swarm(&self) -> Result<Swarm, EngineError>;
+    /// Whether it manages the Swarm of this id now: refused where it manages none or another, an error where there is no
+    /// quorum.
+    async fn answers_for(&self, cluster: &str) -> Result<(), EngineError>;
     /// One service with its tasks, read anew.
     async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError>;
     async fn config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError>;

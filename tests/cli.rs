@@ -194,6 +194,20 @@ fn wrong_use_and_wrong_input_are_told_apart() {
     assert!(told.contains("hosts/a.toml:1:"), "all at once: {told}");
 }
 
+/// Nothing would be restarted: Swarm runs a job once for each change of its spec.
+#[test]
+fn a_job_is_not_restarted_and_that_is_said() {
+    let stage = Stage::new("job");
+    let swarm = format!("{FLEET}[swarm.all]\nmanagers = [\"local\"]\n");
+    let job = "app = \"tidy\"\nenvironments = [\"test\"]\nruntime = \"swarm\"\nreplicas = 1\nimage = \"tidy:1\"\npull = \"never\"\n\
+               [swarm]\njob = true\n";
+    stage.commit(&[("fleet.toml", &swarm), ("hosts/local.toml", HOST), ("apps/tidy/app.toml", job)]);
+    let repo = stage.repo().display().to_string();
+    let restart = trueup(&stage, &["restart", "tidy-test", "--request", "--repo", &repo]);
+    let told = err(&restart);
+    assert!(code(&restart) == 1 && told.contains("tidy-test is a job"), "{told}");
+}
+
 /// A result that is not complete is an error (X), and so is a state file that nobody told of (H).
 #[test]
 fn what_goes_wrong_with_output_or_state_is_told() {

@@ -34,6 +34,7 @@ scenarios! {
     a6_detect_only_fleet
     b1_copied_labels
     b1_name_is_taken
+    b1_renamed_orphan
     b2_burnt_host
     b2_host_leaves_the_inventory
     b2_prune
@@ -43,6 +44,7 @@ scenarios! {
     b3_everything_replaced
     b3_last_of_production
     b3_nibbling
+    b3_swarm_tasks
     b4_adopt
     b5_data_stays
     c5_held_addresses
@@ -82,6 +84,7 @@ scenarios! {
     swarm_b2_prune
     swarm_b4_adopt
     swarm_c5_held_addresses
+    swarm_c8_manager_demoted
     swarm_c8_manager_down
     swarm_d1_create_scale_update
     swarm_d1_slow_and_well

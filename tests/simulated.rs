@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
 use trueup::control::baseline::Applied;
+use trueup::control::collect;
 use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
@@ -19,6 +20,7 @@ use trueup::control::pass::{self, Pass};
 use trueup::control::reporting::Reporting;
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
+use trueup::model::disk::PulledImage;
 use trueup::model::names::{ContainerName, HostName, Revision};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
@@ -265,6 +267,26 @@ fn a_hung_host_delays_nobody() {
         };
         let alive = sim.fleet.by_hand(&host(0), |all| all.values().filter(soon).count());
         assert_eq!(alive, 2, "the host that answers was healed: {:#?}", done.last.plan);
+    });
+}
+
+/// D6: a host that hung already in the look is not waited for again.
+#[test]
+fn image_stores_of_hosts_that_answer_are_read_whoever_hangs() {
+    rt().block_on(async {
+        let sim = Sim::new(4);
+        sim.commit_on(3, &[("a", 3, "app:1")], "");
+        let _ = sim.apply().await;
+        let (memory, at) = (Memory::new(&*sim.world.store), sim.world.clock.now());
+        let pulled = PulledImage { reference: "app:1".parse().expect("an image"), at, last_used: at };
+        let id = format!("sha256:{}", "0".repeat(64)).parse().expect("a digest");
+        for n in 0..3 {
+            memory.note_pulled(&host(n), &id, &pulled).expect("noted");
+        }
+        sim.fleet.set_fault(&host(0), Some(Fault::Hung));
+        let pass = sim.look().await;
+        let stores = collect::read(&sim.world, &pass).await.expect("what is remembered");
+        assert_eq!(stores.values().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true]);
     });
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::names::HostName;
+use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
@@ -28,6 +29,41 @@ pub(super) enum StepEnd {
         error: String,
         transient: bool,
     },
+}
+
+/// Why a try brought no end.
+struct Missed {
+    error: EngineError,
+    /// The mutation itself went out. Else its target could not even be read, and nothing changed.
+    sent: bool,
+}
+
+impl Missed {
+    const fn unread(error: EngineError) -> Self {
+        Self { error, sent: false }
+    }
+
+    const fn sent(error: EngineError) -> Self {
+        Self { error, sent: true }
+    }
+}
+
+/// What the managers of a Swarm, or the one engine, said in one round of tries.
+#[derive(Default)]
+struct Round {
+    told: Vec<String>,
+    /// One of them may answer otherwise when it is asked again.
+    passing: bool,
+}
+
+impl Round {
+    fn text(&self) -> String {
+        match self.told.as_slice() {
+            [] => "nobody could be asked".to_owned(),
+            [one] => one.clone(),
+            several => format!("no manager did it: {}", several.join("; ")),
+        }
+    }
 }
 
 /// Whether an action waits for a registry.
@@ -183,11 +219,12 @@ impl Executor<'_> {
     }
 
     /// A Swarm's step goes to the next of its managers where one does not answer for it, and waits only when all were
-    /// asked.
+    /// asked. What a manager that answers refuses is refused by the Swarm.
     async fn try_step(&self, change: &Change, step: &Step, asked: &Asked<'_>) -> StepEnd {
         let mut wait = FIRST_WAIT;
-        let mut last = "every try failed".to_owned();
+        let mut last = Round::default();
         for nth in 1..=TRIES {
+            let mut round = Round::default();
             for (place, engine) in asked.order() {
                 let slot = match (asked.lane, &step.action) {
                     (Some(lane), action) if change.subject.swarm.is_some() && !waits(action) => {
@@ -197,22 +234,26 @@ impl Executor<'_> {
                 };
                 let ended = self.attempt(change, step, engine.map(|engine| &**engine)).await;
                 drop(slot);
-                let error = match ended {
+                let missed = match ended {
                     Ok(end) => {
                         asked.answers(place);
                         return end;
                     }
-                    Err(error) => error,
+                    Err(missed) => missed,
                 };
-                let text = error.to_string();
-                let for_good = is_refusal(&step.action, error.kind) && text == last;
-                let transient = error.kind.is_transient() && !for_good;
-                if !transient || self.stop.is_set() {
-                    return StepEnd::Failed { error: text, transient };
+                let kind = missed.error.kind;
+                let text = missed.error.to_string();
+                let for_good = is_refusal(&step.action, kind) && last.told.contains(&text);
+                let passing = kind.is_transient() && !for_good;
+                let others_may = change.subject.swarm.is_some() && !missed.sent;
+                round.passing |= passing;
+                round.told.push(text);
+                if self.stop.is_set() || !(passing || others_may) {
+                    return StepEnd::Failed { error: round.text(), transient: passing };
                 }
-                last = text;
             }
-            if nth == TRIES {
+            last = round;
+            if nth == TRIES || !last.passing {
                 break;
             }
             tokio::select! {
@@ -221,7 +262,7 @@ impl Executor<'_> {
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
-        StepEnd::Failed { error: last, transient: true }
+        StepEnd::Failed { error: last.text(), transient: last.passing }
     }
 
     /// One try: the target is read first, so that a try whose answer was lost is seen to have worked.
@@ -230,7 +271,7 @@ impl Executor<'_> {
         change: &Change,
         step: &Step,
         engine: Option<&dyn Engine>,
-    ) -> Result<StepEnd, EngineError> {
+    ) -> Result<StepEnd, Missed> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
             Err(error) => StepEnd::Failed { error, transient: true },
@@ -242,14 +283,16 @@ impl Executor<'_> {
             Action::Undrain { instance } => Ok(in_traffic(self.traffic.undrain(instance).await)),
             Action::InstallFiles { set, files } => Ok(in_traffic(self.traffic.install(set, files).await)),
             Action::WaitHealthy { name, min_healthy, deadline } => match engine {
-                Some(engine) => self.wait_healthy(engine, name, *min_healthy, *deadline).await,
+                Some(engine) => {
+                    self.wait_healthy(engine, name, *min_healthy, *deadline).await.map_err(Missed::unread)
+                }
                 None => Ok(no_host()),
             },
             Action::WaitService { name, job_ends, min_healthy, deadline } => {
                 let (job_ends, min_healthy, deadline) = (*job_ends, *min_healthy, *deadline);
                 let awaited = Awaited { change, name, job_ends, min_healthy, deadline };
                 match engine {
-                    Some(engine) => self.wait_service(engine, &awaited).await,
+                    Some(engine) => self.wait_service(engine, &awaited).await.map_err(Missed::unread),
                     None => Ok(no_host()),
                 }
             }
@@ -279,27 +322,28 @@ impl Executor<'_> {
         }
     }
 
-    async fn on_engine(
-        &self,
-        change: &Change,
-        step: &Step,
-        engine: &dyn Engine,
-    ) -> Result<StepEnd, EngineError> {
-        match self.precondition(change, step, engine).await? {
+    async fn on_engine(&self, change: &Change, step: &Step, engine: &dyn Engine) -> Result<StepEnd, Missed> {
+        match self.precondition(change, step, engine).await.map_err(Missed::unread)? {
             Verdict::Holds => {}
             Verdict::AlreadySo(why) => return Ok(StepEnd::NotNeeded(why)),
             Verdict::Moved(why) => return Ok(StepEnd::Refused(why)),
         }
         let contents: &Contents = &self.desired.contents;
-        engine.perform(&step.action, contents, self.progress).await?;
+        engine.perform(&step.action, contents, self.progress).await.map_err(Missed::sent)?;
         Ok(StepEnd::Done)
     }
 
-    /// The host's engine, or the Swarm's managers in the order of fleet.toml; none for what needs none.
+    /// The host's engine; or the Swarm's managers, the one that told what the plan follows from at the head, the others in
+    /// the order of fleet.toml; none for what needs none.
     fn engines_of(&self, change: &Change) -> Result<Vec<Arc<dyn Engine>>, EngineError> {
         let names: Vec<&HostName> = match (&change.subject.host, &change.subject.swarm) {
             (Some(host), _) => vec![host],
-            (None, Some(swarm)) => self.desired.swarms.get(swarm).into_iter().flatten().collect(),
+            (None, Some(swarm)) => {
+                let mut managers: Vec<_> = self.desired.swarms.get(swarm).into_iter().flatten().collect();
+                let told = self.swarms.get(swarm).and_then(Seen::known).map(|seen| &seen.manager);
+                managers.sort_by_key(|manager| Some(*manager) != told);
+                managers
+            }
             (None, None) => Vec::new(),
         };
         let hosts = names.into_iter().filter_map(|name| self.desired.hosts.get(name));

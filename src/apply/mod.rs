@@ -18,9 +18,11 @@ use futures_util::stream::FuturesUnordered;
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
 use crate::model::names::InstanceName;
+use crate::model::observed::Seen;
 use crate::model::ownership::Owner;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
 use crate::model::settings::Limits;
+use crate::model::swarm::Swarm;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Engines, Progress, Store};
 
@@ -41,6 +43,8 @@ pub trait Traffic: Send + Sync {
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
+    /// The Swarms as the plan saw them.
+    pub swarms: &'a BTreeMap<String, Seen<Swarm>>,
     pub owner: &'a Owner,
     pub engines: &'a dyn Engines,
     pub store: &'a dyn Store,

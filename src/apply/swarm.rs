@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::diff;
 use crate::model::names::FieldName;
+use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Expect, Step};
 use crate::model::service::ServiceSpec;
@@ -21,6 +22,11 @@ impl Executor<'_> {
         step: &Step,
         engine: &dyn Engine,
     ) -> Result<Verdict, EngineError> {
+        // One that is no manager any more still answers for what it has itself: a network of the Swarm that it does not
+        // use would be taken for gone.
+        if let Some(Seen::Known(seen)) = self.swarms.get(swarm) {
+            engine.answers_for(&seen.id).await?;
+        }
         match &step.action {
             Action::CreateService { name, spec, labels, .. } => Ok(match engine.service(name).await? {
                 None => Verdict::Holds,
@@ -42,7 +48,7 @@ impl Executor<'_> {
                     Some(_) => Verdict::Moved(format!("somebody changed service {name} meanwhile")),
                 })
             }
-            Action::RemoveService { name } => Ok(match engine.service(name).await? {
+            Action::RemoveService { name, .. } => Ok(match engine.service(name).await? {
                 None => Verdict::AlreadySo(format!("service {name} is gone")),
                 Some((live, _)) => self.ours("service", name, swarm, (&live.id, &live.labels), &step.expect),
             }),
@@ -53,7 +59,7 @@ impl Executor<'_> {
                 }
                 Some(_) => Verdict::Moved(format!("a config {name} is there that this plan did not see")),
             }),
-            Action::RemoveConfig { name } => Ok(match engine.config(name).await? {
+            Action::RemoveConfig { name, .. } => Ok(match engine.config(name).await? {
                 None => Verdict::AlreadySo(format!("config {name} is gone")),
                 Some(live) => self.ours("config", name, swarm, (&live.id, &live.labels), &step.expect),
             }),

@@ -32,8 +32,13 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let taken = reader.take(&world, false).await?;
     let keys: Vec<_> = super::pause::targets(Some(&args.app), &args.source)?.into_iter().flatten().collect();
     for key in &keys {
-        if !taken.desired.apps.contains_key(key) {
+        let Some(app) = taken.desired.apps.get(key) else {
             bail!("{} declares no app {key}", taken.desired.revision.short());
+        };
+        if app.is_job() {
+            bail!(
+                "{key} is a job: Swarm runs it once for each change of its app.toml, and there is nothing to restart"
+            );
         }
     }
     let memory = Memory::new(&*world.store);

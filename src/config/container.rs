@@ -1,6 +1,7 @@
 //! The container's part of an app's file: what every instance is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use crate::model::container::{
 use crate::model::names::VolumeName;
 use crate::model::ownership;
 use crate::model::secrecy::ContentHash;
-use crate::model::units::{ByteSize, Cpus};
+use crate::model::units::{ByteSize, Cpus, TimeSpan};
 
 use super::app::FileFinder;
 use super::context::Context;
@@ -29,9 +30,9 @@ pub(super) fn spec(
     let limits = &shape.limits;
     let mut spec = ContainerSpec {
         entrypoint: shape.entrypoint.clone(),
-        command: shape.command.clone(),
+        command: command(shape, context),
         env: env(shape, context),
-        workdir: shape.workdir.clone(),
+        workdir: shape.workdir.as_ref().and_then(|text| workdir(text, context)),
         user: shape.user.clone(),
         hostname: shape.hostname.clone(),
         labels: shape.labels.clone(),
@@ -56,7 +57,7 @@ pub(super) fn spec(
         extra_hosts: shape.extra_hosts.clone(),
         logging: shape.logging.as_ref().and_then(|l| logging(l, context)),
         stop_signal: shape.stop_signal.clone(),
-        stop_timeout: context.option("stop_timeout", shape.stop_timeout.as_ref()),
+        stop_timeout: stop_timeout(shape, context),
         ..ContainerSpec::of(image)
     };
     for label in spec.labels.keys().filter(|label| label.starts_with(ownership::PREFIX)) {
@@ -116,6 +117,40 @@ fn env(shape: &AppFile, context: &mut Context<'_>) -> BTreeMap<String, EnvValue>
     env
 }
 
+/// To engines no arguments are the image's own, unless there is an entrypoint, which clears those.
+fn command(shape: &AppFile, context: &mut Context<'_>) -> Option<Vec<String>> {
+    let command = shape.command.clone().filter(|words| !words.is_empty());
+    let cleared = shape.entrypoint.as_ref().is_some_and(|words| !words.is_empty());
+    if shape.command.is_some() && command.is_none() && !cleared {
+        context.fail_with(
+            "command",
+            "engines take an empty list for the image's own command",
+            "leave it out for the image's; write `entrypoint` as well to start without arguments",
+        );
+    }
+    command
+}
+
+/// As engines have it: `/data/` is `/data`.
+fn workdir(text: &str, context: &mut Context<'_>) -> Option<String> {
+    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    if !text.starts_with('/') || parts.contains(&"..") {
+        context.fail("workdir", format!("{text:?} is not an absolute path in the container"));
+        return None;
+    }
+    Some(format!("/{}", parts.join("/")))
+}
+
+/// Engines keep whole seconds of it; Swarms keep more.
+fn stop_timeout(shape: &AppFile, context: &mut Context<'_>) -> Option<TimeSpan> {
+    let span: TimeSpan = context.option("stop_timeout", shape.stop_timeout.as_ref())?;
+    if shape.runtime != Some(RuntimeShape::Swarm) && span.duration().subsec_nanos() != 0 {
+        let hint = format!("such as \"{}\"", TimeSpan::from_secs(span.duration().as_secs() + 1));
+        context.fail_with("stop_timeout", format!("engines keep whole seconds of {span}"), hint);
+    }
+    Some(span)
+}
+
 /// `[address:][host:]container[/protocol]`, Docker's own short form.
 fn ports(shape: &AppFile, context: &mut Context<'_>) -> BTreeSet<Port> {
     let mut ports = BTreeSet::new();
@@ -162,7 +197,11 @@ fn port(text: &str) -> Option<Port> {
             Some("") if address.is_some() => None,
             Some(h) => Some(h.parse().ok().filter(|p| *p > 0)?),
         },
-        address: address.map(|a| a.parse().ok()).map_or(Some(None), |a| a.map(Some))?,
+        // The unspecified address is every address, which is what no address is.
+        address: match address {
+            None => None,
+            Some(text) => Some(text.parse::<IpAddr>().ok()?).filter(|address| !address.is_unspecified()),
+        },
     })
 }
 
@@ -218,12 +257,16 @@ fn health_check(shape: &HealthShape, context: &mut Context<'_>) -> Option<Health
     } else {
         return Some(HealthCheck::Disabled);
     };
+    // To engines zero is what stands open: the image's, or Docker's own.
+    let mut span = |path: &str, text: Option<&String>| {
+        context.option::<TimeSpan>(path, text).filter(|span| !span.duration().is_zero())
+    };
     Some(HealthCheck::Probe {
         test,
-        interval: context.option("health.interval", shape.interval.as_ref()),
-        timeout: context.option("health.timeout", shape.timeout.as_ref()),
-        start_period: context.option("health.start_period", shape.start_period.as_ref()),
-        retries: shape.retries,
+        interval: span("health.interval", shape.interval.as_ref()),
+        timeout: span("health.timeout", shape.timeout.as_ref()),
+        start_period: span("health.start_period", shape.start_period.as_ref()),
+        retries: shape.retries.filter(|retries| *retries > 0),
     })
 }
 

@@ -194,7 +194,7 @@ shape! {
         logging: Option<LoggingShape>,
         /// The signal that asks it to end.
         stop_signal: Option<String>,
-        /// How long it may take to end, such as `"30s"`.
+        /// How long it may take to end, such as `"30s"`; whole seconds on hosts.
         stop_timeout: Option<String>,
         /// Where instances go.
         place: PlaceShape,
@@ -325,10 +325,12 @@ shape! {
         shell: Option<String>,
         /// Ask this page with the container's own wget or curl.
         http: Option<HttpShape>,
+        /// Time between two checks; `"0s"` is the image's or Docker's own, as leaving it out.
         interval: Option<String>,
         timeout: Option<String>,
         /// Failures in this time after the start do not count.
         start_period: Option<String>,
+        /// Failures in a row that make it unhealthy; 0 is as leaving it out.
         retries: Option<u32>,
     }
     struct HttpShape {

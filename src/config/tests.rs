@@ -161,6 +161,45 @@ fn values_that_do_not_fit_are_told_at_their_place() {
     }
 }
 
+/// A4: what engines tell back in one way is written in one way, however git spells it.
+#[test]
+fn spellings_that_mean_the_same_are_the_same() {
+    let spec = |lines: &str| {
+        let desired = with(&[("apps/a/app.toml", &format!("{APP}{lines}"))]).expect(lines);
+        desired.apps.values().next().expect("an app").container.clone()
+    };
+    let health = |line: &str| format!("[health]\nshell = \"true\"\n{line}");
+    for (written, engines) in [
+        ("ports = [\"0.0.0.0:18090:80/tcp\"]".to_owned(), "ports = [\"18090:80\"]".to_owned()),
+        ("ports = [\"[::]:18090:80\"]".into(), "ports = [\"18090:80\"]".into()),
+        ("ports = [\"0.0.0.0::80\"]".into(), "ports = [\"80\"]".into()),
+        ("workdir = \"/data/\"".into(), "workdir = \"/data\"".into()),
+        ("workdir = \"/data//./x\"".into(), "workdir = \"/data/x\"".into()),
+        ("workdir = \"//\"".into(), "workdir = \"/\"".into()),
+        ("entrypoint = [\"a\"]\ncommand = []".into(), "entrypoint = [\"a\"]".into()),
+        ("stop_timeout = \"60000ms\"".into(), "stop_timeout = \"1m\"".into()),
+        (health("retries = 0"), health("")),
+        (health("interval = \"0s\"\ntimeout = \"0s\"\nstart_period = \"0s\""), health("")),
+    ] {
+        assert_eq!(spec(&written), spec(&engines), "{written}");
+    }
+}
+
+#[test]
+fn what_engines_would_change_is_refused_with_a_hint() {
+    for (line, message) in [
+        ("command = []", "engines take an empty list for the image's own command"),
+        ("entrypoint = []\ncommand = []", "engines take an empty list for the image's own command"),
+        ("stop_timeout = \"1s500ms\"", "engines keep whole seconds of 1s500ms (such as \"2s\")"),
+        ("workdir = \"data\"", "\"data\" is not an absolute path in the container"),
+        ("workdir = \"/a/../b\"", "\"/a/../b\" is not an absolute path in the container"),
+        ("ports = [\"nowhere:1:2\"]", "\"nowhere:1:2\" is not a port"),
+    ] {
+        let told = told(&[("apps/a/app.toml", &format!("{APP}{line}"))]);
+        assert!(told.len() == 1 && told[0].contains(message), "{line}: {told:?}");
+    }
+}
+
 #[test]
 fn what_only_shows_when_all_is_read_is_told_too() {
     let net = "[network.n]\nsubnet = \"192.0.2.0/24\"\npools = { a = \"192.0.2.10-192.0.2.20\", b = \"192.0.2.20-192.0.2.30\" }\n";

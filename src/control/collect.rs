@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::{StreamExt as _, stream};
 use tokio::task::JoinHandle;
 
 use crate::apply::{self, Report};
@@ -15,7 +16,7 @@ use crate::model::finding::Findings;
 use crate::model::host::Host;
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::HostName;
-use crate::model::observed::Engine;
+use crate::model::observed::{Engine, Seen};
 use crate::model::plan::{Action, Change, Expect, Outcome, Plan, Step, Verb};
 use crate::model::secrecy::ContentHash;
 use crate::model::units::{TimeSpan, Timestamp};
@@ -51,27 +52,42 @@ pub async fn note_pulls(world: &World, pass: &Pass, report: &Report) -> Result<(
     Ok(())
 }
 
-/// The image stores of every host that trueup ever pulled to, read one after the other.
+/// The image stores of every host that trueup ever pulled to.
 pub async fn read(world: &World, pass: &Pass) -> Result<Stores, ControlError> {
-    Ok(read_hosts(world, &hosts(world, pass)?).await)
+    let (hosts, silent) = hosts(world, pass)?;
+    let read = read_hosts(world, &hosts).await;
+    Ok(read.into_iter().chain(silent).collect())
 }
 
-fn hosts(world: &World, pass: &Pass) -> Result<Vec<Host>, ControlError> {
+/// The hosts to ask; and those that did not answer in this look, which are not asked for more.
+fn hosts(world: &World, pass: &Pass) -> Result<(Vec<Host>, Stores), ControlError> {
     let pulled = Memory::new(&*world.store).pulled()?;
     let to: BTreeSet<&HostName> = pulled.keys().map(|(host, _)| host).collect();
-    Ok(pass.desired.hosts.values().filter(|host| to.contains(&host.name)).cloned().collect())
+    let (mut hosts, mut silent) = (Vec::new(), Stores::new());
+    for host in pass.desired.hosts.values().filter(|host| to.contains(&host.name)) {
+        match pass.observed.hosts.get(&host.name) {
+            Some(Seen::Known(_)) => hosts.push(host.clone()),
+            Some(Seen::Unknown { why }) => {
+                silent.insert(host.name.clone(), Err(why.clone()));
+            }
+            None => {
+                silent.insert(host.name.clone(), Err("it was not read".to_owned()));
+            }
+        }
+    }
+    Ok((hosts, silent))
 }
 
+/// Side by side: one that is slow keeps nobody from the others (D6).
 async fn read_hosts(world: &World, hosts: &[Host]) -> Stores {
-    let mut stores = Stores::new();
-    for host in hosts {
-        let store = match world.engines.engine(host) {
+    let one = |host: Host| async move {
+        let store = match world.engines.engine(&host) {
             Ok(engine) => engine.image_store().await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        stores.insert(host.name.clone(), store);
-    }
-    stores
+        (host.name, store)
+    };
+    stream::iter(hosts.iter().cloned().map(one)).buffer_unordered(world.limits.fan_out.max(1)).collect().await
 }
 
 /// What becomes of the images that trueup pulled to one host.
@@ -267,7 +283,9 @@ impl Collector {
         let due = self.began.is_none_or(|began| now.since(began) >= EVERY);
         if due && self.reading.as_ref().is_none_or(JoinHandle::is_finished) {
             self.began = Some(now);
-            let (hosts, world, found) = (hosts(world, pass)?, world.clone(), Arc::clone(&self.found));
+            // Who did not answer is looked at again next time, and already told as unknown.
+            let (hosts, _) = hosts(world, pass)?;
+            let (world, found) = (world.clone(), Arc::clone(&self.found));
             self.reading = Some(tokio::spawn(async move {
                 let stores = read_hosts(&world, &hosts).await;
                 *found.lock().unwrap_or_else(PoisonError::into_inner) = Some(stores);

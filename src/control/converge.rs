@@ -44,8 +44,12 @@ impl Converged {
             .chain(plan.drift.iter().map(|d| &d.subject))
             .map(ToString::to_string)
             .collect();
+        let observed = &self.last.observed;
         let unseen = |change: &Change| {
-            change.subject.host.as_ref().is_some_and(|host| self.last.observed.engine(host).is_none())
+            let host = change.subject.host.as_ref();
+            let swarm = change.subject.swarm.as_ref();
+            host.is_some_and(|host| observed.engine(host).is_none())
+                || swarm.is_some_and(|swarm| observed.swarms.get(swarm).and_then(Seen::known).is_none())
         };
         let mut latest: BTreeMap<String, (&Change, &Outcome)> = BTreeMap::new();
         for (change, outcome) in &self.outcomes {
@@ -198,7 +202,7 @@ async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Repo
     note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, pass, &pass.plan)?;
     let report = execute(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
-    settle(world, &pass.plan, &report)?;
+    settle(world, pass, &report)?;
     collect::note_pulls(world, pass, &report).await?;
     Ok(report)
 }
@@ -214,6 +218,7 @@ pub(super) async fn execute(
     let owner = world.owner(&pass.desired.fleet);
     let executor = Executor {
         desired: &pass.desired,
+        swarms: &pass.observed.swarms,
         owner: &owner,
         engines: &*world.engines,
         store: &*world.store,
@@ -247,7 +252,7 @@ fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
 }
 
 /// Attempts, loops and the budget after a plan was carried out (B3, D3, D7).
-fn settle(world: &World, plan: &Plan, report: &Report) -> Result<(), ControlError> {
+fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     let attempts = memory.attempts()?;
@@ -257,7 +262,9 @@ fn settle(world: &World, plan: &Plan, report: &Report) -> Result<(), ControlErro
             memory.set_attempts(&change.subject, &after)?;
         }
         if change.destructive && matches!(outcome, Outcome::Done) {
-            memory.note_destroyed(&subject, &Destroyed { at: now, revision: plan.revision.clone() })?;
+            let count = plan::taken(&pass.observed, change);
+            let destroyed = Destroyed { at: now, revision: pass.plan.revision.clone(), count };
+            memory.note_destroyed(&subject, &destroyed)?;
         }
     }
     Ok(())

@@ -138,6 +138,13 @@ impl Holding {
 pub struct Destroyed {
     pub at: Timestamp,
     pub revision: Revision,
+    /// How many instances or tasks went with it. Earlier releases noted each by itself.
+    #[serde(default = "one")]
+    pub count: usize,
+}
+
+const fn one() -> usize {
+    1
 }
 
 /// A finding that a person let pass, at one revision (F2).
@@ -520,7 +527,7 @@ impl<'a> Memory<'a> {
         let mut count = 0;
         for (key, destroyed) in self.all::<Destroyed>(Record::Budget)? {
             if destroyed.revision == *revision || now.since(destroyed.at) < hour {
-                count += 1;
+                count += destroyed.count;
             } else {
                 self.store.delete(Record::Budget, &key)?;
             }

@@ -257,6 +257,14 @@ pub enum PullPolicy {
 }
 
 impl App {
+    /// A service whose tasks are meant to end.
+    pub const fn is_job(&self) -> bool {
+        match &self.runtime {
+            Runtime::Swarm(service) => service.mode.is_job(),
+            Runtime::Host(_) => false,
+        }
+    }
+
     /// What its service is called on the Swarm.
     pub fn service_name(&self) -> String {
         match &self.runtime {

@@ -180,6 +180,12 @@ impl Owner {
         }
     }
 
+    /// Whether this installation wrote the labels, whatever carries them now.
+    pub fn is_labelled(&self, labels: &BTreeMap<String, String>) -> bool {
+        labels.get(INSTALLATION) == Some(&self.installation)
+            && labels.get(FLEET).map(String::as_str) == Some(self.fleet.as_str())
+    }
+
     fn foreign(
         &self,
         kind: &str,

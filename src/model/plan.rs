@@ -216,8 +216,10 @@ pub enum Action {
         #[serde(default)]
         keep: BTreeSet<FieldName>,
     },
+    /// By id: a successor of the same name is not meant.
     RemoveService {
         name: String,
+        id: String,
     },
     /// Waits until Swarm has what the service's spec asks for; fails with the tasks' own errors where none of them came
     /// forward for `deadline`, or as soon as Swarm gives up or goes back.
@@ -237,6 +239,7 @@ pub enum Action {
     },
     RemoveConfig {
         name: String,
+        id: String,
     },
     /// By node id; labels that are not named stay.
     UpdateNode {
@@ -416,10 +419,10 @@ impl Action {
             }
             Self::CreateService { name, .. } => format!("create service {name}"),
             Self::UpdateService { name, .. } => format!("update service {name}"),
-            Self::RemoveService { name } => format!("remove service {name}"),
+            Self::RemoveService { name, .. } => format!("remove service {name}"),
             Self::WaitService { name, .. } => format!("wait until service {name} is as wanted"),
             Self::CreateConfig { name, .. } => format!("create config {name}"),
-            Self::RemoveConfig { name } => format!("remove config {name}"),
+            Self::RemoveConfig { name, .. } => format!("remove config {name}"),
             Self::UpdateNode { node, .. } => format!("update node {node}"),
             Self::WaitHealthy { name, .. } => format!("wait until container {name} is healthy"),
             Self::Drain { instance, .. } => format!("take {instance} out of the upstreams and drain it"),

@@ -119,6 +119,15 @@ impl ServiceSpec {
     }
 }
 
+impl<E: Clone + Serialize> ServiceSpec<E> {
+    /// The same with other variables, hidden or not. `None` cannot be: the two kinds of spec differ in them alone.
+    pub fn with_env<F: for<'d> Deserialize<'d>>(&self, env: BTreeMap<String, F>) -> Option<ServiceSpec<F>> {
+        let bare = Self { env: BTreeMap::new(), ..self.clone() };
+        let spec: ServiceSpec<F> = serde_json::from_value(serde_json::to_value(bare).ok()?).ok()?;
+        Some(ServiceSpec { env, ..spec })
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ServiceMode {

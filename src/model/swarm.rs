@@ -53,6 +53,17 @@ impl Swarm {
     pub fn tasks_of<'a>(&'a self, service: &'a str) -> impl Iterator<Item = &'a Task> {
         self.tasks.values().filter(move |task| task.service.as_deref() == Some(service))
     }
+
+    /// Addresses by network that a node's tasks and attached containers hold, as far as Swarm knows: those of a node that
+    /// is down as well, whose tasks it wants to end and still tells as running.
+    pub fn held_by(&self, node: &str) -> BTreeMap<&str, BTreeSet<IpAddr>> {
+        let mut held: BTreeMap<&str, BTreeSet<IpAddr>> = BTreeMap::new();
+        let there = |task: &&Task| task.node.as_deref() == Some(node) && task.state <= TaskState::Running;
+        for (network, addresses) in self.tasks.values().filter(there).flat_map(|task| &task.addresses) {
+            held.entry(network).or_default().extend(addresses);
+        }
+        held
+    }
 }
 
 /// An engine's own membership, as it sees it itself.

@@ -14,6 +14,7 @@ mod rollout;
 mod safety;
 mod seen;
 mod steps;
+mod strays;
 mod surroundings;
 mod swarm;
 mod volumes;
@@ -25,7 +26,7 @@ use crate::model::plan::Plan;
 
 pub use admit::admit;
 pub use input::{Holds, PlanInput, Wait};
-pub use swarm::{Standing, failures, reached, rollouts, sent, standing};
+pub use swarm::{Standing, failures, reached, rollouts, sent, standing, taken};
 
 use draft::Draft;
 use seen::Fleet;
@@ -47,5 +48,7 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     files::install(input, &mut draft);
     prune::prune(input, &fleet, &seats, &targets, &around, &mut draft);
     swarm::prune(&swarms, input, &mut draft);
+    strays::tell(input, &fleet, &mut draft);
+    swarms.tell_down_nodes(input, &mut draft);
     safety::finish(input, &fleet, &swarms, draft)
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::app::{App, Replicas, Runtime};
 use crate::model::drift::{Kind, Nature, Subject};
 use crate::model::file::FileSet;
-use crate::model::names::{HostName, InstanceName};
-use crate::model::observed::Seen;
+use crate::model::names::{ContainerName, HostName, InstanceName};
+use crate::model::observed::{Engine, LiveNetwork, Seen};
 use crate::model::ownership::{Belongs, PROTECT, PlaceInReplacement};
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
@@ -53,7 +53,7 @@ pub(super) fn prune(
             );
             let declared = input.desired.networks.keys().any(|name| name.as_str() == network.name);
             if ours && !declared {
-                remove_network(input, host, network, draft);
+                remove_network(input, host, engine, network, draft);
             }
         }
     }
@@ -199,7 +199,8 @@ fn is_declared(app: &App, instance: &InstanceName, fleet: &Fleet<'_>) -> bool {
 fn remove_network(
     input: &PlanInput<'_>,
     host: &HostName,
-    network: &crate::model::observed::LiveNetwork,
+    engine: &Engine,
+    network: &LiveNetwork,
     draft: &mut Draft,
 ) {
     let subject = subject(Kind::Network, &network.name, host);
@@ -215,8 +216,7 @@ fn remove_network(
     });
     let after: Vec<usize> = leaving.union(&replaced).copied().collect();
     if after.len() < network.attached.len() {
-        let why = "containers are still attached to it".to_owned();
-        draft.leave(subject, None, Nature::Extra, why);
+        still_attached(input, host, engine, network, subject, draft);
         return;
     }
     let change = Change {
@@ -236,6 +236,40 @@ fn remove_network(
         interrupts: false,
     };
     draft.heal(input, Nature::Extra, change);
+}
+
+/// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
+/// does the network.
+fn still_attached(
+    input: &PlanInput<'_>,
+    host: &HostName,
+    engine: &Engine,
+    network: &LiveNetwork,
+    subject: Subject,
+    draft: &mut Draft,
+) {
+    let is_ours = |name: &&str| {
+        let seen = name.parse::<ContainerName>().ok().and_then(|name| engine.containers.get(&name));
+        seen.and_then(Seen::known).is_some_and(|container| {
+            matches!(input.owner.container(&container.name, host, &container.labels), Belongs::Ours(_))
+        })
+    };
+    let all: Vec<&str> = network.attached.iter().map(String::as_str).collect();
+    let foreign: Vec<&str> = all.iter().copied().filter(|name| !is_ours(name)).collect();
+    let attached = |names: &[&str]| format!("still attached to it: {}", names.join(", "));
+    draft.leave(subject.clone(), None, Nature::Extra, attached(&all));
+    if !foreign.is_empty() {
+        let why = format!(
+            "it is no longer declared, and containers that are not trueup's are {}",
+            attached(&foreign)
+        );
+        draft.block(
+            subject,
+            None,
+            why,
+            "detach them (docker network disconnect), then the network is removed",
+        );
+    }
 }
 
 /// A host that left the inventory while it still held instances cannot be left clean any more (B2).

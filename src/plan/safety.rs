@@ -10,7 +10,7 @@ use crate::model::plan::{Blocked, Change, Plan, Verb};
 use super::PlanInput;
 use super::draft::Draft;
 use super::seen::Fleet;
-use super::swarm::Swarms;
+use super::swarm::{self, Swarms};
 
 /// Holds what takes away too much, drops what waits for it, and numbers the rest.
 pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: Draft) -> Plan {
@@ -63,8 +63,9 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &D
     };
     let destructive: Vec<&Change> = draft.changes.iter().filter(|c| c.destructive).collect();
     let recent = input.holds.destroyed_recently;
-    let going = destructive.len() + recent;
-    let all = fleet.instances() + swarms.services(input) + recent;
+    let weights = destructive.iter().map(|change| swarm::taken(input.observed, change));
+    let going = weights.sum::<usize>() + recent;
+    let all = fleet.instances() + swarms.tasks(input) + recent;
     if going > input.limits.destroy_count && exceeds(going, all, input.limits.destroy_share) {
         let earlier = match recent {
             0 => String::new(),
@@ -76,6 +77,11 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &D
     for (key, changes) in last_of_production(input, fleet, &destructive) {
         let why = format!("the last instance of the production app {key} would go (B3)");
         changes.iter().for_each(|change| hold(change, &why));
+    }
+    for change in draft.changes.iter().filter(|change| is_last_service(input, change)) {
+        let why =
+            format!("the last instances of the production service {} would go (B3)", change.subject.name);
+        hold(change, &why);
     }
     let replaced: BTreeSet<&AppKey> = replacements(draft).filter_map(|c| c.app.as_ref()).collect();
     let (count, apps) = (replaced.len(), input.desired.apps.len());
@@ -115,7 +121,7 @@ fn last_of_production<'d>(
     destructive: &[&'d Change],
 ) -> BTreeMap<AppKey, Vec<&'d Change>> {
     let mut by_app: BTreeMap<AppKey, Vec<&Change>> = BTreeMap::new();
-    for change in destructive {
+    for change in destructive.iter().filter(|change| change.subject.kind == Kind::Container) {
         if let Some(key) = &change.app {
             by_app.entry(key.clone()).or_default().push(change);
         }
@@ -126,6 +132,16 @@ fn last_of_production<'d>(
         production && changes.len() >= instances.count()
     });
     by_app
+}
+
+/// A production service that goes with nothing in its place; or for a while, since another kind of service takes its
+/// name and cannot be made before it is gone.
+fn is_last_service(input: &PlanInput<'_>, change: &Change) -> bool {
+    let production = change.app.as_ref().is_some_and(|key| input.desired.is_production(&key.environment));
+    let made_anew = change.action == Verb::Replace && change.interrupts;
+    production
+        && change.subject.kind == Kind::Service
+        && (made_anew || swarm::leaves_nothing(input.observed, change))
 }
 
 /// The held ones, and the others renumbered; what waits for a held one waits too.

@@ -279,9 +279,9 @@ pub(super) fn call_of(action: &Action) -> String {
         Action::Disconnect { network, .. } => format!("POST /networks/{network}/disconnect"),
         Action::CreateService { .. } => "POST /services/create".to_owned(),
         Action::UpdateService { name, .. } => format!("POST /services/{name}/update"),
-        Action::RemoveService { name } => format!("DELETE /services/{name}"),
+        Action::RemoveService { id, .. } => format!("DELETE /services/{id}"),
         Action::CreateConfig { .. } => "POST /configs/create".to_owned(),
-        Action::RemoveConfig { name } => format!("DELETE /configs/{name}"),
+        Action::RemoveConfig { id, .. } => format!("DELETE /configs/{id}"),
         Action::UpdateNode { node, .. } => format!("POST /nodes/{node}/update"),
         Action::WaitHealthy { .. }
         | Action::WaitService { .. }
@@ -390,6 +390,16 @@ impl Engine for SimEngine {
     async fn swarm(&self) -> Result<Swarm, EngineError> {
         self.enter("GET /swarm").await?;
         self.as_manager("GET /swarm", |swarm| swarm.told(&self.host))
+    }
+
+    async fn answers_for(&self, cluster: &str) -> Result<(), EngineError> {
+        let call = "GET /swarm";
+        self.enter(call).await?;
+        let id = self.as_manager(call, |swarm| swarm.id().to_owned())?;
+        match id == cluster {
+            true => Ok(()),
+            false => Err(self.error(EngineErrorKind::Refused, call, format!("it manages the Swarm {id}"))),
+        }
     }
 
     async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError> {

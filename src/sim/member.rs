@@ -63,10 +63,14 @@ impl SimEngine {
         }
     }
 
-    /// An overlay network of the Swarm that this engine is in.
+    /// An overlay network of the Swarm that this engine manages; a worker knows those alone that something on it uses.
     pub(super) fn overlay(&self, name: &str) -> Option<LiveNetwork> {
         let mut world = self.world.lock();
-        world.swarm_of(&self.host)?.networks().find(|network| network.name == name).cloned()
+        let swarm = world.swarm_of(&self.host)?;
+        if !swarm.manages(&self.host) {
+            return None;
+        }
+        swarm.networks().find(|network| network.name == name).cloned()
     }
 
     /// Puts in what only a member tells: where it belongs, overlay networks, the containers of tasks.
@@ -167,6 +171,16 @@ impl SimWorld {
         if let Some(swarm) = self.lock().swarm_of(host) {
             swarm.leave(host);
         }
+    }
+
+    /// `docker node demote`, or `promote`.
+    pub fn change_role(&self, name: &str, host: &HostName, role: NodeRole) -> Result<(), String> {
+        self.hand(name, |swarm| swarm.change_role(host, role))
+    }
+
+    /// `docker node rm`.
+    pub fn remove_node(&self, name: &str, hostname: &str) -> Result<(), String> {
+        self.hand(name, |swarm| swarm.remove_node(hostname))?
     }
 
     /// What the Swarm is, without asking whether anybody could tell.

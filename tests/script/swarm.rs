@@ -6,7 +6,7 @@ use trueup::model::image::ImageRef;
 use trueup::model::names::HostName;
 use trueup::model::secrecy::{HashKey, KeyedHash};
 use trueup::model::service::{ServiceMode, ServiceSpec};
-use trueup::model::swarm::Availability;
+use trueup::model::swarm::{Availability, NodeRole};
 use trueup::model::units::ByteSize;
 
 use super::stage::{Printed, Stage, parse};
@@ -51,6 +51,11 @@ impl Stage<'_> {
                 silent(self.sim.change_service(name, service, |spec, labels| {
                     edits.iter().for_each(|edit| edit.make(spec, labels, &key));
                 }))
+            }
+            ["docker", "node", "rm", hostname] => silent(self.sim.remove_node(name, hostname)),
+            ["docker", "node", change @ ("demote" | "promote"), host] => {
+                let role = if *change == "demote" { NodeRole::Worker } else { NodeRole::Manager };
+                silent(self.sim.change_role(name, &parse(host)?, role))
             }
             ["docker", "node", "update", host, edits @ ..] => {
                 let host: HostName = parse(host)?;

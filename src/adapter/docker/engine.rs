@@ -262,6 +262,10 @@ impl Engine for DockerEngine {
         self.whole_swarm().await
     }
 
+    async fn answers_for(&self, cluster: &str) -> Result<(), EngineError> {
+        self.manages(cluster).await
+    }
+
     async fn service(&self, name: &str) -> Result<Option<(LiveService, Vec<Task>)>, EngineError> {
         self.one_service(name).await
     }

@@ -1,6 +1,7 @@
 //! Swarms: what git declares of each against what its managers tell. Swarm itself places, replaces and updates tasks;
 //! trueup says what should run, watches it come about, and tells why it does not.
 
+mod down;
 mod networks;
 mod nodes;
 mod prune;
@@ -8,6 +9,7 @@ mod rollouts;
 mod service;
 mod spec;
 mod standing;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +26,8 @@ use super::draft::Draft;
 pub(super) use prune::prune;
 pub use rollouts::{rollouts, sent};
 pub use standing::{Standing, failures, reached, standing};
+pub(super) use weight::leaves_nothing;
+pub use weight::taken;
 
 /// The Swarms that answered, and why others did not.
 pub(super) struct Swarms<'a> {
@@ -87,8 +91,13 @@ impl<'a> Swarms<'a> {
         nodes::plan(self, input, draft);
     }
 
-    /// How many services are ours: what B3 takes shares of, beside instances on hosts.
-    pub fn services(&self, input: &PlanInput<'_>) -> usize {
-        prune::owned(self, input).count()
+    /// Nodes that are down, and what their tasks hold.
+    pub fn tell_down_nodes(&self, input: &PlanInput<'_>, draft: &mut Draft) {
+        down::tell(self, input, draft);
+    }
+
+    /// How many tasks services of ours are to have: what B3 takes shares of, beside instances on hosts.
+    pub fn tasks(&self, input: &PlanInput<'_>) -> usize {
+        prune::owned(self, input).map(|(_, swarm, live, _)| weight::wanted(swarm, live)).sum()
     }
 }

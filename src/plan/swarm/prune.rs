@@ -9,12 +9,11 @@ use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PROTECT};
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
-use crate::model::service::ServiceMode;
 use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
-use super::{Standing, Swarms, networks, standing};
+use super::{Standing, Swarms, networks, standing, weight};
 
 /// Services that are ours by their own labels: Swarm's name, Swarm, service, app.
 pub(super) fn owned<'s>(
@@ -29,11 +28,6 @@ pub(super) fn owned<'s>(
             }
         })
     })
-}
-
-/// Whether somebody may be served by it (B3).
-fn serves(live: &LiveService) -> bool {
-    !live.spec.mode.is_job() && live.spec.mode != ServiceMode::Replicated(0)
 }
 
 pub(in super::super) fn prune(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft: &mut Draft) {
@@ -101,12 +95,12 @@ fn service(input: &PlanInput<'_>, swarm: &str, live: &LiveService, key: &AppKey,
         from: Some(ContentHash::of(live.id.as_bytes())),
         to: None,
         steps: vec![Step {
-            action: Action::RemoveService { name: live.name.clone() },
+            action: Action::RemoveService { name: live.name.clone(), id: live.id.clone() },
             expect: Expect::Id(live.id.clone()),
         }],
         undo: Vec::new(),
         after: after.into_iter().collect(),
-        destructive: !input.desired.apps.contains_key(key) && serves(live),
+        destructive: !input.desired.apps.contains_key(key) && weight::serves(live.spec.mode),
         interrupts: false,
     };
     draft.heal(input, Nature::Extra, change);
@@ -148,7 +142,7 @@ fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) 
             .map(|live| live.name.as_str())
             .collect();
         let subject = Subject::on_swarm(Kind::Config, &config.name, name);
-        let action = Action::RemoveConfig { name: config.name.clone() };
+        let action = Action::RemoveConfig { name: config.name.clone(), id: config.id.clone() };
         unused(input, subject, &users, &config.id, action, draft);
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::diff;
 use crate::model::app::{App, Runtime, SwarmService};
+use crate::model::container::EnvValue;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
 use crate::model::names::FieldName;
 use crate::model::observed::Seen;
@@ -18,7 +19,7 @@ use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::super::instance::{HINT_VEILED, VEILED};
 use super::super::surroundings::because;
-use super::{Standing, Swarms, spec, standing};
+use super::{Standing, Swarms, spec, standing, weight};
 
 const MEND: &str = "change the app, or what its tasks need; `docker service ps --no-trunc` says more";
 
@@ -293,7 +294,7 @@ impl<'c, 'a> Case<'c, 'a> {
             self.restart(live, draft);
             return;
         }
-        match standing(live, self.swarm.tasks_of(&live.id)) {
+        match self.standing(live) {
             Standing::Converged => {}
             // It is as declared; only who comes after it waits for its end.
             Standing::Working(how) if self.is_waited_for() => self.watch(how, BTreeSet::new(), draft),
@@ -310,6 +311,20 @@ impl<'c, 'a> Case<'c, 'a> {
                 self.told(Nature::NotRunning(why.clone()), why, hint, draft);
             }
         }
+    }
+
+    /// One on every node that fits is one that runs nowhere where none fits.
+    fn standing(&self, live: &LiveService) -> Standing {
+        let nowhere = live.spec.mode == ServiceMode::Global && weight::wanted(self.swarm, live) == 0;
+        let standing = standing(live, self.swarm.tasks_of(&live.id));
+        if standing != Standing::Converged || !nowhere {
+            return standing;
+        }
+        let fits = match live.spec.constraints.is_empty() {
+            true => String::new(),
+            false => format!(" and fits {}", live.spec.constraints.join(", ")),
+        };
+        Standing::Failing(format!("it runs nowhere: no node is active{fits}"))
     }
 
     /// The numbers of the changes on this Swarm's nodes.
@@ -379,7 +394,10 @@ impl<'c, 'a> Case<'c, 'a> {
         let known = Expect::Id(live.id.clone());
         let steps = match anew {
             true => vec![
-                Step { action: Action::RemoveService { name: name.clone() }, expect: known },
+                Step {
+                    action: Action::RemoveService { name: name.clone(), id: live.id.clone() },
+                    expect: known,
+                },
                 Step {
                     action: Action::CreateService { name, spec, configs, labels },
                     expect: Expect::Absent,
@@ -395,9 +413,30 @@ impl<'c, 'a> Case<'c, 'a> {
         let from = ContentHash::of(reasons.join("\n").as_bytes());
         let verb = if anew { Verb::Replace } else { Verb::Update };
         let mut change = Change { from: Some(from), ..self.change(verb, reasons, steps) };
-        change.interrupts = anew || (replaces && self.serves_alone());
-        change.destructive = goes_to_nothing(live.spec.mode, self.spec.mode);
+        // What serves nobody interrupts nobody.
+        change.interrupts = (anew && weight::serves(live.spec.mode)) || (replaces && self.serves_alone());
+        change.destructive = weight::weigh(weight::wanted(self.swarm, live), Some(self.spec.mode)).0 > 0;
+        change.undo = if anew { self.as_it_was(live) } else { Vec::new() };
         draft.heal(self.input, Nature::Changed(changes), change);
+    }
+
+    /// The service as it stands, to be made again should another kind of it fail. Values of env are hidden: it can be
+    /// known only where they are those of git.
+    fn as_it_was(&self, live: &LiveService) -> Vec<Step> {
+        let hidden =
+            |(name, EnvValue::Plain(value)): (&String, &EnvValue)| (name.clone(), self.input.key.hide(value));
+        let declared: BTreeMap<_, _> = self.spec.env.iter().map(hidden).collect();
+        let known = self.input.observed.key == self.input.key.id() && declared == live.spec.env;
+        let spec = known.then(|| live.spec.with_env(self.spec.env.clone())).flatten();
+        let Some(spec) = spec else { return Vec::new() };
+        let labels = live.labels.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        let action = Action::CreateService {
+            name: live.name.clone(),
+            configs: spec.files.iter().map(|(path, file)| (path.clone(), file.source.clone())).collect(),
+            labels: labels.map(|(name, value)| (name.clone(), value.clone())).collect(),
+            spec: Box::new(spec),
+        };
+        vec![Step { action, expect: Expect::Absent }]
     }
 
     /// The only task is stopped before its successor starts.
@@ -423,9 +462,4 @@ impl<'c, 'a> Case<'c, 'a> {
         change.interrupts = self.serves_alone();
         draft.heal(self.input, Nature::NotRunning("a restart was asked for".to_owned()), change);
     }
-}
-
-/// The last task goes with nothing in its place (B3).
-fn goes_to_nothing(live: ServiceMode, wanted: ServiceMode) -> bool {
-    wanted == ServiceMode::Replicated(0) && live != ServiceMode::Replicated(0)
 }

@@ -96,12 +96,12 @@ impl Cluster {
         let (kind, object) = match &step.action {
             Action::CreateService { name, .. }
             | Action::UpdateService { name, .. }
-            | Action::RemoveService { name }
+            | Action::RemoveService { name, .. }
             | Action::WaitService { name, .. } => {
                 let live = self.swarm.services.get(name).map(|seen| seen.known().expect("readable"));
                 ("service", live.map(|live| (&live.name, &live.id, &live.labels)))
             }
-            Action::CreateConfig { name, .. } | Action::RemoveConfig { name } => {
+            Action::CreateConfig { name, .. } | Action::RemoveConfig { name, .. } => {
                 ("config", self.swarm.configs.get(name).map(|live| (&live.name, &live.id, &live.labels)))
             }
             Action::CreateNetwork { name, .. } | Action::RemoveNetwork { name } => {
@@ -182,7 +182,7 @@ impl Cluster {
                 live.previous = Some(std::mem::replace(&mut live.spec, spec));
                 self.settle(name, restarts);
             }
-            Action::RemoveService { name } => {
+            Action::RemoveService { name, .. } => {
                 self.swarm.services.remove(name);
                 self.swarm.tasks.retain(|_, task| task.service.as_deref() != Some(name));
             }
@@ -193,7 +193,7 @@ impl Cluster {
                     LiveConfig { id: format!("c{made}"), name: name.clone(), hash, labels, created: NOW };
                 self.swarm.configs.insert(name, config);
             }
-            Action::RemoveConfig { name } => {
+            Action::RemoveConfig { name, .. } => {
                 let uses = |live: &LiveService| live.spec.files.values().any(|file| file.source == *name);
                 let used = self.swarm.services.values().filter_map(Seen::known).any(uses);
                 assert!(!used, "the config {name} is in use");
@@ -252,11 +252,8 @@ impl Cluster {
 
     /// Values hidden, files named by their configs; both must be there.
     fn told_back(&self, spec: &ServiceSpec, configs: &BTreeMap<String, String>) -> ServiceSpec<KeyedHash> {
-        let bare = ServiceSpec { env: BTreeMap::new(), ..spec.clone() };
-        let json = serde_json::to_value(&bare).expect("json");
-        let mut told: ServiceSpec<KeyedHash> = serde_json::from_value(json).expect("the same without env");
         let hide = |(name, EnvValue::Plain(value)): (&String, &EnvValue)| (name.clone(), key().hide(value));
-        told.env = spec.env.iter().map(hide).collect();
+        let mut told = spec.with_env(spec.env.iter().map(hide).collect()).expect("the same but for env");
         for (path, file) in &mut told.files {
             let config = configs.get(path).expect("a config for every file");
             let live = self.swarm.configs.get(config).expect("the config is there");

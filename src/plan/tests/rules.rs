@@ -660,6 +660,18 @@ fn a_network_is_made_anew_only_when_all_on_it_are_ours() {
     assert!(reasons(&plan).contains("someones"), "{}", reasons(&plan));
 }
 
+#[test]
+fn an_undeclared_network_is_told_with_the_strangers_that_keep_it() {
+    let mut fleet = desired(1, vec![leasing(app("quote-prod", 1))]);
+    let mut world = standing(&fleet);
+    world.foreign("h1", "someones", Some(ip("192.0.2.99")));
+    world.settle_networks();
+    fleet.apps.clear();
+    fleet.networks.clear();
+    let told = reasons(&plan_of(&fleet, &world.observed));
+    assert!(told.contains("someones") && !told.contains("quote-prod-0"), "{told}");
+}
+
 // ---- interruptions
 
 fn interrupted() -> (Desired, World, Change) {

@@ -11,6 +11,7 @@ use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::container::{Attachment, EnvValue, FileSpec, Networks};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
+use crate::model::names::EnvironmentName;
 use crate::model::network::NetworkDriver;
 use crate::model::observed::{Observed, Seen};
 use crate::model::plan::{Action, Plan, Verb};
@@ -336,6 +337,10 @@ fn web(replicas: u32) -> App {
     service(1, &Shape { replicas, ..plain() })
 }
 
+fn in_production(desired: &mut Desired) {
+    desired.environments.get_mut(&name::<EnvironmentName>("prod")).expect("an environment").production = true;
+}
+
 #[test]
 fn an_update_under_way_is_waited_for_and_not_sent_again() {
     let (desired, world, mut cluster) = settled(vec![web(2)]);
@@ -393,9 +398,59 @@ fn another_kind_of_service_is_another_service() {
     edit(&mut desired, "web-prod", |app| {
         app.runtime = Runtime::Swarm(SwarmService::new(SWARM, ServiceMode::Global));
     });
-    let plan = plan_of(&desired, &cluster.seen(world.observed));
-    let [change] = plan.changes.as_slice() else { panic!("{:#?}", plan.changes) };
+    let observed = cluster.seen(world.observed);
+    assert_eq!(plan_of(&desired, &observed).changes.len(), 1);
+    // In production it waits, as the last instance does.
+    in_production(&mut desired);
+    let plan = plan_of(&desired, &observed);
+    let [change] = plan.held.as_slice() else { panic!("{:#?}", plan.changes) };
     assert_eq!((change.action, change.interrupts), (Verb::Replace, true));
+    let [undo] = change.undo.as_slice() else { panic!("{:#?}", change.undo) };
+    let Action::CreateService { spec, .. } = &undo.action else { panic!("{undo:#?}") };
+    assert_eq!(spec.mode, ServiceMode::Replicated(2), "what stood there is made again where the other fails");
+    assert_eq!(spec.env, desired.apps[&name("web-prod")].container.env);
+}
+
+/// B3 counts tasks, as it counts instances on hosts.
+#[test]
+fn tasks_that_are_scaled_away_are_counted_b3() {
+    let scaled = |from: u32, to: u32| {
+        let mut app = web(from);
+        app.key = name("web-test");
+        let (mut desired, world, cluster) = settled(vec![app]);
+        edit(&mut desired, "web-test", |app| {
+            app.runtime = Runtime::Swarm(SwarmService::new(SWARM, ServiceMode::Replicated(to)));
+        });
+        let plan = plan_of(&desired, &cluster.seen(world.observed));
+        (plan.changes.len(), plan.held.len())
+    };
+    assert_eq!(scaled(12, 1), (0, 1), "11 of 12");
+    assert_eq!(scaled(12, 9), (1, 0), "3 of 12");
+    assert_eq!(scaled(3, 12), (1, 0), "more than before");
+}
+
+#[test]
+fn the_last_tasks_of_a_production_service_wait_b3() {
+    let scaled = |to: u32| {
+        let (mut desired, world, cluster) = settled(vec![web(2)]);
+        in_production(&mut desired);
+        edit(&mut desired, "web-prod", |app| {
+            app.runtime = Runtime::Swarm(SwarmService::new(SWARM, ServiceMode::Replicated(to)));
+        });
+        let plan = plan_of(&desired, &cluster.seen(world.observed));
+        (plan.changes.len(), plan.held.len())
+    };
+    assert_eq!((scaled(1), scaled(0)), ((1, 0), (0, 1)));
+}
+
+#[test]
+fn a_global_service_that_runs_nowhere_is_not_as_declared() {
+    let app = service(1, &Shape { global: true, ..plain() });
+    let (desired, world, mut cluster) = settled(vec![app]);
+    cluster.swarm.tasks.clear();
+    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
+    assert_eq!(blocked.reason, "it runs nowhere: no node is active");
 }
 
 #[test]

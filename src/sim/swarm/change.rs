@@ -35,14 +35,16 @@ impl SimSwarm {
                 let seen = seen.map(|spec| self.kept(name, spec, keep));
                 seen.and_then(|spec| self.update(name, *version, spec, labels, *restart, around.now))
             }
-            Action::RemoveService { name } => {
-                self.remove(name);
+            Action::RemoveService { name, id } => {
+                if self.services.get(name).is_some_and(|held| held.live.id == *id) {
+                    self.remove(name);
+                }
                 Ok(())
             }
             Action::CreateConfig { name, hash, labels } => {
                 self.add_config(name, hash, labels, contents, around.now)
             }
-            Action::RemoveConfig { name } => self.remove_config(name),
+            Action::RemoveConfig { name, id } => self.remove_config(name, id),
             Action::UpdateNode { node, version, labels, availability } => {
                 self.update_node(node, *version, labels, *availability)
             }
@@ -89,7 +91,10 @@ impl SimSwarm {
             }
         }
         let env = spec.env.iter().map(|(name, EnvValue::Plain(value))| (name.clone(), key.hide(value)));
-        Ok(ServiceSpec { files, env: env.collect(), ..without_env(spec)? })
+        let seen = spec.with_env(env.collect());
+        let seen =
+            seen.ok_or_else(|| (EngineErrorKind::Garbage, "its spec cannot be told back".to_owned()))?;
+        Ok(ServiceSpec { files, ..seen })
     }
 
     /// What is kept refers to nothing new.
@@ -241,7 +246,10 @@ impl SimSwarm {
         Ok(())
     }
 
-    fn remove_config(&mut self, name: &str) -> Result<(), Refusal> {
+    fn remove_config(&mut self, name: &str, id: &str) -> Result<(), Refusal> {
+        if self.configs.get(name).is_none_or(|config| config.id != id) {
+            return Ok(());
+        }
         let uses = |held: &Held| held.live.spec.files.values().any(|file| file.source == name);
         if let Some((service, _)) = self.services.iter().find(|(_, held)| uses(held)) {
             let why = format!("config '{name}' is in use by the following service: {service}");
@@ -345,12 +353,4 @@ fn all_labels(spec: &ServiceSpec<KeyedHash>, labels: &BTreeMap<String, String>) 
         labels.iter().filter(|(name, _)| name.starts_with(PREFIX)).map(|(n, v)| (n.clone(), v.clone())),
     );
     all
-}
-
-/// The spec with hidden values, all of them still to be put in.
-fn without_env(spec: &ServiceSpec) -> Result<ServiceSpec<KeyedHash>, Refusal> {
-    let bare = ServiceSpec { env: BTreeMap::new(), ..spec.clone() };
-    // The two differ in the values of env alone, of which there are none.
-    let json = serde_json::to_value(&bare).and_then(serde_json::from_value);
-    json.map_err(|error| (EngineErrorKind::Garbage, error.to_string()))
 }

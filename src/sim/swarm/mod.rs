@@ -135,13 +135,44 @@ impl SimSwarm {
         self.members.insert(host.clone(), id);
     }
 
-    /// The host is none of it any more; its node and that one's tasks are gone.
+    /// The host is none of it any more. Swarm keeps its node, and what that one's tasks held, until the node is removed.
     pub fn leave(&mut self, host: &HostName) {
         let Some(id) = self.members.remove(host) else { return };
-        self.nodes.remove(&id);
+        self.index += 1;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            (node.state, node.leader, node.version) = (NodeState::Down, false, self.index);
+            node.reachable = node.reachable.map(|_| false);
+        }
         for made in self.tasks.values_mut().filter(|made| made.task.node.as_deref() == Some(&id)) {
-            made.task.wanted = TaskState::Shutdown;
-            made.task.state = TaskState::Orphaned;
+            made.task.wanted = made.task.wanted.max(TaskState::Shutdown);
+        }
+    }
+
+    /// `docker node rm` of every node of that name that is down: its tasks hold nothing any more.
+    pub fn remove_node(&mut self, hostname: &str) -> Result<(), String> {
+        let down = |node: &&Node| node.hostname == hostname && node.state == NodeState::Down;
+        let ids: BTreeSet<String> = self.nodes.values().filter(down).map(|node| node.id.clone()).collect();
+        if ids.is_empty() {
+            return Err(format!("no node {hostname} is down"));
+        }
+        self.nodes.retain(|id, _| !ids.contains(id));
+        let of_it = |made: &&mut Made| made.task.node.as_ref().is_some_and(|node| ids.contains(node));
+        for made in self.tasks.values_mut().filter(of_it) {
+            (made.task.wanted, made.task.state) = (TaskState::Shutdown, TaskState::Orphaned);
+        }
+        Ok(())
+    }
+
+    /// The next manager leads where the leader is demoted.
+    pub fn change_role(&mut self, host: &HostName, role: NodeRole) {
+        self.index += 1;
+        let Some(node) = self.members.get(host).and_then(|id| self.nodes.get_mut(id)) else { return };
+        (node.role, node.version, node.leader) = (role, self.index, false);
+        node.reachable = (role == NodeRole::Manager).then_some(true);
+        if self.nodes.values().all(|node| !node.leader)
+            && let Some(next) = self.nodes.values_mut().find(|node| node.role == NodeRole::Manager)
+        {
+            next.leader = true;
         }
     }
 

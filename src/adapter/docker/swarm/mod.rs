@@ -5,3 +5,6 @@ mod json;
 mod read;
 mod spec;
 mod write;
+
+#[cfg(test)]
+mod tests;

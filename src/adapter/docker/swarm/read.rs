@@ -13,7 +13,7 @@ use crate::model::swarm::{
     Availability, LiveConfig, LiveService, Node, NodeRole, NodeState, Swarm, Task, TaskState, UpdateState,
     UpdateStatus,
 };
-use crate::ports::EngineError;
+use crate::ports::{EngineError, EngineErrorKind};
 
 use super::super::engine::DockerEngine;
 use super::super::{error, live, within};
@@ -97,6 +97,20 @@ impl DockerEngine {
             swarm.tasks.insert(task.id.clone(), task);
         }
         Ok(swarm)
+    }
+
+    /// Asked of the Swarm itself: what the engine thinks that it is can be old.
+    pub(in super::super) async fn manages(&self, cluster: &str) -> Result<(), EngineError> {
+        let told = self.get("swarm").await?;
+        match text(&told, "ID") {
+            Some(id) if id == cluster => Ok(()),
+            id => Err(EngineError {
+                host: self.host.clone(),
+                call: "GET /swarm".to_owned(),
+                kind: EngineErrorKind::Refused,
+                detail: format!("it manages the Swarm {} now, and not {cluster}", id.unwrap_or_default()),
+            }),
+        }
     }
 
     /// By id.

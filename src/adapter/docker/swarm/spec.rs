@@ -267,9 +267,16 @@ pub(super) fn write(
     }
 }
 
-/// Elements that stay as they were although their field is written: variables, mounts and labels (`env.TZ`, `mounts./data`,
-/// `labels.colour`).
+/// What stays as it was although it is written: variables, mounts and labels (`env.TZ`, `mounts./data`, `labels.colour`), and
+/// the service's own labels as a whole, which go with trueup's.
 pub(super) fn keep(base: &mut Value, before: &Value, keep: &BTreeSet<FieldName>) {
+    if keep.iter().any(|kept| kept.as_str() == ServiceField::ServiceLabels.name()) {
+        let mut all: BTreeMap<String, String> = pairs(before, "Labels");
+        all.retain(|name, _| !name.starts_with(ownership::PREFIX));
+        let own: BTreeMap<String, String> = pairs(base, "Labels");
+        all.extend(own.into_iter().filter(|(name, _)| name.starts_with(ownership::PREFIX)));
+        set(base, "Labels", json!(all));
+    }
     for (field, element) in keep.iter().filter_map(|kept| kept.as_str().split_once('.')) {
         let labels = match field {
             "env" => {

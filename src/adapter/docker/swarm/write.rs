@@ -33,11 +33,11 @@ impl DockerEngine {
             Action::UpdateService { name, version, spec, configs, labels, restart, keep } => {
                 self.update_service(name, *version, (spec, configs, labels), keep, *restart).await
             }
-            Action::RemoveService { name } => self.gone(&format!("services/{name}")).await,
+            Action::RemoveService { id, .. } => self.gone(&format!("services/{id}")).await,
             Action::CreateConfig { name, hash, labels } => {
                 self.create_config(name, hash, labels, contents).await
             }
-            Action::RemoveConfig { name } => self.gone(&format!("configs/{name}")).await,
+            Action::RemoveConfig { id, .. } => self.gone(&format!("configs/{id}")).await,
             Action::UpdateNode { node, version, labels, availability } => {
                 self.update_node(node, *version, labels, *availability).await
             }
