@@ -15,7 +15,10 @@ proptest! {
         let mut page = Page::default();
         page.comment(&value);
         page.aside(&name);
-        page.set(&name, string(&value));
+        // A key of the table's own name would be a second `t`.
+        if name != "t" {
+            page.set(&name, string(&value));
+        }
         page.table_with("[t]", std::slice::from_ref(&value), &[
             (name.clone(), strings(more.iter().map(String::as_str))),
             (format!("{name}x"), inline(&[(value.clone(), string(&name))])),
