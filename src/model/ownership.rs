@@ -19,7 +19,7 @@ const SLOT: &str = "io.trueup.slot";
 const SPEC: &str = "io.trueup.spec";
 const SELF: &str = "io.trueup.self";
 /// Paths of the files that were put in, one a line (D9).
-const FILES: &str = "io.trueup.files";
+pub const FILES: &str = "io.trueup.files";
 /// Written on instances of apps with `protect = true`, so that it outlives the app's declaration (B2).
 pub const PROTECT: &str = "io.trueup.protect";
 /// The name of an old container that a replacement moved aside: `NAME` + this. It still belongs to `NAME`.

@@ -1,15 +1,16 @@
 //! One engine: reading everything trueup models, and the calls that look at single objects.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
+use bollard::models::{ContainerSummary, NetworkInspect};
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListNetworksOptions,
-    ListVolumesOptions, LogsOptionsBuilder,
+    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions,
+    LogsOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -27,7 +28,7 @@ use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Progress};
 
 use super::transport::Raw;
-use super::{beyond, error, live, within};
+use super::{beyond, error, listed, live, within};
 
 /// Inspects in flight at once on one engine.
 const AT_ONCE: usize = 16;
@@ -91,24 +92,32 @@ impl DockerEngine {
         Ok((told, if private { "private" } else { "host" }))
     }
 
-    async fn containers(&self) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
+    async fn list(&self) -> Result<Vec<ContainerSummary>, EngineError> {
         let options = ListContainersOptionsBuilder::new().all(true).build();
+        self.call("GET /containers/json", self.docker.list_containers(Some(options))).await
+    }
+
+    /// Those that are listed, each looked at.
+    async fn containers(
+        &self,
+        list: &[ContainerSummary],
+    ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
-        let list = self.call(call, self.docker.list_containers(Some(options))).await?;
-        let listed: Option<Vec<(String, Vec<String>)>> =
-            list.into_iter().map(|summary| Some((summary.id?, summary.names.unwrap_or_default()))).collect();
-        let listed = listed.ok_or_else(|| self.garbage(call, "a container has no id"))?;
-        let mut names: Vec<ContainerName> = Vec::new();
-        let mut nameless = BTreeMap::new();
-        for (id, all) in listed {
-            // A linked container also lists names with a second '/'; its own has one.
-            let own = all.iter().find_map(|name| name.strip_prefix('/').filter(|name| !name.contains('/')));
-            match (own.map(str::parse), id.parse::<ContainerName>()) {
-                (Some(Ok(name)), _) => names.push(name),
+        let mut names: VecDeque<ContainerName> = VecDeque::new();
+        let mut told = BTreeMap::new();
+        for summary in list {
+            let id = summary.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
+            match (listed::name(summary).map(str::parse), id.parse::<ContainerName>()) {
+                (Some(Ok(name)), _) => match listed::task(summary, &name) {
+                    Some(task) => drop(told.insert(name, Seen::Known(task))),
+                    // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
+                    None if listed::has_files(summary) => names.push_front(name),
+                    None => names.push_back(name),
+                },
                 // It is there, and its image is in use, all the same (A1).
                 (_, Ok(id)) => {
                     let why = "its name is none that trueup can say: rename it (`docker rename`)";
-                    nameless.insert(id, Seen::unknown(why));
+                    told.insert(id, Seen::unknown(why));
                 }
                 (_, Err(_)) => return Err(self.garbage(call, "a container has neither a name nor an id")),
             }
@@ -125,25 +134,19 @@ impl DockerEngine {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        Ok(seen.into_iter().flatten().chain(nameless).collect())
+        Ok(seen.into_iter().flatten().chain(told).collect())
     }
 
-    async fn networks(&self) -> Result<BTreeMap<String, Seen<LiveNetwork>>, EngineError> {
-        let list = self.call("GET /networks", self.docker.list_networks(None::<ListNetworksOptions>)).await?;
-        let names: Option<Vec<String>> = list.into_iter().map(|network| network.name).collect();
-        let names = names.ok_or_else(|| self.garbage("GET /networks", "a network has no name"))?;
-        let seen: Vec<Option<(String, Seen<LiveNetwork>)>> =
-            stream::iter(names.into_iter().map(|name| async move {
-                match self.network(&name).await {
-                    Ok(Some(network)) => Some((name, Seen::Known(network))),
-                    Ok(None) => None,
-                    Err(error) => Some((name, Seen::unknown(error.to_string()))),
-                }
-            }))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        Ok(seen.into_iter().flatten().collect())
+    /// The list tells all of them but who is attached, and the list of containers tells that.
+    async fn networks(&self) -> Result<Vec<LiveNetwork>, EngineError> {
+        let call = "GET /networks";
+        let body = self.call(call, self.raw.get("networks")).await?;
+        let list: Vec<NetworkInspect> =
+            serde_json::from_slice(&body).map_err(|error| self.garbage(call, error.to_string()))?;
+        match list.iter().any(|network| network.name.is_none() || network.id.is_none()) {
+            true => Err(self.garbage(call, "a network has no name or no id")),
+            false => Ok(list.into_iter().map(live::network).collect()),
+        }
     }
 
     /// A volume driver that is down hides its volumes from the list, or holds the whole list up: then what is not in
@@ -196,22 +199,34 @@ impl DockerEngine {
 #[async_trait]
 impl Engine for DockerEngine {
     async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
-        let (info, containers, networks, volumes) =
-            tokio::join!(self.info(), self.containers(), self.networks(), self.volumes());
-        let ((info, cgroup_namespace), mut containers) = (info?, containers?);
+        let listed = async {
+            let list = self.list().await?;
+            let named = images.iter().map(ImageRef::pull_name);
+            let references = named.chain(list.iter().filter_map(|c| c.image_id.clone())).collect();
+            let (containers, images) = tokio::try_join!(self.containers(&list), self.images(references))?;
+            Ok((containers, images, listed::attached(&list)))
+        };
+        let (info, listed, networks, volumes) =
+            tokio::join!(self.info(), listed, self.networks(), self.volumes());
+        let ((info, cgroup_namespace), (mut containers, images, mut attached)) = (info?, listed?);
         for seen in containers.values_mut() {
             if let Seen::Known(container) = seen {
                 container.beyond.remove(&beyond::cgroup_namespace(cgroup_namespace));
             }
         }
-        let references = images
-            .iter()
-            .map(ImageRef::pull_name)
-            .chain(containers.values().filter_map(Seen::known).map(|c| c.image.to_string()))
-            .collect();
-        let images = self.images(references).await?;
         let (volumes, volumes_hidden) = volumes;
-        Ok(Snapshot { info, containers, images, networks: networks?, volumes, volumes_hidden })
+        let mut known = BTreeMap::new();
+        for mut network in networks? {
+            network.attached = attached.remove(&network.id).unwrap_or_default();
+            let twice = |other: &Seen<LiveNetwork>| {
+                let other = other.known().map_or("another", |other| &other.id);
+                Seen::unknown(format!("two networks have this name: {other} and {}", network.id))
+            };
+            let seen = known.get(&network.name).map(twice);
+            known.insert(network.name.clone(), seen.unwrap_or(Seen::Known(network)));
+        }
+        let networks = known;
+        Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, HealthConfig, HealthStatusEnum,
-    HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect, NetworkSettings, PortMap,
+    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig,
+    HealthStatusEnum, HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect, PortMap,
     RestartPolicyNameEnum,
 };
 use chrono::DateTime;
@@ -59,7 +59,7 @@ pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
     let beyond = beyond::of(&config, &host, mac_address.as_ref(), inspect.network_settings.as_ref());
     let anonymous = anonymous(&host, inspect.mounts.unwrap_or_default());
-    let networks = attachments(inspect.network_settings, &id, &name);
+    let networks = attachments(inspect.network_settings.and_then(|s| s.networks), &id, &name);
     Ok(Container {
         name: name.parse().map_err(|e| format!("{e}"))?,
         image: image.parse().map_err(|e| format!("{e}"))?,
@@ -163,7 +163,7 @@ fn hide(env: Option<Vec<String>>, key: &HashKey) -> BTreeMap<String, KeyedHash> 
         .collect()
 }
 
-fn sorted(map: Option<HashMap<String, String>>) -> BTreeMap<String, String> {
+pub(super) fn sorted(map: Option<HashMap<String, String>>) -> BTreeMap<String, String> {
     map.unwrap_or_default().into_iter().collect()
 }
 
@@ -349,10 +349,13 @@ pub(super) fn tmpfs_size(text: &str) -> Option<ByteSize> {
     number.checked_mul(1 << shift).map(ByteSize)
 }
 
-fn attachments(settings: Option<NetworkSettings>, id: &str, name: &str) -> BTreeMap<String, LiveAttachment> {
-    let networks = settings.and_then(|s| s.networks).unwrap_or_default();
+pub(super) fn attachments(
+    networks: Option<HashMap<String, EndpointSettings>>,
+    id: &str,
+    name: &str,
+) -> BTreeMap<String, LiveAttachment> {
     let short = id.get(..12).unwrap_or(id);
-    let live = |endpoint: bollard::models::EndpointSettings| LiveAttachment {
+    let live = |endpoint: EndpointSettings| LiveAttachment {
         requested: endpoint
             .ipam_config
             .and_then(|ipam| ipam.ipv4_address.or(ipam.ipv6_address))
@@ -365,7 +368,7 @@ fn attachments(settings: Option<NetworkSettings>, id: &str, name: &str) -> BTree
             .filter(|alias| alias != short && alias != name)
             .collect(),
     };
-    networks.into_iter().map(|(network, endpoint)| (network, live(endpoint))).collect()
+    networks.into_iter().flatten().map(|(network, endpoint)| (network, live(endpoint))).collect()
 }
 
 pub(super) fn health_check(config: HealthConfig) -> Option<HealthCheck> {

@@ -9,6 +9,7 @@ mod disk;
 mod engine;
 mod error;
 mod files;
+mod listed;
 mod live;
 mod perform;
 mod selfimage;

@@ -12,7 +12,8 @@ use git2::{Commit, Error, ErrorClass, ErrorCode, ObjectType, Odb, Oid, Repositor
 
 /// Directories that borrow objects from each other; git follows five of them as well.
 const MOST_ALTERNATES: usize = 8;
-const PIECE: usize = 64 << 10;
+/// Most objects of a config repository are smaller.
+const PIECE: usize = 8 << 10;
 /// A message of a megabyte is no message.
 const LARGEST_COMMIT: usize = 1 << 20;
 
@@ -161,7 +162,7 @@ fn check_file(path: &Path) -> Result<(), String> {
 /// Whether a zlib stream ends where it says. Nothing is kept, whatever it inflates to.
 fn is_whole(mut file: impl Read) -> std::io::Result<bool> {
     let mut stream = Decompress::new(true);
-    let (mut piece, mut thrown_away) = (vec![0; PIECE], vec![0; PIECE]);
+    let (mut piece, mut thrown_away) = ([0; PIECE], [0; PIECE]);
     let mut waiting: &[u8] = &[];
     loop {
         if waiting.is_empty() {

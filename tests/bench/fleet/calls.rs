@@ -14,8 +14,8 @@ use tokio::net::UnixStream;
 /// Connections to one engine.
 const CONNECTIONS: usize = 4;
 
-/// Lists, and an inspection of each container and image, on every host; services, tasks and nodes from the first. How many
-/// calls it were.
+/// Lists, and an inspection of each image and of each container that is no task of a Swarm, on every host; services, tasks
+/// and nodes from the first. How many calls it were.
 pub async fn look(sockets: &[PathBuf]) -> usize {
     let hosts = sockets.iter().map(|socket| host(socket));
     let swarm =
@@ -32,7 +32,8 @@ async fn host(socket: &Path) -> usize {
     let mut images: Vec<&str> = containers.iter().filter_map(|c| c["ImageID"].as_str()).collect();
     images.sort_unstable();
     images.dedup();
-    let inspected = containers.iter().filter_map(|c| Some(format!("/containers/{}/json", c["Id"].as_str()?)));
+    let inspected = containers.iter().filter(|c| c["Labels"]["com.docker.swarm.task.id"].is_null());
+    let inspected = inspected.filter_map(|c| Some(format!("/containers/{}/json", c["Id"].as_str()?)));
     let paths: Vec<String> = inspected.chain(images.iter().map(|id| format!("/images/{id}/json"))).collect();
     // What stands in a file that the repository put there, only the engine's archive tells (D9).
     let holds = |c: &&Value| c["Labels"]["io.trueup.files"].is_string();
@@ -41,7 +42,8 @@ async fn host(socket: &Path) -> usize {
         Some(format!("/containers/{}/archive?path={path}", c["Id"].as_str()?))
     };
     let files: Vec<String> = containers.iter().filter(holds).filter_map(file).collect();
-    told.len() + many(socket, paths).await.len() + many(socket, files).await.len()
+    let (inspected, read) = tokio::join!(many(socket, paths), many(socket, files));
+    told.len() + inspected.len() + read.len()
 }
 
 /// The answers, in order, over a few connections that are opened for it.

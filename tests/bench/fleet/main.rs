@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fleet::Fleet;
-use fleet::ground::Ground;
+use fleet::ground::{Ground, Running};
 use fleet::services::{self, Files, SLEEP, by_hand};
 use stage::hand;
 use table::{Table, median};
@@ -61,14 +61,16 @@ fn look(table: &mut Table) {
     }
     let ground = Ground::new(&fleet);
     let files = repository(&ground);
-    eprintln!("what docker stack deploy takes, unchanged");
-    let deploy = stack_deploy(&fleet);
     eprintln!("{CONTAINERS} containers and {SERVICES} services");
     ground.commit(&files);
     ground.apply_in_full();
-    looks(table, &runtime, &ground, deploy);
+    looks(table, &runtime, &ground);
     eprintln!("trueup run, idle");
-    idle(table, &ground);
+    let run = ground.run();
+    services::soon("run has looked", || run.log().contains("0 changed"));
+    idle(table, &run);
+    noticed(table, &fleet, &run);
+    drop(run);
     eprintln!("a hand on a field of every kind");
     runtime.block_on(changed_by_hand(&ground));
 }
@@ -106,8 +108,8 @@ fn repository(ground: &Ground<'_>) -> Files {
     files
 }
 
-/// 30 services like ours, deployed again without a change; taken away afterwards.
-fn stack_deploy(fleet: &Fleet) -> Duration {
+/// 30 services like ours in a stack beside them: what to do to deploy it again without a change.
+fn stack(fleet: &Fleet) -> impl Fn() {
     let mut yaml = "version: '3.8'\nnetworks:\n  mesh: {}\nservices:\n".to_owned();
     for n in 0..SERVICES {
         let _ = write!(
@@ -119,17 +121,16 @@ fn stack_deploy(fleet: &Fleet) -> Duration {
     let file = fleet.dir().join("stack.yaml");
     std::fs::write(&file, yaml).expect("a file");
     let file = file.display().to_string();
-    let deploy =
-        || fleet.docker_ok("h1", &["stack", "deploy", "--resolve-image", "never", "-c", &file, "stack"]);
+    let deploy = move || {
+        fleet.docker_ok("h1", &["stack", "deploy", "--resolve-image", "never", "-c", &file, "stack"]);
+    };
     deploy();
     services::soon("the stack", || {
-        let told = fleet.docker_ok("h1", &["service", "ls", "--format", "{{.Replicas}}"]);
+        let told =
+            fleet.docker_ok("h1", &["service", "ls", "-f", "name=stack_", "--format", "{{.Replicas}}"]);
         told.lines().filter(|line| *line == "1/1").count() == SERVICES
     });
-    let times = (0..ROUNDS).map(|_| timed(|| drop(deploy()))).collect();
-    fleet.docker_ok("h1", &["stack", "rm", "stack"]);
-    services::soon("no stack", || sockets(fleet).len() == running(fleet, "stack_") + 3);
-    median(times)
+    deploy
 }
 
 /// Containers of these names on all hosts.
@@ -145,27 +146,30 @@ fn timed(work: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// A look at everything that finds nothing to do.
-fn looks(table: &mut Table, runtime: &tokio::runtime::Runtime, ground: &Ground<'_>, deploy: Duration) {
+/// A look at everything that finds nothing to do; by turns with its floors, so that all meet the same machine. The stack
+/// that is deployed stands there all the while, and is looked at too.
+fn looks(table: &mut Table, runtime: &tokio::runtime::Runtime, ground: &Ground<'_>) {
     let sockets = sockets(ground.fleet);
-    let (mut plans, mut floors, mut calls) = (Vec::new(), Vec::new(), 0);
+    let deploy = stack(ground.fleet);
+    let (mut plans, mut floors, mut deploys, mut calls) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for _ in 0..ROUNDS {
         floors.push(timed(|| calls = runtime.block_on(calls::look(&sockets))));
         plans.push(timed(|| {
             let (code, plan) = ground.trueup(&["plan"]);
             assert_eq!(code, 0, "{plan:#}");
         }));
+        deploys.push(timed(&deploy));
     }
-    let (plan, floor) = (median(plans), median(floors));
+    ground.fleet.docker_ok("h1", &["stack", "rm", "stack"]);
+    services::soon("no stack", || running(ground.fleet, "stack_") == 0);
+    let plan = median(plans);
     let what = format!("no-op plan, {CONTAINERS} containers, {SERVICES} services");
-    table.times(&what, plan, &format!("{calls} bare API calls"), floor, 1.5);
-    table.times(&what, plan, "docker stack deploy, unchanged, of the services alone", deploy, 1.0);
+    table.times(&what, plan, &format!("{calls} bare API calls"), median(floors), 1.5);
+    table.times(&what, plan, "docker stack deploy, unchanged, of as many services", median(deploys), 1.0);
 }
 
 /// Memory and processor time of a `run` that has nothing to do.
-fn idle(table: &mut Table, ground: &Ground<'_>) {
-    let run = ground.run();
-    services::soon("run has looked", || run.log().contains("0 changed"));
+fn idle(table: &mut Table, run: &Running) {
     let process = PathBuf::from(format!("/proc/{}", run.id()));
     let watched = Duration::from_secs(60);
     let before = processor_ticks(&process);
@@ -178,6 +182,43 @@ fn idle(table: &mut Table, ground: &Ground<'_>) {
     // The kernel's ticks are hundredths of a second.
     let share = f64::from(ticks) / watched.as_secs_f64();
     table.most("run: processor while idle, one look each 30 s", share, "%", 1.0);
+}
+
+/// From a hand's command, its own time included, until `run` acts: for a container of every host and some services.
+fn noticed(table: &mut Table, fleet: &Fleet, run: &Running) {
+    let acts_on = |name: &str, hand: &dyn Fn()| {
+        // A round under way would notice by itself, and one that comes by its clock is none of an event's doing.
+        services::soon("the loop rests", || {
+            let log = run.log();
+            std::thread::sleep(Duration::from_secs(2));
+            run.log() == log
+        });
+        let before = run.log().len();
+        let took = timed(|| {
+            hand();
+            let end = Instant::now() + services::DEADLINE;
+            while !run.log()[before..].contains(name) {
+                assert!(Instant::now() < end, "{name}: not noticed");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        eprintln!("{name}: {took:?}");
+        took
+    };
+    let mut took = Vec::new();
+    for host in fleet.state.hosts.keys() {
+        let list = fleet.docker_ok(host, &["ps", "--filter", "name=rest-", "--format", "{{.Names}}"]);
+        for victim in list.lines().take(2) {
+            took.push(acts_on(victim, &|| drop(fleet.docker_ok(host, &["kill", victim]))));
+        }
+    }
+    for victim in ["s0-test", "s1-test"] {
+        let update = ["service", "update", "--detach", "--no-resolve-image", "--env-add", "A=2", victim];
+        took.push(acts_on(victim, &|| drop(fleet.docker_ok("h1", &update))));
+    }
+    let slowest = took.into_iter().max().expect("a hand");
+    table.most("run: a change made by hand is acted on, slowest of 8", slowest.as_secs_f64(), "s", 1.0);
+    services::soon("healed", || run.log().lines().last().is_some_and(|line| line.contains("0 left")));
 }
 
 fn processor_ticks(process: &std::path::Path) -> u32 {

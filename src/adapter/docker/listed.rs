@@ -1,0 +1,232 @@
+//! What the list of an engine's containers tells without a look at each: names, who is attached to which network, and all
+//! that matters of a Swarm's tasks, which no host's app may be (a look at each costs as much as one at an own container).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bollard::models::{
+    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, PortSummary, PortSummaryTypeEnum,
+};
+
+use crate::model::container::{Logging, Port, Protocol, Restart};
+use crate::model::names::ContainerName;
+use crate::model::observed::{Container, Health, LiveSpec, RunState};
+use crate::model::ownership;
+use crate::model::units::{ByteSize, Cpus, Timestamp};
+
+use super::live;
+
+/// Only Swarm itself sets it, and on tasks alone.
+const SWARM_TASK: &str = "com.docker.swarm.task.id";
+
+/// A container's own name; a linked one also lists names with a second `/`.
+pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
+    let names = summary.names.iter().flatten();
+    names.filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
+}
+
+/// Whether trueup put files into it, which have to be read.
+pub(super) fn has_files(summary: &ContainerSummary) -> bool {
+    summary.labels.as_ref().is_some_and(|labels| labels.contains_key(ownership::FILES))
+}
+
+/// Names of the containers that are attached now, by the network's id.
+pub(super) fn attached(list: &[ContainerSummary]) -> HashMap<String, BTreeSet<String>> {
+    let mut attached: HashMap<String, BTreeSet<String>> = HashMap::new();
+    for summary in list {
+        let Some(name) = name(summary).or(summary.id.as_deref()) else { continue };
+        for endpoint in endpoints(summary).into_iter().flatten().map(|(_, endpoint)| endpoint) {
+            // The endpoint of a stopped one has no id.
+            let is_there = endpoint.endpoint_id.as_deref().is_some_and(|id| !id.is_empty());
+            if let (true, Some(network)) = (is_there, &endpoint.network_id) {
+                attached.entry(network.clone()).or_default().insert(name.to_owned());
+            }
+        }
+    }
+    attached
+}
+
+fn endpoints(summary: &ContainerSummary) -> Option<&HashMap<String, EndpointSettings>> {
+    summary.network_settings.as_ref()?.networks.as_ref()
+}
+
+/// A Swarm's task as far as the list tells: no more of it is compared with anything, and it says so (`veiled`). `None`:
+/// it is none, or the list tells too little of it.
+pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<Container> {
+    let labels = live::sorted(summary.labels.clone());
+    if !labels.contains_key(SWARM_TASK) {
+        return None;
+    }
+    let id = summary.id.clone()?;
+    let created = Timestamp(summary.created?.saturating_mul(1000));
+    let networks = live::attachments(endpoints(summary).cloned(), &id, name.as_str());
+    let mode = summary.host_config.as_ref().and_then(|host| host.network_mode.clone());
+    Some(Container {
+        name: name.clone(),
+        image: summary.image_id.as_deref()?.parse().ok()?,
+        image_name: summary.image.clone().unwrap_or_default(),
+        created,
+        state: state(summary, created)?,
+        restarts: 0,
+        labels,
+        beyond: BTreeSet::new(),
+        anonymous: BTreeMap::new(),
+        veiled: true,
+        live: LiveSpec {
+            ports: summary.ports.iter().flatten().filter_map(port).collect(),
+            network_mode: mode.unwrap_or_default(),
+            networks,
+            ..unlooked()
+        },
+        id,
+    })
+}
+
+fn state(summary: &ContainerSummary, created: Timestamp) -> Option<RunState> {
+    // Such as `Up 3 minutes (healthy)`, and `Exited (1) 3 minutes ago`.
+    let told = summary.status.as_deref().unwrap_or_default();
+    let code = || told.split(['(', ')']).nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
+    Some(match summary.state? {
+        ContainerSummaryStateEnum::EMPTY => return None,
+        ContainerSummaryStateEnum::CREATED => RunState::Created,
+        ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::STOPPING => {
+            let health = match told {
+                told if told.ends_with("(healthy)") => Health::Healthy,
+                told if told.ends_with("(unhealthy)") => Health::Unhealthy { last_output: String::new() },
+                told if told.ends_with("(health: starting)") => Health::Starting,
+                _ => Health::Unchecked,
+            };
+            RunState::Running { since: created, health }
+        }
+        ContainerSummaryStateEnum::PAUSED => RunState::Paused,
+        ContainerSummaryStateEnum::RESTARTING => RunState::Restarting { exit_code: code() },
+        ContainerSummaryStateEnum::EXITED => {
+            RunState::Exited { exit_code: code(), at: created, error: String::new() }
+        }
+        ContainerSummaryStateEnum::REMOVING => RunState::Removing,
+        ContainerSummaryStateEnum::DEAD => RunState::Dead,
+    })
+}
+
+/// One that the host itself listens on.
+fn port(told: &PortSummary) -> Option<Port> {
+    let address = told.ip.as_deref().and_then(|address| address.parse::<std::net::IpAddr>().ok());
+    Some(Port {
+        container: told.private_port,
+        protocol: match told.typ? {
+            PortSummaryTypeEnum::TCP | PortSummaryTypeEnum::EMPTY => Protocol::Tcp,
+            PortSummaryTypeEnum::UDP => Protocol::Udp,
+            PortSummaryTypeEnum::SCTP => Protocol::Sctp,
+        },
+        host: Some(told.public_port?),
+        address: address.filter(|address| !address.is_unspecified()),
+    })
+}
+
+fn unlooked() -> LiveSpec {
+    LiveSpec {
+        entrypoint: Vec::new(),
+        command: Vec::new(),
+        env: BTreeMap::new(),
+        workdir: String::new(),
+        user: String::new(),
+        hostname: String::new(),
+        ports: BTreeSet::new(),
+        mounts: BTreeMap::new(),
+        files: BTreeMap::new(),
+        network_mode: String::new(),
+        networks: BTreeMap::new(),
+        cpus: Cpus::default(),
+        memory: ByteSize::default(),
+        memory_reservation: ByteSize::default(),
+        pids: 0,
+        shm_size: ByteSize::default(),
+        restart: Restart::No,
+        health: None,
+        cap_add: BTreeSet::new(),
+        cap_drop: BTreeSet::new(),
+        privileged: false,
+        read_only: false,
+        init: None,
+        security_opt: BTreeSet::new(),
+        sysctls: BTreeMap::new(),
+        ulimits: BTreeMap::new(),
+        devices: BTreeMap::new(),
+        dns: Vec::new(),
+        extra_hosts: BTreeMap::new(),
+        logging: Logging { driver: String::new(), options: BTreeMap::new() },
+        stop_signal: None,
+        stop_timeout: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// As an engine of API 1.41 lists them, shortened.
+    fn list() -> Vec<ContainerSummary> {
+        let listed = |name: &str, status: &str, labels: serde_json::Value, endpoint: &str| {
+            json!({
+                "Id": "b".repeat(64), "Names": [format!("/other/{name}"), format!("/{name}")], "Image": "box:1",
+                "ImageID": format!("sha256:{}", "a".repeat(64)), "Created": 1_700_000_000, "Labels": labels,
+                "State": if status.starts_with("Up") { "running" } else { "exited" }, "Status": status,
+                "Ports": [{"PrivatePort": 80, "Type": "tcp"},
+                          {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
+                          {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+                "HostConfig": {"NetworkMode": "mesh"},
+                "NetworkSettings": {"Networks": {"mesh": {
+                    "NetworkID": "n1", "EndpointID": endpoint, "IPAddress": if endpoint.is_empty() { "" } else { "10.0.0.3" },
+                    "IPAMConfig": {"IPv4Address": "10.0.0.3"}}}},
+            })
+        };
+        let task = json!({(SWARM_TASK): "t1"});
+        serde_json::from_value(json!([
+            listed("web.1.t1", "Up 3 minutes (unhealthy)", task.clone(), "e1"),
+            listed("web.1.t0", "Exited (137) 4 minutes ago", task, ""),
+            listed("own", "Up 2 hours", json!({}), "e2"),
+        ]))
+        .expect("summaries")
+    }
+
+    fn told(summary: &ContainerSummary) -> Option<Container> {
+        task(summary, &name(summary)?.parse().expect("a name"))
+    }
+
+    #[test]
+    fn a_swarms_task_is_known_from_the_list_alone() {
+        let list = list();
+        let there = told(&list[0]).expect("a task");
+        assert_eq!((there.name.as_str(), there.veiled), ("web.1.t1", true), "a link's name is not its own");
+        let RunState::Running { since, health } = there.state else { panic!("{:?}", there.state) };
+        assert_eq!(
+            (since, health),
+            (Timestamp(1_700_000_000_000), Health::Unhealthy { last_output: String::new() })
+        );
+        let published = Port { container: 80, protocol: Protocol::Tcp, host: Some(8080), address: None };
+        assert_eq!(there.live.ports, BTreeSet::from([published]));
+        let address = "10.0.0.3".parse().ok();
+        assert_eq!(
+            (there.live.networks["mesh"].address, there.live.networks["mesh"].requested),
+            (address, address)
+        );
+        let ended = told(&list[1]).expect("a task").state;
+        assert!(matches!(ended, RunState::Exited { exit_code: 137, .. }), "{ended:?}");
+    }
+
+    #[test]
+    fn what_is_no_task_or_is_told_in_part_is_looked_at() {
+        let mut list = list();
+        assert!(told(&list[2]).is_none());
+        list[0].image_id = None;
+        list[1].state = None;
+        assert!(told(&list[0]).is_none() && told(&list[1]).is_none());
+    }
+
+    #[test]
+    fn who_is_stopped_is_attached_to_nothing() {
+        let names = ["web.1.t1", "own"].map(str::to_owned);
+        assert_eq!(attached(&list()), HashMap::from([("n1".to_owned(), BTreeSet::from(names))]));
+    }
+}
