@@ -87,7 +87,7 @@ impl Seen {
         if there > self.reached {
             (self.reached, self.moved) = (there, now);
         }
-        let how = match standing(service, tasks.iter()) {
+        let how = match standing(service, tasks.iter(), now) {
             Standing::Converged => {
                 let since = *self.well_since.get_or_insert(now);
                 // Swarm watches an update itself; a job has ended.

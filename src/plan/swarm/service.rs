@@ -61,13 +61,13 @@ pub(super) fn plan(
     }
 }
 
-pub(super) fn is_well(swarms: &Swarms<'_>, _: &PlanInput<'_>, app: &App) -> bool {
+pub(super) fn is_well(swarms: &Swarms<'_>, input: &PlanInput<'_>, app: &App) -> bool {
     let Runtime::Swarm(service) = &app.runtime else { return true };
     let live = swarms.known.get(service.swarm.as_str()).and_then(|swarm| {
         let live = swarm.services.get(&app.service_name())?.known()?;
         Some((live, swarm.tasks_of(&live.id)))
     });
-    live.is_some_and(|(live, tasks)| standing(live, tasks) == Standing::Converged)
+    live.is_some_and(|(live, tasks)| standing(live, tasks, input.now) == Standing::Converged)
 }
 
 impl<'c, 'a> Case<'c, 'a> {
@@ -316,7 +316,7 @@ impl<'c, 'a> Case<'c, 'a> {
     /// One on every node that fits is one that runs nowhere where none fits.
     fn standing(&self, live: &LiveService) -> Standing {
         let nowhere = live.spec.mode == ServiceMode::Global && weight::wanted(self.swarm, live) == 0;
-        let standing = standing(live, self.swarm.tasks_of(&live.id));
+        let standing = standing(live, self.swarm.tasks_of(&live.id), self.input.now);
         if standing != Standing::Converged || !nowhere {
             return standing;
         }

@@ -448,9 +448,18 @@ fn a_global_service_that_runs_nowhere_is_not_as_declared() {
     let app = service(1, &Shape { global: true, ..plain() });
     let (desired, world, mut cluster) = settled(vec![app]);
     cluster.swarm.tasks.clear();
-    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let mut seen = |ago: i64| {
+        let Some(Seen::Known(live)) = cluster.swarm.services.values_mut().next() else { panic!("no service") };
+        live.updated = Timestamp(NOW.0 - ago);
+        plan_of(&desired, &cluster.seen(world.observed.clone()))
+    };
+    let plan = seen(60_000);
     let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
     assert_eq!(blocked.reason, "it runs nowhere: no node is active");
+    // It was just made, and Swarm has not come to it yet.
+    let plan = seen(1_000);
+    let waits: Vec<Verb> = plan.changes.iter().map(|change| change.action).collect();
+    assert_eq!((plan.blocked.len(), waits), (0, vec![Verb::Await]), "{plan:#?}");
 }
 
 #[test]
