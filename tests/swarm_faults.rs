@@ -6,11 +6,11 @@
 mod fleet;
 mod stage;
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use fleet::ground::Ground;
-use fleet::services::{SLEEP, app, base, beside, inspect, running, soon, tasks};
+use fleet::services::{Moment, SLEEP, app, asked, base, beside, inspect, running, soon, tasks};
 use serde_json::Value;
 
 fn up() -> Fleet {
@@ -35,29 +35,6 @@ fn is_at(fleet: &Fleet, host: &str, service: &str, round: &str) -> bool {
         && ["", "completed"].contains(&updated.as_str())
         && tasks(fleet, host, service).len() == 3
         && running(fleet, host, service).len() == 3
-}
-
-/// What was asked of the Swarm's services since then, whoever asked: (created, updated, removed). Swarm's own notes on how
-/// far an update is are not among them.
-fn asked(fleet: &Fleet, since: &Timestamp) -> (usize, usize, usize) {
-    let now = Timestamp::now();
-    let filter = ["events", "--since", &since.0, "--until", &now.0, "--filter", "type=service", "--format"];
-    let told = fleet.docker_ok("h2", &[&filter[..], &["{{.Action}} {{json .Actor.Attributes}}"]].concat());
-    let count = |action: &str| {
-        let lines = told.lines().filter(|line| line.starts_with(action));
-        lines.filter(|line| !line.contains("updatestate.new")).count()
-    };
-    (count("create "), count("update "), count("remove "))
-}
-
-/// As `docker events` takes it.
-struct Timestamp(String);
-
-impl Timestamp {
-    fn now() -> Self {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-        Self(format!("{}.{:09}", now.as_secs(), now.subsec_nanos()))
-    }
 }
 
 /// Why the only change failed, without the step's own words.
@@ -93,7 +70,7 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
         });
     };
 
-    let since = Timestamp::now();
+    let since = Moment::now();
     // Killed at any moment, trueup finds its way back: Swarm went on by itself (D5).
     for (round, wait) in [("one", 100), ("two", 400), ("three", 900), ("four", 2500)] {
         files.extend([slowly("web", round)]);
@@ -115,7 +92,7 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     // Edited by hand in the middle: told, and healed by the next.
     files.extend([slowly("web", "five")]);
     ground.commit(&files);
-    let since = Timestamp::now();
+    let since = Moment::now();
     let apply = ground.begin(&["apply", "--yes", "--format", "json"]);
     updating();
     let edit = ["service", "update", "-d", "--no-resolve-image", "--env-add", "BY=hand", "web-test"];
@@ -145,7 +122,7 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     // Removed by hand in the middle.
     files.extend([slowly("web", "six")]);
     ground.commit(&files);
-    let since = Timestamp::now();
+    let since = Moment::now();
     let apply = ground.begin(&["apply", "--yes", "--format", "json"]);
     updating();
     fleet.docker_ok("h2", &["service", "rm", "web-test"]);

@@ -336,7 +336,8 @@ impl<'c, 'a> Case<'c, 'a> {
     fn watch(&self, how: String, after: BTreeSet<usize>, draft: &mut Draft) {
         let mut change = self.change(Verb::Await, vec![how.clone()], vec![self.wait()]);
         change.from = Some(self.hash());
-        change.after.extend(after);
+        let after: BTreeSet<usize> = after.into_iter().chain(change.after).collect();
+        change.after = after.into_iter().collect();
         let watched = draft.heal(self.input, Nature::NotRunning(how.clone()), change);
         if watched.is_some() && self.is_overdue() {
             let why = format!("not there, and no further for {}: {how}", self.deadline());

@@ -449,7 +449,9 @@ fn a_global_service_that_runs_nowhere_is_not_as_declared() {
     let (desired, world, mut cluster) = settled(vec![app]);
     cluster.swarm.tasks.clear();
     let mut seen = |ago: i64| {
-        let Some(Seen::Known(live)) = cluster.swarm.services.values_mut().next() else { panic!("no service") };
+        let Some(Seen::Known(live)) = cluster.swarm.services.values_mut().next() else {
+            panic!("no service")
+        };
         live.updated = Timestamp(NOW.0 - ago);
         plan_of(&desired, &cluster.seen(world.observed.clone()))
     };
