@@ -55,6 +55,13 @@ impl<'a> Ground<'a> {
         own::parse(&text, &file.display().to_string(), self.fleet.dir(), &read).expect("good settings")
     }
 
+    /// A further section for `trueup.toml`.
+    pub fn add_settings(&self, section: &str) {
+        let file = self.at("trueup.toml");
+        let text = std::fs::read_to_string(&file).expect("the settings");
+        std::fs::write(file, text + section).expect("the settings");
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.fleet.dir().join(name)
     }
