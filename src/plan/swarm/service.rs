@@ -6,7 +6,7 @@ use crate::diff;
 use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::container::EnvValue;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
-use crate::model::names::FieldName;
+use crate::model::names::{FieldName, NetworkName};
 use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PREFIX, PROTECT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
@@ -137,6 +137,11 @@ impl<'c, 'a> Case<'c, 'a> {
         }
     }
 
+    /// Those that trueup makes, or looks for.
+    fn networks(&self) -> impl Iterator<Item = &NetworkName> {
+        self.spec.networks.keys().filter(|name| name.as_str() != "host")
+    }
+
     /// Networks, configs and a resolved image; `false` where one of them can't be had, which was told.
     fn surroundings(&mut self, swarms: &Swarms<'_>, draft: &mut Draft) -> bool {
         if let Some(why) = self.input.images.unresolved.get(&self.app.container.image) {
@@ -145,7 +150,8 @@ impl<'c, 'a> Case<'c, 'a> {
             draft.block(self.subject.clone(), Some(self.app.key.clone()), reason, hint);
             return false;
         }
-        for network in self.spec.networks.keys().filter(|name| name.as_str() != "host") {
+        let networks: Vec<NetworkName> = self.networks().cloned().collect();
+        for network in &networks {
             match swarms.network(self.input, &self.service.swarm, network, draft) {
                 Ok(number) => self.after.extend(number),
                 Err((reason, hint)) => {
@@ -240,6 +246,10 @@ impl<'c, 'a> Case<'c, 'a> {
         // What is written on a service restarts nothing: an adopted one gets it at once (D8, B4).
         changes.extend(self.ownership(live));
         if changes.is_empty() {
+            // A network can differ where nothing else does (A4).
+            for network in self.networks() {
+                let _told = swarms.network(self.input, &self.service.swarm, network, draft);
+            }
             self.as_declared(live, draft);
         } else if let Some(went_back) = self.rollout(live).and_then(|rollout| rollout.failed) {
             self.held(live, changes, &went_back.why, draft);

@@ -465,6 +465,19 @@ fn a_global_service_that_runs_nowhere_is_not_as_declared() {
 }
 
 #[test]
+fn a_network_that_differs_is_told_once_though_its_services_are_as_declared_a4() {
+    let on_overlay = |n| service(n, &Shape { overlay: true, ..plain() });
+    let (desired, world, mut cluster) = settled(vec![on_overlay(0), on_overlay(1)]);
+    assert!(plan_of(&desired, &cluster.seen(world.observed.clone())).blocked.is_empty());
+    let Some(Seen::Known(network)) = cluster.swarm.networks.values_mut().next() else { panic!("no network") };
+    network.spec.as_mut().expect("a spec").attachable ^= true;
+    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
+    assert!(blocked.reason.contains("must be made anew for attachable"), "{}", blocked.reason);
+    assert_eq!((plan.drift.len(), plan.changes.len()), (1, 0), "{plan:#?}");
+}
+
+#[test]
 fn a_protected_service_stays_when_it_is_no_longer_declared() {
     let mut app = web(1);
     app.protect = true;
