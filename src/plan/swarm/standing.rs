@@ -57,12 +57,10 @@ pub fn standing<'a>(
     }
     match service.spec.mode {
         ServiceMode::Replicated(count) => lasting(&tasks, usize::try_from(count).ok(), &errors),
-        ServiceMode::Global => match lasting(&tasks, None, &errors) {
-            Standing::Converged if has_none(&tasks) && now.since(service.updated) < TO_PLACE => {
-                Standing::Converging("Swarm has not made its tasks yet".to_owned())
-            }
-            standing => standing,
-        },
+        ServiceMode::Global if has_none(&tasks) && now.since(service.updated) < TO_PLACE => {
+            Standing::Converging("Swarm has not made its tasks yet".to_owned())
+        }
+        ServiceMode::Global => lasting(&tasks, None, &errors),
         ServiceMode::ReplicatedJob { total, .. } => {
             job(service, &tasks, usize::try_from(total).unwrap_or(usize::MAX), &errors)
         }
