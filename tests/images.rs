@@ -2,11 +2,15 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod fleet;
 mod parts;
 mod stage;
 
+use std::collections::BTreeMap;
 use std::process::Command;
+use std::time::Duration;
 
+use fleet::Fleet;
 use parts::registry::Registry;
 use parts::{Process, Trueup, soon};
 use stage::{FLEET, HOST, Stage, docker_ok, make_image_with};
@@ -23,7 +27,7 @@ impl Drop for Sweep {
 }
 
 /// Images of the test's registry on this engine: the digest they are called by, and their id.
-fn images(port: u16) -> std::collections::BTreeMap<String, String> {
+fn images(port: u16) -> BTreeMap<String, String> {
     let format = "{{.Repository}} {{.Digest}} {{.ID}}";
     let listed = docker_ok(&["images", "-a", "--no-trunc", "--digests", "--format", format]);
     let prefix = format!("127.0.0.1:{port}/");
@@ -162,4 +166,111 @@ fn the_loop_collects_by_itself() {
     let _run = Process(command.spawn().expect("trueup run"));
     soon("the image that nothing needs goes", || !ground.present(&first));
     assert!(ground.present(&second), "and what runs stays");
+}
+
+const MIB: u64 = 1 << 20;
+/// Looks of a loop within which it has read the disk and collected, with room to spare.
+const LOOKS: usize = 6;
+
+/// An image of about so many MiB in the fleet's registry.
+fn push_large(fleet: &Fleet, image: &str, mib: usize) {
+    let mark = image.repeat((mib << 20) / image.len());
+    fleet.push(image, &stage::pack_busybox(fleet.dir(), &mark));
+}
+
+/// Everything in the image store of the fleet's only host: id and bytes. No layer is in two images here.
+fn stored(fleet: &Fleet) -> BTreeMap<String, u64> {
+    let ids = fleet.docker_ok("h1", &["images", "-a", "-q", "--no-trunc"]);
+    let size = |id: &str| fleet.docker("h1", &["image", "inspect", id, "--format", "{{.Size}}"]).stdout;
+    let read = |id: &str| String::from_utf8_lossy(&size(id)).trim().parse().ok();
+    // One may go between the two questions.
+    ids.lines().filter_map(|id| Some((id.to_owned(), read(id)?))).collect()
+}
+
+/// The loop looks again at once, and has the time to.
+fn look(run: &fleet::ground::Running) {
+    let sent = Command::new("kill").args(["-HUP", &run.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+    std::thread::sleep(Duration::from_secs(2));
+}
+
+fn image_of(fleet: &Fleet, container: &str) -> String {
+    fleet.docker_ok("h1", &["inspect", container, "--format", "{{.Image}}"])
+}
+
+/// The threshold is what the engine really holds: below it nothing goes, and beyond it no more than has to.
+#[test]
+fn the_loop_collects_where_an_engine_holds_more_than_the_threshold() {
+    let fleet = Fleet::up(1, 0);
+    let ground = fleet::ground::Ground::new(&fleet);
+    for (image, mib) in [("box:1", 4), ("box:2", 4), ("box:3", 1), ("theirs:1", 4), ("theirs:2", 4)] {
+        push_large(&fleet, image, mib);
+    }
+    fleet.docker_ok("h1", &["pull", "-q", "theirs:1"]);
+    let app = |image: &str| {
+        let text = format!(
+            "app = \"web\"\nenvironments = [\"test\"]\nimage = {image:?}\nstop_timeout = \"1s\"\n\
+             command = [\"/bin/busybox\", \"sleep\", \"36000\"]\n[rollout]\nmin_healthy = \"0s\"\n"
+        );
+        ("apps/web/app.toml".to_owned(), text)
+    };
+    let mut files = BTreeMap::from([
+        ("fleet.toml".to_owned(), FLEET.replace("[\"test\"]", "[\"test\", \"prod\"]")),
+        ("hosts/all.toml".to_owned(), ground.inventory("1GiB")),
+    ]);
+    let ours = ["box:1", "box:2", "box:3"].map(|image| {
+        files.extend([app(image)]);
+        ground.commit(&files);
+        ground.apply_in_full();
+        image_of(&fleet, "web-test-0")
+    });
+    let before = stored(&fleet);
+    let held: u64 = before.values().sum();
+    assert_eq!(before.len(), 4, "{before:?}");
+    // Room for 3 MiB more. Beyond that as much has to go as the older of the two unneeded ones holds.
+    let images = |above: u64| {
+        let down_to = above - 2 * MIB;
+        format!("[images]\nabove = \"{above}B\"\ndown_to = \"{down_to}B\"\nunused_for = \"0s\"\n")
+    };
+    let above = held + 3 * MIB;
+    ground.add_settings(&images(above));
+
+    let (code, told) = ground.trueup(&["images"]);
+    assert_eq!((code, &told["hosts"][0]["layers_bytes"]), (0, &held.into()), "{told:#}");
+    {
+        let run = ground.run();
+        soon("it rests", || run.log().contains("0 changed"));
+        (0..LOOKS).for_each(|_| look(&run));
+        assert_eq!(stored(&fleet), before, "the threshold is not reached: {}", run.log());
+    }
+
+    // Somebody else fills the disk.
+    fleet.docker_ok("h1", &["pull", "-q", "theirs:2"]);
+    let full = stored(&fleet);
+    let (sum, down_to) = (full.values().sum::<u64>(), above - 2 * MIB);
+    assert!(full.len() == 5 && sum > above && sum - before[&ours[0]] <= down_to, "{full:?}");
+    let run = ground.run();
+    soon("it rests", || run.log().contains("0 changed"));
+    let gone = (0..LOOKS).any(|_| {
+        look(&run);
+        !stored(&fleet).contains_key(&ours[0])
+    });
+    assert!(gone, "what was unneeded for the longest time goes: {}", run.log());
+    (0..LOOKS).for_each(|_| look(&run));
+    let mut left = full;
+    left.remove(&ours[0]);
+    assert_eq!(
+        stored(&fleet),
+        left,
+        "the other unneeded one, what runs and all of theirs stay: {}",
+        run.log()
+    );
+    drop(run);
+    let (_, history) = ground.trueup(&["history"]);
+    let entries = history["entries"].as_array().expect("entries").iter();
+    let removed: Vec<&str> = entries
+        .filter(|entry| entry["what"] == "remove")
+        .filter_map(|entry| entry["subject"].as_str())
+        .collect();
+    assert!(removed.len() == 1 && removed[0].starts_with("image box:1@sha256:"), "{removed:?}");
 }

@@ -5,7 +5,7 @@
 mod fleet;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use fleet::ground::Ground;
+use fleet::services;
 use serde_json::Value;
 
 const HOSTS: [&str; 3] = ["h1", "h2", "h3"];
@@ -139,45 +140,88 @@ fn apps_are_spread_fitted_and_addressed_over_three_engines() {
     assert!(!stranger.status.success() && why.contains("certificate"), "{why}");
 }
 
-/// The example as it stands; only its inventory, and the place of its logs, are this fleet's.
-#[test]
-fn the_example_repository_converges_on_three_engines() {
-    let fleet = Fleet::up(HOSTS.len(), 0);
-    let ground = Ground::new(&fleet);
-    for host in HOSTS {
-        ground.make_demo_image(host);
-    }
-    let logs = fleet.dir().join("logs");
+/// The example as it stands; only its inventory, and the place of its logs, are this fleet's: all hosts are one Swarm, and
+/// serve both environments.
+fn example(ground: &Ground<'_>) -> BTreeMap<String, String> {
+    let logs = ground.fleet.dir().join("logs");
     std::fs::create_dir_all(logs.join("quote")).expect("a directory");
     let mut files = BTreeMap::new();
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("example-repo");
     read_all(&example, &example, &mut files);
     for text in files.values_mut() {
         *text = text.replace("/tmp/trueup-example", &logs.display().to_string());
+        for (theirs, ours) in ["rack-a-1", "rack-a-2", "rack-b-1"].iter().zip(HOSTS) {
+            *text = text.replace(theirs, ours);
+        }
     }
-    assert!(files.insert("hosts/local.toml".to_owned(), ground.inventory("1GiB")).is_some());
-    ground.commit(&files);
+    for inventory in ["hosts/local.toml", "hosts/racks.toml"] {
+        assert!(files.remove(inventory).is_some(), "{inventory}");
+    }
+    let members = ground.inventory("1GiB").replace("environments =", "swarm = \"racks\"\nenvironments =");
+    files.insert("hosts/all.toml".to_owned(), members);
+    files
+}
+
+/// Apps that trueup places and services of the Swarm, side by side on the same machines.
+#[test]
+fn the_example_repository_converges_on_three_engines_that_are_a_swarm() {
+    let fleet = Fleet::up(HOSTS.len(), HOSTS.len());
+    let ground = Ground::new(&fleet);
+    for host in HOSTS {
+        ground.make_demo_image(host);
+    }
+    ground.commit(&example(&ground));
     ground.apply_in_full();
 
     let all = everything(&fleet);
     for (host, containers) in &all {
         let count = |app: &str| containers.keys().filter(|name| name.starts_with(app)).count();
-        // Three quotes of prod in three zones; one collector and one edge on every host.
-        let counted = (count("quote-prod-"), count("collector-prod-"), count("edge-prod-"));
-        assert_eq!(counted, (1, 1, 1), "{host}: {all:?}");
+        // Three quotes of prod in three zones; one collector and one edge on every host; so are the Swarm's tasks.
+        let counted =
+            ["quote-prod-", "collector-prod-", "edge-prod-", "ticker-prod.", "watch-prod."].map(count);
+        assert_eq!(counted, [1; 5], "{host}: {all:?}");
     }
     let total = |app: &str| all.values().flatten().filter(|(name, _)| name.starts_with(app)).count();
     assert_eq!((total("quote-test-"), total("web-prod-"), total("order-api-prod-")), (2, 2, 2));
-    // Somebody breaks one thing on each host.
+    let services = || ["ticker-prod", "watch-prod"].map(|service| services::running(&fleet, "h1", service));
+    let before = services();
+    assert_eq!(before.each_ref().map(BTreeSet::len), [3, 3]);
+    let shown =
+        ["exec", &of_task(&fleet, "h1", "ticker-prod"), "trueup", "demo-app", "--check", "--port", "8080"];
+    fleet.docker_ok("h1", &shown);
+    assert_eq!(services::inspect(&fleet, "h2", "ticker-prod", "{{.Spec.Labels.tier}}"), "feed");
+    // Somebody breaks one thing on each host, and one of the Swarm's.
     fleet.docker_ok("h1", &["rm", "-f", &of_app(&fleet, "h1", "collector-prod")]);
     fleet.docker_ok(
         "h2",
         &["update", "--memory", "40m", "--memory-swap", "40m", &of_app(&fleet, "h2", "quote-prod")],
     );
     fleet.docker_ok("h3", &["stop", "-t", "0", &of_app(&fleet, "h3", "quote-prod")]);
+    fleet.docker_ok("h3", &["service", "update", "-d", "--label-add", "tier=none", "ticker-prod"]);
     let (code, plan) = ground.trueup(&["plan"]);
-    assert_eq!((code, plan["changes"].as_array().map(Vec::len)), (2, Some(3)), "{plan:#}");
+    assert_eq!((code, plan["changes"].as_array().map(Vec::len)), (2, Some(4)), "{plan:#}");
     ground.apply_in_full();
+    assert_eq!(services(), before, "healing restarted none of the Swarm's tasks");
+
+    // A file of a service is part of it: its tasks are replaced, and nobody else's.
+    let beside = everything(&fleet);
+    let path = "apps/ticker/files/symbols.conf".to_owned();
+    ground.commit(&BTreeMap::from([(path, "symbols = all\n".to_owned())]));
+    ground.apply_in_full();
+    let [ticker, watch] = services();
+    assert_eq!((ticker.len(), ticker.is_disjoint(&before[0]), &watch), (3, true, &before[1]));
+    let others = |all: BTreeMap<&'static str, BTreeMap<String, String>>| {
+        let names =
+            all.into_iter().flat_map(|(host, containers)| containers.into_iter().map(move |c| (host, c)));
+        names.filter(|(_, (name, _))| !name.starts_with("ticker-prod.")).collect::<Vec<_>>()
+    };
+    assert_eq!(others(everything(&fleet)), others(beside));
+}
+
+/// The container of a service's task that runs on this host.
+fn of_task(fleet: &Fleet, host: &str, service: &str) -> String {
+    let prefix = format!("{service}.");
+    running(fleet, host).into_keys().find(|name| name.starts_with(&prefix)).expect("a task's container")
 }
 
 /// Texts below a directory, by their path in it.

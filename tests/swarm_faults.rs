@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use fleet::Fleet;
 use fleet::ground::Ground;
-use fleet::services::{SLEEP, app, base, beside, inspect, running, soon, tasks};
+use fleet::services::{Moment, SLEEP, app, asked, base, beside, inspect, running, soon, tasks};
+use serde_json::Value;
 
 fn up() -> Fleet {
     let fleet = Fleet::up(3, 3);
@@ -36,6 +37,24 @@ fn is_at(fleet: &Fleet, host: &str, service: &str, round: &str) -> bool {
         && running(fleet, host, service).len() == 3
 }
 
+/// Why the only change failed, without the step's own words.
+fn failure(done: &Value) -> String {
+    let outcomes = done["outcomes"].as_array().expect("outcomes");
+    assert!(outcomes.len() == 1 && outcomes[0]["outcome"] == "failed", "{done:#}");
+    let detail = outcomes[0]["detail"].as_str().expect("a detail");
+    detail.rsplit_once(": ").expect("a step").1.to_owned()
+}
+
+/// Slot and env of the tasks that the Swarm made with this value, ended ones included (of each slot it keeps the last five).
+fn made(fleet: &Fleet, service: &str, round: &str) -> Vec<String> {
+    let listed = fleet.docker("h1", &["service", "ps", service, "--no-trunc", "-q"]);
+    let listed = String::from_utf8_lossy(&listed.stdout);
+    let format = "{{.Slot}} {{.Spec.ContainerSpec.Env}}";
+    let shown = |id: &str| fleet.docker_ok("h1", &["inspect", "--type", "task", id, "--format", format]);
+    let tasks = listed.lines().map(shown);
+    tasks.filter(|task| task.contains(&format!("ROUND={round}"))).collect()
+}
+
 #[test]
 fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     let fleet = up();
@@ -51,6 +70,7 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
         });
     };
 
+    let since = Moment::now();
     // Killed at any moment, trueup finds its way back: Swarm went on by itself (D5).
     for (round, wait) in [("one", 100), ("two", 400), ("three", 900), ("four", 2500)] {
         files.extend([slowly("web", round)]);
@@ -64,26 +84,58 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     let names = fleet.docker_ok("h1", &["service", "ls", "--format", "{{.Name}}"]);
     assert_eq!(names, "web-test", "nothing is there twice");
 
-    // Edited by hand in the middle: healed, by the same apply or the next.
+    // Nothing was created or sent a second time, and no task of it was made twice.
+    let (created, sent, removed) = asked(&fleet, &since);
+    assert!(created == 0 && removed == 0 && (1..=4).contains(&sent), "{created} {sent} {removed}");
+    assert_eq!(made(&fleet, "web-test", "four"), ["1 [ROUND=four]", "2 [ROUND=four]", "3 [ROUND=four]"]);
+
+    // Edited by hand in the middle: told, and healed by the next.
     files.extend([slowly("web", "five")]);
     ground.commit(&files);
-    let apply = ground.begin(&["apply", "--yes"]);
+    let since = Moment::now();
+    let apply = ground.begin(&["apply", "--yes", "--format", "json"]);
     updating();
     let edit = ["service", "update", "-d", "--no-resolve-image", "--env-add", "BY=hand", "web-test"];
     fleet.docker_ok("h2", &edit);
-    let _ = apply.end();
+    let (code, done) = apply.told();
+    // Told as it was: what was sent is not there, so it is no success, and what is left is said (D8).
+    assert_eq!(
+        (code, failure(&done).as_str()),
+        (Some(1), "somebody changed service web-test meanwhile"),
+        "{done:#}"
+    );
+    assert_eq!(done["left"][0]["name"], "web-test", "{done:#}");
+    assert_eq!(asked(&fleet, &since), (0, 2, 0), "trueup once, and the hand: {done:#}");
     ground.apply_in_full();
     assert!(is_at(&fleet, "h1", "web-test", "five"));
     assert!(!inspect(&fleet, "h1", "web-test", ENV).contains("BY=hand"));
 
+    assert_eq!(asked(&fleet, &since), (0, 3, 0), "healed by one update more");
+    let tasks_of = |env: &str| {
+        let tasks = made(&fleet, "web-test", "five");
+        ["1", "2", "3"].map(|slot| tasks.iter().filter(|task| **task == format!("{slot} [{env}]")).count())
+    };
+    assert!(tasks_of("ROUND=five BY=hand").iter().all(|n| *n <= 1), "{:?}", made(&fleet, "web-test", "five"));
+    let healed = tasks_of("ROUND=five").iter().all(|n| (1..=2).contains(n));
+    assert!(healed, "before the hand and after it at most: {:?}", made(&fleet, "web-test", "five"));
+
     // Removed by hand in the middle.
     files.extend([slowly("web", "six")]);
     ground.commit(&files);
-    let apply = ground.begin(&["apply", "--yes"]);
+    let since = Moment::now();
+    let apply = ground.begin(&["apply", "--yes", "--format", "json"]);
     updating();
     fleet.docker_ok("h2", &["service", "rm", "web-test"]);
-    let _ = apply.end();
+    let (code, done) = apply.told();
+    assert_eq!((code, failure(&done).as_str()), (Some(1), "service web-test disappeared"), "{done:#}");
+    assert_eq!(
+        (&done["left"][0]["action"], asked(&fleet, &since)),
+        (&"create".into(), (0, 1, 1)),
+        "{done:#}"
+    );
     ground.apply_in_full();
+    assert_eq!(asked(&fleet, &since), (1, 1, 1), "made again, once");
+    assert_eq!(made(&fleet, "web-test", "six"), ["1 [ROUND=six]", "2 [ROUND=six]", "3 [ROUND=six]"]);
     assert!(is_at(&fleet, "h1", "web-test", "six"));
 
     // `run` hears of a change by hand through the managers' events, long before it looks by itself.

@@ -68,19 +68,90 @@ fn assert_plans_empty(kept: &Unpacked, of: &str) {
     assert!(history.to_string().contains("\"install\""), "{of}: the history is read: {history:#}");
 }
 
-/// The same replay sees a change: were it blind, an empty plan would say nothing.
-fn assert_sees_drift(kept: &Unpacked, of: &str) {
+/// One thing in a snapshot that somebody changed by hand.
+struct ByHand {
+    /// `hosts`, `swarms` or `files`, and what list of one of those.
+    of: (&'static str, &'static str),
+    /// How its name begins.
+    name: &'static str,
+    /// Which part of it, and what that is then (JSON).
+    at: &'static str,
+    to: &'static str,
+    /// The kind that it is told as, and the name where that is not its own there.
+    told: (&'static str, &'static str),
+}
+
+const fn by_hand(
+    of: (&'static str, &'static str),
+    name: &'static str,
+    (at, to): (&'static str, &'static str),
+    told: (&'static str, &'static str),
+) -> ByHand {
+    ByHand { of, name, at, to, told }
+}
+
+const SERVICES: (&str, &str) = ("swarms", "services");
+
+/// One field of every kind of thing that plans compare.
+const BY_HAND: [ByHand; 14] = [
+    by_hand(("hosts", "containers"), "slim-test-", ("/known/live/user", "\"1234\""), ("container", "")),
+    by_hand(("hosts", "containers"), "old-test-0", ("/known/live/restart", "\"always\""), ("container", "")),
+    by_hand(("hosts", "containers"), "rich-test-0", ("/known/live/memory", "\"32MiB\""), ("container", "")),
+    by_hand(("hosts", "containers"), "gate-test-0", ("/known/live/networks", "{}"), ("container", "")),
+    by_hand(("hosts", "networks"), "inner", ("/known/spec/subnet", "\"10.93.0.0/24\""), ("network", "")),
+    by_hand(("files", ""), "rich-test.conf", ("", "\"# by hand\""), ("files", "nginx")),
+    by_hand(SERVICES, "plain-test", ("/known/spec/user", "\"1234\""), ("service", "")),
+    by_hand(SERVICES, "each-test", ("/known/spec/constraints", "[\"node.role == worker\"]"), ("service", "")),
+    by_hand(SERVICES, "job-test", ("/known/spec/workdir", "\"/by/hand\""), ("service", "")),
+    by_hand(SERVICES, "service-test", ("/known/spec/mode", "{\"replicated\": 1}"), ("service", "")),
+    by_hand(SERVICES, "shop_web", ("/known/spec/user", "\"1234\""), ("service", "")),
+    by_hand(SERVICES, "service-test", ("/known/spec/files", "{}"), ("service", "")),
+    by_hand(("swarms", "networks"), "mesh", ("/known/spec/subnet", "\"10.93.0.0/24\""), ("network", "")),
+    by_hand(("swarms", "nodes"), "h2", ("/labels/zone", "\"by-hand\""), ("node", "h2")),
+];
+
+impl ByHand {
+    /// Does it: the name of the thing as it is told. `None`: no such thing was kept.
+    fn do_it(&self, snapshot: &mut Value) -> Option<String> {
+        for place in snapshot.get_mut(self.of.0)?.as_object_mut()?.values_mut() {
+            let known = place.get_mut("known")?;
+            let list = if self.of.1.is_empty() { known } else { known.get_mut(self.of.1)? };
+            let list = list.as_object_mut()?;
+            // Nodes are listed by their ids.
+            let is_it = |(name, thing): &(&String, &mut Value)| {
+                name.starts_with(self.name) || thing["hostname"].as_str() == Some(self.name)
+            };
+            let Some(name) = list.iter_mut().find(is_it).map(|(name, _)| name.clone()) else { continue };
+            let part = list.get_mut(&name)?.pointer_mut(self.at).expect("the part that is changed");
+            let to: Value = serde_json::from_str(self.to).expect("JSON");
+            assert_ne!(*part, to, "{name}: {}", self.at);
+            *part = to;
+            return Some(if self.told.1.is_empty() { name } else { self.told.1.to_owned() });
+        }
+        None
+    }
+}
+
+/// The same replay sees a change of every kind of thing: were it blind, an empty plan would say nothing. How many of them
+/// were kept.
+fn assert_sees_drift(kept: &Unpacked, of: &str) -> usize {
     let text = std::fs::read_to_string(kept.snapshot()).expect("the snapshot");
-    let mut changed: Value = serde_json::from_str(&text).expect("JSON");
-    let hosts = changed["hosts"].as_object_mut().expect("hosts");
-    let mut containers = hosts.values_mut().filter_map(|host| host["known"]["containers"].as_object_mut());
-    let ours = containers.find_map(|c| c.iter_mut().find(|(name, _)| name.starts_with("slim-test-")));
-    let (name, container) = ours.expect("the app without a key of its own");
-    container["known"]["live"]["user"] = "1234".into();
-    let name = name.clone();
-    std::fs::write(kept.snapshot(), changed.to_string()).expect("the snapshot");
-    let (code, plan) = kept.plan();
-    assert_eq!((code, &plan["changes"][0]["name"]), (2, &name.into()), "{of}: {plan:#}");
+    let mut seen = 0;
+    for hand in &BY_HAND {
+        let mut snapshot: Value = serde_json::from_str(&text).expect("JSON");
+        let Some(name) = hand.do_it(&mut snapshot) else { continue };
+        std::fs::write(kept.snapshot(), snapshot.to_string()).expect("the snapshot");
+        let (code, plan) = kept.plan();
+        let drift = plan["drift"].as_array().expect("drift");
+        let told = drift.iter().any(|drift| drift["kind"] == hand.told.0 && drift["name"] == name.as_str());
+        assert!(
+            told && drift.len() == 1 && [2, 3].contains(&code),
+            "{of}: {name}{}: {code} {plan:#}",
+            hand.at
+        );
+        seen += 1;
+    }
+    seen
 }
 
 #[test]
@@ -89,12 +160,16 @@ fn what_earlier_releases_left_plans_empty() {
     let entries = std::fs::read_dir(place).expect("tests/upgrades");
     let releases: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     assert!(!releases.is_empty());
+    let mut most = 0;
     for release in releases {
         let of = release.display().to_string();
         let kept = Kept(release).unpacked();
         assert_plans_empty(&kept, &of);
-        assert_sees_drift(&kept, &of);
+        let seen = assert_sees_drift(&kept, &of);
+        assert!(seen > 0, "{of}");
+        most = seen.max(most);
     }
+    assert!(most >= 14, "one of them has services, nodes and what was adopted: {most}");
 }
 
 /// Every key of a host-placed app that a machine without special hardware can carry out, in one app.
@@ -264,6 +339,16 @@ fn repository(ground: &Ground<'_>) -> Files {
     files
 }
 
+/// An app that takes over the service made by hand, as it is.
+fn taken_over(fleet: &Fleet) -> (String, String) {
+    let image = services::inspect(fleet, "h1", "shop_web", "{{.Spec.TaskTemplate.ContainerSpec.Image}}");
+    let text = format!(
+        "app = \"shop\"\nenvironments = [\"test\"]\nimage = {image:?}\nruntime = \"swarm\"\npull = \"never\"\n\
+         adopt = {{ service = \"shop_web\" }}\nentrypoint = []\nstop_timeout = \"1s\"\n{SLEEP}\n[swarm.update]\nmonitor = \"5s\"\n"
+    );
+    ("apps/shop/app.toml".to_owned(), text)
+}
+
 /// Everything of one kind that a snapshot holds under these names, by name.
 fn things(snapshot: &Value, places: &str, list: &str, spec: &str) -> BTreeMap<String, Value> {
     let places = snapshot[places].as_object().expect("hosts or Swarms").values();
@@ -310,10 +395,20 @@ fn what_this_build_leaves_can_be_kept() {
     if let Some(binary) = std::env::var_os("KEEP_WITH") {
         ground.binary = binary.into();
     }
-    let by_hand = ["run", "-d", "--name", "old-test-0", "box:1", "/bin/busybox", "sleep", "36000"];
-    fleet.docker_ok("h1", &by_hand);
-    ground.commit(&repository(&ground));
+    let container = ["run", "-d", "--name", "old-test-0", "--stop-timeout", "1"];
+    let old = fleet.docker_ok("h1", &[&container[..], &["box:1", "/bin/busybox", "sleep", "36000"]].concat());
+    let service =
+        ["service", "create", "-d", "--name", "shop_web", "--stop-grace-period", "1s", "--label", "by=hand"];
+    fleet.docker_ok("h1", &[&service[..], &["box:1", "/bin/busybox", "sleep", "36000"]].concat());
+    services::soon("it runs", || services::running(&fleet, "h1", "shop_web").len() == 1);
+    let tasks = services::tasks(&fleet, "h1", "shop_web");
+    let mut files = repository(&ground);
+    files.extend([taken_over(&fleet)]);
+    ground.commit(&files);
     ground.apply_in_full();
+    let tasks_now = services::tasks(&fleet, "h1", "shop_web");
+    let old_now = fleet.docker_ok("h1", &["inspect", "old-test-0", "--format", "{{.Id}}"]);
+    assert_eq!((old_now, tasks_now), (old, tasks), "taken over as they are");
     ground.told(&["snapshot", "save", &fleet.dir().join("snapshot.json").display().to_string()]);
 
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -333,7 +428,8 @@ fn what_this_build_leaves_can_be_kept() {
     let kept = Kept(kept);
     assert_plans_empty(&kept.unpacked(), "this build");
     assert_says_every_field(&kept.unpacked());
-    assert_sees_drift(&kept.unpacked(), "this build");
+    let seen = assert_sees_drift(&kept.unpacked(), "this build");
+    assert_eq!(seen, BY_HAND.len(), "of each kind one is kept");
 
     if let Ok(release) = std::env::var("KEEP_RELEASE") {
         let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrades").join(release);

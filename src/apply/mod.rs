@@ -21,6 +21,7 @@ use crate::model::names::InstanceName;
 use crate::model::observed::Seen;
 use crate::model::ownership::Owner;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
+use crate::model::secrecy::HashKey;
 use crate::model::settings::Limits;
 use crate::model::swarm::Swarm;
 use crate::model::units::TimeSpan;
@@ -51,6 +52,8 @@ pub struct Executor<'a> {
     pub clock: &'a dyn Clock,
     pub progress: &'a dyn Progress,
     pub traffic: &'a dyn Traffic,
+    /// What engines hide values of env with.
+    pub key: &'a HashKey,
     pub limits: &'a Limits,
     pub call_deadline: Duration,
     pub pull_deadline: Duration,

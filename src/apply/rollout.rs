@@ -14,7 +14,6 @@ use crate::ports::{Engine, EngineError};
 
 use super::Executor;
 use super::change::StepEnd;
-use super::swarm::has;
 
 /// How often it is asked.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -57,7 +56,7 @@ impl Executor<'_> {
                 // Another manager may answer.
                 Err(error) => return Err(error),
             };
-            if let Some(end) = seen.look(awaited, &service, &tasks, self.clock.now()) {
+            if let Some(end) = seen.look(self, awaited, &service, &tasks) {
                 return Ok(end);
             }
             tokio::select! {
@@ -75,19 +74,20 @@ impl Seen {
     /// How it ended, once it did.
     fn look(
         &mut self,
+        executor: &Executor<'_>,
         awaited: &Awaited<'_>,
         service: &LiveService,
         tasks: &[Task],
-        now: Timestamp,
     ) -> Option<StepEnd> {
-        if let Some(why) = self.is_another(awaited, service, tasks) {
+        let now = executor.clock.now();
+        if let Some(why) = self.is_another(executor, awaited, service, tasks) {
             return Some(lost(why));
         }
         let there = reached(service, tasks.iter());
         if there > self.reached {
             (self.reached, self.moved) = (there, now);
         }
-        let how = match standing(service, tasks.iter()) {
+        let how = match standing(service, tasks.iter(), now) {
             Standing::Converged => {
                 let since = *self.well_since.get_or_insert(now);
                 // Swarm watches an update itself; a job has ended.
@@ -124,9 +124,15 @@ impl Seen {
     }
 
     /// It is no longer what was sent, or what was looked at first: nothing it does now is this change's success (D8).
-    fn is_another(&mut self, awaited: &Awaited<'_>, service: &LiveService, tasks: &[Task]) -> Option<String> {
+    fn is_another(
+        &mut self,
+        executor: &Executor<'_>,
+        awaited: &Awaited<'_>,
+        service: &LiveService,
+        tasks: &[Task],
+    ) -> Option<String> {
         let (same, id) = match sent(awaited.change) {
-            Some((spec, keep, id)) => (has(service, spec, keep), id),
+            Some((spec, keep, id)) => (executor.has(service, spec, keep), id),
             None => (*self.spec.get_or_insert_with(|| service.spec.clone()) == service.spec, None),
         };
         if id.is_some_and(|id| *id != service.id) {

@@ -30,7 +30,7 @@ impl Executor<'_> {
         match &step.action {
             Action::CreateService { name, spec, labels, .. } => Ok(match engine.service(name).await? {
                 None => Verdict::Holds,
-                Some((live, _)) if is_made(&live, spec, &BTreeSet::new(), labels) => {
+                Some((live, _)) if self.is_made(&live, spec, &BTreeSet::new(), labels) => {
                     Verdict::AlreadySo(format!("service {name} is there"))
                 }
                 Some(_) => Verdict::Moved(format!("a service {name} is there that this plan did not see")),
@@ -42,7 +42,7 @@ impl Executor<'_> {
                         Verdict::Moved(format!("service {name} is another one than was looked at"))
                     }
                     Some((live, _)) if live.version == *version => Verdict::Holds,
-                    Some((live, _)) if !restart && is_made(&live, spec, keep, labels) => {
+                    Some((live, _)) if !restart && self.is_made(&live, spec, keep, labels) => {
                         Verdict::AlreadySo(format!("service {name} is as wanted"))
                     }
                     Some(_) => Verdict::Moved(format!("somebody changed service {name} meanwhile")),
@@ -121,19 +121,20 @@ impl Executor<'_> {
             Expect::Id(_) | Expect::Ours | Expect::OursBut(_) | Expect::Anything => Verdict::Holds,
         }
     }
-}
 
-/// An earlier try whose answer was lost: the very labels and fields of this step, but for those that are kept.
-fn is_made(
-    live: &LiveService,
-    spec: &ServiceSpec,
-    keep: &BTreeSet<FieldName>,
-    labels: &std::collections::BTreeMap<String, String>,
-) -> bool {
-    labels.iter().all(|(name, value)| live.labels.get(name) == Some(value)) && has(live, spec, keep)
-}
+    /// An earlier try whose answer was lost: the very labels and fields of this step, but for those that are kept.
+    fn is_made(
+        &self,
+        live: &LiveService,
+        spec: &ServiceSpec,
+        keep: &BTreeSet<FieldName>,
+        labels: &std::collections::BTreeMap<String, String>,
+    ) -> bool {
+        labels.iter().all(|(name, value)| live.labels.get(name) == Some(value)) && self.has(live, spec, keep)
+    }
 
-/// Values of env are hidden, and the rest tells enough.
-pub(super) fn has(live: &LiveService, spec: &ServiceSpec, keep: &BTreeSet<FieldName>) -> bool {
-    diff::service(spec, &live.spec, None).iter().all(|change| change.is_among(keep))
+    /// Whether it is what the spec says, values of env included, but for what is kept.
+    pub(super) fn has(&self, live: &LiveService, spec: &ServiceSpec, keep: &BTreeSet<FieldName>) -> bool {
+        diff::service(spec, &live.spec, Some(self.key)).iter().all(|change| change.is_among(keep))
+    }
 }

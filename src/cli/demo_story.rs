@@ -41,12 +41,13 @@ pub struct ConfigRepository {
 }
 
 impl ConfigRepository {
-    /// A repository with one commit: the example, its host's engine set to the one that answers.
+    /// A repository with one commit: the example's part for one machine, whose engine is the one that answers.
     pub fn create(dir: &Path, engine: Option<&EngineAddress>, logs: &Path) -> anyhow::Result<Self> {
         let git = git2::Repository::init(dir).with_context(|| format!("creating {}", dir.display()))?;
         let engine = engine.map_or_else(|| "sim://".to_owned(), ToString::to_string);
         let mut files = BTreeMap::new();
         collect(&EXAMPLE, &mut files);
+        without_swarm(&mut files);
         for text in files.values_mut() {
             *text = text.replace("unix:///var/run/docker.sock", &engine);
             *text = text.replace(EXAMPLE_LOGS, &logs.display().to_string());
@@ -92,10 +93,30 @@ fn collect(dir: &Dir<'_>, files: &mut BTreeMap<String, String>) {
     }
 }
 
+/// Takes out what one machine cannot show: the Swarm, its machines, its networks and its services.
+fn without_swarm(files: &mut BTreeMap<String, String>) {
+    let has = |text: &str, line: &str| text.lines().any(|l| l.starts_with(line));
+    let services = files.iter().filter(|(_, text)| has(text, "runtime = \"swarm\""));
+    let folders: Vec<String> = services
+        .filter_map(|(path, _)| path.rsplit_once('/'))
+        .map(|(folder, _)| format!("{folder}/"))
+        .collect();
+    files.retain(|path, text| {
+        !folders.iter().any(|folder| path.starts_with(folder))
+            && !has(text, "swarm = ")
+            && !has(text, "driver = \"overlay\"")
+    });
+    for text in files.values_mut() {
+        let paragraphs: Vec<&str> = text.split("\n\n").filter(|part| !has(part, "[swarm.")).collect();
+        *text = paragraphs.join("\n\n");
+    }
+}
+
 /// The whole story. Ends with an error where anything is not as promised.
 pub async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     let _writer = stage.world.store.become_writer("trueup demo")?;
     chapter("1. From git to running containers");
+    outln!("This is example-repo/ but for its Swarm, which needs machines of its own (hosts/racks.toml).");
     let first = bring_about(stage).await?;
     count(&first);
     expect_in_sync(stage, "after the first apply").await?;

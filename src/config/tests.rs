@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
+use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::names::Revision;
 use crate::model::secrecy::ContentHash;
@@ -66,7 +67,8 @@ fn the_starter_and_the_example_are_good() {
     example_files(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/example-repo")), "", &mut files);
     let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
     let desired = load(&tree(&files), &mut ParseCache::default()).unwrap_or_else(|e| panic!("{e}"));
-    assert_eq!(desired.apps.len(), 8);
+    let services = desired.apps.values().filter(|app| matches!(app.runtime, Runtime::Swarm(_)));
+    assert_eq!((desired.apps.len(), services.count()), (10, 2));
 }
 
 fn example_files(dir: &std::path::Path, prefix: &str, files: &mut Vec<(String, String)>) {

@@ -225,6 +225,7 @@ pub(super) async fn execute(
         clock: &*world.clock,
         progress: &*world.progress,
         traffic: &edge,
+        key: &world.key,
         limits: &world.limits,
         call_deadline: world.call_deadline.duration(),
         pull_deadline: world.pull_deadline.duration(),

@@ -173,7 +173,7 @@ fn wanted(
     Wanted { nature, change, takes_away, waits_for }
 }
 
-/// A container is made anew: everything around it must be there, or it is told what lacks.
+/// A container is made anew, or attached: everything around it must be there, or it is told what lacks.
 fn furnished(
     target: &Target,
     around: &Around,
@@ -276,10 +276,15 @@ fn existing(
     }
     // An attachment that changes is taken off and made anew: connections break.
     let reconnects = changes.iter().any(|c| c.field.starts_with("networks.") && live_and_wanted(c));
+    let connects = steps.iter().any(|step| matches!(step.action, Action::Connect { .. }));
     let parts = Parts::new(Verb::Update, steps, because(&changes));
-    let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
-    let takes_away = reconnects && serves(live);
-    let mut wanted = wanted(target, subject, Nature::Changed(changes), parts, takes_away, waits_for);
+    let (takes_away, nature) = (reconnects && serves(live), Nature::Changed(changes));
+    let mut wanted = if connects {
+        furnished(target, around, subject, nature, parts, takes_away, draft)?
+    } else {
+        let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
+        wanted(target, subject, nature, parts, takes_away, waits_for)
+    };
     wanted.change.interrupts = takes_away;
     Some(wanted)
 }

@@ -55,6 +55,13 @@ impl<'a> Ground<'a> {
         own::parse(&text, &file.display().to_string(), self.fleet.dir(), &read).expect("good settings")
     }
 
+    /// A further section for `trueup.toml`.
+    pub fn add_settings(&self, section: &str) {
+        let file = self.at("trueup.toml");
+        let text = std::fs::read_to_string(&file).expect("the settings");
+        std::fs::write(file, text + section).expect("the settings");
+    }
+
     fn at(&self, name: &str) -> PathBuf {
         self.fleet.dir().join(name)
     }
@@ -128,8 +135,8 @@ impl<'a> Ground<'a> {
 
     /// Begun, and ended by its guard at the latest: as `kill -9` does.
     pub fn begin(&self, args: &[&str]) -> Running {
-        let log = std::fs::File::create(self.at("begun.log")).expect("a file");
-        let child = self.command(args).stderr(log).stdout(Stdio::null()).spawn();
+        let file = |name| std::fs::File::create(self.at(name)).expect("a file");
+        let child = self.command(args).stderr(file("begun.log")).stdout(file("begun.out")).spawn();
         Running { child: child.expect("the binary"), log: self.at("begun.log") }
     }
 
@@ -155,6 +162,13 @@ impl Running {
     /// Waits for its own end: the exit code.
     pub fn end(mut self) -> Option<i32> {
         self.child.wait().expect("the process").code()
+    }
+
+    /// Waits for its own end: the exit code, and its output as JSON.
+    pub fn told(mut self) -> (Option<i32>, Value) {
+        let code = self.child.wait().expect("the process").code();
+        let text = std::fs::read_to_string(self.log.with_extension("out")).expect("its output");
+        (code, serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}{}", self.log())))
     }
 
     /// Of the process.

@@ -1,7 +1,7 @@
 //! Services on the fleet's own Swarm: what the config repository says of them, and what a manager tells.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 use trueup::model::service::ServiceField;
@@ -84,6 +84,29 @@ pub fn nodes(fleet: &Fleet, host: &str, service: &str) -> BTreeSet<String> {
 pub fn inspect(fleet: &Fleet, host: &str, service: &str, format: &str) -> String {
     let output = fleet.docker(host, &["service", "inspect", service, "--format", format]);
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// What was asked of the Swarm's services since then, whoever asked: (created, updated, removed). Swarm's own notes on how
+/// far an update is are not among them.
+pub fn asked(fleet: &Fleet, since: &Moment) -> (usize, usize, usize) {
+    let now = Moment::now();
+    let filter = ["events", "--since", &since.0, "--until", &now.0, "--filter", "type=service", "--format"];
+    let told = fleet.docker_ok("h1", &[&filter[..], &["{{.Action}} {{json .Actor.Attributes}}"]].concat());
+    let count = |action: &str| {
+        let lines = told.lines().filter(|line| line.starts_with(action));
+        lines.filter(|line| !line.contains("updatestate.new")).count()
+    };
+    (count("create "), count("update "), count("remove "))
+}
+
+/// A time as `docker events` takes it.
+pub struct Moment(String);
+
+impl Moment {
+    pub fn now() -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+        Self(format!("{}.{:09}", now.as_secs(), now.subsec_nanos()))
+    }
 }
 
 /// Everything blocked and why, in one text.

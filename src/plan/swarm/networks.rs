@@ -93,16 +93,19 @@ fn existing(
     draft: &mut Draft,
 ) -> Made {
     let changes = diff::network(&network.spec, live);
-    if changes.is_empty() {
+    // Several that use it: it is told once.
+    if changes.is_empty() || draft.drift.iter().any(|drift| drift.subject == subject) {
         return Ok(None);
     }
     if let Belongs::Foreign { why } = input.owner.swarm_object("network", &live.name, swarm, &live.labels) {
         let reason =
             format!("a network {} that is not ours differs in {}", network.name, field_names(&changes));
-        let unmanaged = crate::model::plan::Unmanaged { subject: subject.clone(), why, collides: true };
-        draft.unmanaged.push(unmanaged);
         let hint = "rename one of the two, or remove the other";
-        draft.block(subject, None, reason.clone(), hint);
+        if !draft.blocked.iter().any(|blocked| blocked.subject == subject) {
+            let unmanaged = crate::model::plan::Unmanaged { subject: subject.clone(), why, collides: true };
+            draft.unmanaged.push(unmanaged);
+            draft.block(subject, None, reason.clone(), hint);
+        }
         return Err((reason, hint.to_owned()));
     }
     let services = users(seen, &live.name).map(str::to_owned);

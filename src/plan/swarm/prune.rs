@@ -138,7 +138,7 @@ fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) 
             .services
             .values()
             .filter_map(Seen::known)
-            .filter(|live| uses(swarm, live, &config.name))
+            .filter(|live| uses(input, swarm, live, &config.name))
             .map(|live| live.name.as_str())
             .collect();
         let subject = Subject::on_swarm(Kind::Config, &config.name, name);
@@ -148,11 +148,11 @@ fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) 
 }
 
 /// In its spec; and, while an update is not over, in what Swarm would go back to.
-fn uses(swarm: &Swarm, live: &LiveService, config: &str) -> bool {
+fn uses(input: &PlanInput<'_>, swarm: &Swarm, live: &LiveService, config: &str) -> bool {
     let over = match &live.update {
         Some(update) => update.state == UpdateState::Completed,
         // It was just sent, or it had nothing to replace.
-        None => standing(live, swarm.tasks_of(&live.id)) == Standing::Converged,
+        None => standing(live, swarm.tasks_of(&live.id), input.now) == Standing::Converged,
     };
     let previous = live.previous.as_ref().filter(|_| !over);
     let specs = [Some(&live.spec), previous];

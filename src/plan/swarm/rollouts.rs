@@ -73,7 +73,7 @@ impl Case<'_, '_> {
         // A person asked for one more try.
         let known = known.filter(|known| known.failed.as_ref().is_none_or(|f| asked < Some(f.seen)));
         if self.has_tasks_of(&live.spec) {
-            return match standing(live, self.swarm.tasks_of(&live.id)) {
+            return match standing(live, self.swarm.tasks_of(&live.id), self.input.now) {
                 Standing::Converged | Standing::Working(_) => None,
                 Standing::Converging(_) | Standing::Failing(_) | Standing::Stopped(_) => {
                     Some(self.under_way(live, known, spec))

@@ -6,7 +6,7 @@ use crate::diff;
 use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::container::EnvValue;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
-use crate::model::names::FieldName;
+use crate::model::names::{FieldName, NetworkName};
 use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PREFIX, PROTECT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
@@ -63,13 +63,13 @@ pub(super) fn plan(
     }
 }
 
-pub(super) fn is_well(swarms: &Swarms<'_>, _: &PlanInput<'_>, app: &App) -> bool {
+pub(super) fn is_well(swarms: &Swarms<'_>, input: &PlanInput<'_>, app: &App) -> bool {
     let Runtime::Swarm(service) = &app.runtime else { return true };
     let live = swarms.known.get(service.swarm.as_str()).and_then(|swarm| {
         let live = swarm.services.get(&app.service_name())?.known()?;
         Some((live, swarm.tasks_of(&live.id)))
     });
-    live.is_some_and(|(live, tasks)| standing(live, tasks) == Standing::Converged)
+    live.is_some_and(|(live, tasks)| standing(live, tasks, input.now) == Standing::Converged)
 }
 
 impl<'c, 'a> Case<'c, 'a> {
@@ -139,6 +139,11 @@ impl<'c, 'a> Case<'c, 'a> {
         }
     }
 
+    /// Those that trueup makes, or looks for.
+    fn networks(&self) -> impl Iterator<Item = &NetworkName> {
+        self.spec.networks.keys().filter(|name| name.as_str() != "host")
+    }
+
     /// Networks, configs and a resolved image; `false` where one of them can't be had, which was told.
     fn surroundings(&mut self, swarms: &Swarms<'_>, draft: &mut Draft) -> bool {
         if let Some(why) = self.input.images.unresolved.get(&self.app.container.image) {
@@ -147,7 +152,8 @@ impl<'c, 'a> Case<'c, 'a> {
             draft.block(self.subject.clone(), Some(self.app.key.clone()), reason, hint);
             return false;
         }
-        for network in self.spec.networks.keys().filter(|name| name.as_str() != "host") {
+        let networks: Vec<NetworkName> = self.networks().cloned().collect();
+        for network in &networks {
             match swarms.network(self.input, &self.service.swarm, network, draft) {
                 Ok(number) => self.after.extend(number),
                 Err((reason, hint)) => {
@@ -242,6 +248,10 @@ impl<'c, 'a> Case<'c, 'a> {
         // What is written on a service restarts nothing: an adopted one gets it at once (D8, B4).
         changes.extend(self.ownership(live));
         if changes.is_empty() {
+            // A network can differ where nothing else does (A4).
+            for network in self.networks() {
+                let _told = swarms.network(self.input, &self.service.swarm, network, draft);
+            }
             self.as_declared(live, draft);
         } else if let Some(went_back) = self.rollout(live).and_then(|rollout| rollout.failed) {
             self.held(live, changes, &went_back.why, draft);
@@ -318,7 +328,7 @@ impl<'c, 'a> Case<'c, 'a> {
     /// One on every node that fits is one that runs nowhere where none fits, once Swarm had the time to look for them.
     fn standing(&self, live: &LiveService) -> Standing {
         let nowhere = live.spec.mode == ServiceMode::Global && weight::wanted(self.swarm, live) == 0;
-        let standing = standing(live, self.swarm.tasks_of(&live.id));
+        let standing = standing(live, self.swarm.tasks_of(&live.id), self.input.now);
         if standing != Standing::Converged || !nowhere {
             return standing;
         }
@@ -342,7 +352,8 @@ impl<'c, 'a> Case<'c, 'a> {
     fn watch(&self, how: String, after: BTreeSet<usize>, draft: &mut Draft) {
         let mut change = self.change(Verb::Await, vec![how.clone()], vec![self.wait()]);
         change.from = Some(self.hash());
-        change.after.extend(after);
+        let after: BTreeSet<usize> = after.into_iter().chain(change.after).collect();
+        change.after = after.into_iter().collect();
         let watched = draft.heal(self.input, Nature::NotRunning(how.clone()), change);
         if watched.is_some() && self.is_overdue() {
             let why = format!("not there, and no further for {}: {how}", self.deadline());

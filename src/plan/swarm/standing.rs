@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::service::ServiceMode;
 use crate::model::swarm::{LiveService, Task, TaskState, UpdateState};
+use crate::model::units::{TimeSpan, Timestamp};
 
 /// How far a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +24,15 @@ pub enum Standing {
 /// What people want to read of errors, at most.
 const MOST_ERRORS: usize = 3;
 
+/// How long Swarm may take until a global service has its first task, before it is said to fit no node.
+const TO_PLACE: TimeSpan = TimeSpan::from_secs(15);
+
 /// `tasks` are the service's own, history included.
-pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>) -> Standing {
+pub fn standing<'a>(
+    service: &LiveService,
+    tasks: impl Iterator<Item = &'a Task>,
+    now: Timestamp,
+) -> Standing {
     let tasks: Vec<&Task> = tasks.collect();
     let errors = errors(service, &tasks);
     let because = |words: &str| match errors.is_empty() {
@@ -49,6 +57,9 @@ pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>
     }
     match service.spec.mode {
         ServiceMode::Replicated(count) => lasting(&tasks, usize::try_from(count).ok(), &errors),
+        ServiceMode::Global if has_none(&tasks) && now.since(service.updated) < TO_PLACE => {
+            Standing::Converging("Swarm has not made its tasks yet".to_owned())
+        }
         ServiceMode::Global => lasting(&tasks, None, &errors),
         ServiceMode::ReplicatedJob { total, .. } => {
             job(service, &tasks, usize::try_from(total).unwrap_or(usize::MAX), &errors)
@@ -59,6 +70,10 @@ pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>
             job(service, &tasks, nodes.len(), &errors)
         }
     }
+}
+
+fn has_none(tasks: &[&Task]) -> bool {
+    !tasks.iter().any(|task| task.wanted <= TaskState::Running)
 }
 
 /// An update that was just sent has no status of its own until Swarm comes to it.

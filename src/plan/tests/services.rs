@@ -448,9 +448,33 @@ fn a_global_service_that_runs_nowhere_is_not_as_declared() {
     let app = service(1, &Shape { global: true, ..plain() });
     let (desired, world, mut cluster) = settled(vec![app]);
     cluster.swarm.tasks.clear();
-    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let mut seen = |ago: i64| {
+        let Some(Seen::Known(live)) = cluster.swarm.services.values_mut().next() else {
+            panic!("no service")
+        };
+        live.updated = Timestamp(NOW.0 - ago);
+        plan_of(&desired, &cluster.seen(world.observed.clone()))
+    };
+    let plan = seen(60_000);
     let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
     assert_eq!(blocked.reason, "it runs nowhere: no node is active");
+    // It was just made, and Swarm has not come to it yet.
+    let plan = seen(1_000);
+    let waits: Vec<Verb> = plan.changes.iter().map(|change| change.action).collect();
+    assert_eq!((plan.blocked.len(), waits), (0, vec![Verb::Await]), "{plan:#?}");
+}
+
+#[test]
+fn a_network_that_differs_is_told_once_though_its_services_are_as_declared_a4() {
+    let on_overlay = |n| service(n, &Shape { overlay: true, ..plain() });
+    let (desired, world, mut cluster) = settled(vec![on_overlay(0), on_overlay(1)]);
+    assert!(plan_of(&desired, &cluster.seen(world.observed.clone())).blocked.is_empty());
+    let Some(Seen::Known(network)) = cluster.swarm.networks.values_mut().next() else { panic!("no network") };
+    network.spec.as_mut().expect("a spec").attachable ^= true;
+    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
+    assert!(blocked.reason.contains("must be made anew for attachable"), "{}", blocked.reason);
+    assert_eq!((plan.drift.len(), plan.changes.len()), (1, 0), "{plan:#?}");
 }
 
 #[test]

@@ -1,0 +1,166 @@
+//! A member of a real Swarm that leaves it and joins again, and so has another node id: it is found by its engine's own
+//! word, its labels are written anew, and what is left of the old one is told. Nothing runs twice meanwhile (A1, C8).
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod fleet;
+mod stage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleet::Fleet;
+use fleet::ground::Ground;
+use fleet::services::{Moment, SLEEP, app, asked, base, beside, blocked, nodes, running, soon, tasks};
+use serde_json::Value;
+
+const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
+
+/// Id and state of each node of this name, as a manager has them.
+fn named(fleet: &Fleet, name: &str) -> BTreeMap<String, String> {
+    let listed = fleet.docker_ok("h1", &["node", "ls", "--format", "{{.ID}} {{.Hostname}} {{.Status}}"]);
+    let words = listed.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    words.filter(|w| w[1] == name).map(|w| (w[0].to_owned(), w[2].to_owned())).collect()
+}
+
+/// Its own id, as the engine itself says; empty where it is in no Swarm.
+fn own_id(fleet: &Fleet, host: &str) -> String {
+    fleet.docker_ok(host, &["info", "--format", "{{.Swarm.NodeID}}"])
+}
+
+fn labels(fleet: &Fleet, node: &str) -> BTreeMap<String, String> {
+    let text = fleet.docker_ok("h1", &["node", "inspect", node, "--format", "{{json .Spec.Labels}}"]);
+    serde_json::from_str(&text).expect("labels")
+}
+
+/// Containers that trueup placed itself, with their ids: by host.
+fn placed(fleet: &Fleet) -> Vec<Vec<String>> {
+    let label = "label=io.trueup.installation";
+    let format = ["ps", "--no-trunc", "--filter", label, "--format", "{{.Names}} {{.ID}}"];
+    let sorted = |text: String| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    HOSTS.iter().map(|host| sorted(fleet.docker_ok(host, &format))).collect()
+}
+
+/// Kind, name and reason of what is told as unmanaged.
+fn unmanaged(plan: &Value) -> Vec<(String, String, String)> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = plan["unmanaged"].as_array().expect("unmanaged");
+    all.iter().map(|u| (text(&u["kind"]), text(&u["name"]), text(&u["why"]))).collect()
+}
+
+#[test]
+fn a_worker_that_leaves_and_joins_again_has_another_id() {
+    let fleet = Fleet::up(HOSTS.len(), 3);
+    fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([
+        app("web", &format!("{SLEEP}\nreplicas = 4"), "[swarm]\nmax_per_node = 2\n[network.mesh]"),
+        app("zoned", SLEEP, "[swarm]\nconstraints = [\"node.labels.zone == d\"]"),
+        app("agent", SLEEP, "[swarm]\nglobal = true"),
+        beside("near", "replicas = \"every-host\""),
+        beside("tied", "replicas = \"every-host\"\n[network.mesh]"),
+    ]);
+    ground.commit(&files);
+    ground.apply_in_full();
+    // Somebody else's label, which git knows nothing of.
+    fleet.docker_ok("h1", &["node", "update", "--label-add", "rack=7", "h4"]);
+    let (old, before) = (own_id(&fleet, "h4"), placed(&fleet));
+    assert_eq!(before.iter().flatten().count(), 8, "{before:?}");
+    let of_old = labels(&fleet, &old);
+    assert_eq!((of_old["zone"].as_str(), of_old["rack"].as_str()), ("d", "7"));
+    let since = Moment::now();
+
+    fleet.docker_ok("h4", &["swarm", "leave"]);
+    soon("the manager sees that it left", || {
+        named(&fleet, "h4") == BTreeMap::from([(old.clone(), "Down".to_owned())])
+    });
+    soon("Swarm runs its tasks elsewhere", || running(&fleet, "h1", "web-test").len() == 4);
+    // Meanwhile something breaks on another host.
+    let victim = fleet.docker_ok("h2", &["ps", "-q", "--filter", "name=near-"]);
+    fleet.docker_ok("h2", &["stop", "-t", "0", &victim]);
+    let (code, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!(code, 3, "{done:#}");
+    let mut done_to =
+        done["outcomes"].as_array().expect("outcomes").iter().map(|o| (&o["name"], &o["outcome"]));
+    assert_eq!(
+        (done_to.next(), done_to.next()),
+        (Some((&"near-test-1".into(), &"done".into())), None),
+        "{done:#}"
+    );
+    assert_eq!(placed(&fleet), before, "the others are healed, and nothing moved or came twice");
+    let (code, plan) = ground.trueup(&["plan"]);
+    assert_eq!((code, &plan["changes"]), (3, &Value::Array(vec![])), "{plan:#}");
+    let why = blocked(&plan);
+    for reason in [
+        "\"node\" \"h4\": \"its engine says that it is in no Swarm (inactive)",
+        "\"container\" \"tied-test-3\": \"h4 is in no Swarm (inactive), and mesh is a network of the Swarm all",
+        "\"service\" \"zoned-test\": \"0 of 1 tasks run: no suitable node",
+    ] {
+        assert!(why.contains(reason), "{reason}: {why}");
+    }
+    assert_eq!(why.lines().count(), 3, "and nothing else: {why}");
+    assert_left_behind(&plan, &old);
+
+    let token = fleet.docker_ok("h1", &["swarm", "join-token", "-q", "worker"]);
+    let (h1, h4) = (&fleet.state.hosts["h1"].address, &fleet.state.hosts["h4"].address);
+    fleet.docker_ok(
+        "h4",
+        &["swarm", "join", "--advertise-addr", h4, "--token", &token, &format!("{h1}:2377")],
+    );
+    let new = own_id(&fleet, "h4");
+    assert!(!new.is_empty() && new != old);
+    soon("it is ready", || named(&fleet, "h4").get(&new).is_some_and(|state| state == "Ready"));
+    assert!(labels(&fleet, &new).is_empty(), "Swarm itself remembers none");
+    let (code, plan) = ground.trueup(&["plan"]);
+    assert_eq!((code, blocked(&plan).as_str()), (2, ""), "{plan:#}");
+    let node = plan["changes"].as_array().expect("changes").iter().find(|change| change["kind"] == "node");
+    let node = node.expect("a change of the node");
+    assert_eq!(node["steps"], serde_json::json!([format!("update node {new}")]), "{plan:#}");
+    assert_eq!(node["because"], serde_json::json!(["labels.role: (none) → app", "labels.zone: (none) → d"]));
+    assert_left_behind(&plan, &old);
+
+    // Its labels let the service in that waits for them; what others wrote on the old one trueup does not make up.
+    ground.apply_in_full();
+    let of_new = labels(&fleet, &new);
+    assert_eq!((of_new["zone"].as_str(), of_new.get("rack")), ("d", None), "{of_new:?}");
+    assert_eq!(labels(&fleet, &old), of_old, "the old one is left as it was");
+    assert_eq!(nodes(&fleet, "h1", "zoned-test"), BTreeSet::from(["h4".to_owned()]));
+    assert_eq!(nodes(&fleet, "h1", "agent-test").len(), 4);
+    // Nothing of it was trueup's doing, and nothing is there twice: not as a task, and not as a container.
+    assert_eq!(asked(&fleet, &since), (0, 0, 0));
+    for (service, count) in [("web-test", 4), ("zoned-test", 1), ("agent-test", 4)] {
+        assert_eq!(tasks(&fleet, "h1", service).len(), count, "{service}");
+        soon("as many containers as tasks", || containers(&fleet, service) == count);
+    }
+    assert_eq!(placed(&fleet), before, "the very same containers, on the network again");
+
+    // Somebody does as told.
+    let (code, plan) = ground.trueup(&["plan"]);
+    assert_left_behind(&plan, &old);
+    assert_eq!(code, 0, "it is told, and no reason to wait: {plan:#}");
+    fleet.docker_ok("h1", &["node", "rm", &old]);
+    let (code, plan) = ground.trueup(&["plan"]);
+    assert_eq!((code, unmanaged(&plan)), (0, vec![]), "{plan:#}");
+}
+
+/// The node that is no host's any more is told, with its tasks' addresses and what to do; and nothing else is.
+fn assert_left_behind(plan: &Value, old: &str) {
+    let told = unmanaged(plan);
+    let [(kind, name, why)] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((kind.as_str(), name.as_str()), ("node", old));
+    assert!(why.starts_with("h4, which is no host's any more: down"), "{why}");
+    assert!(
+        why.contains("; its tasks still hold 10.91.0.") && why.ends_with(&format!("`docker node rm {old}`")),
+        "{why}"
+    );
+}
+
+/// Running containers of a service's tasks, on all hosts.
+fn containers(fleet: &Fleet, service: &str) -> usize {
+    let filter = format!("label=com.docker.swarm.service.name={service}");
+    HOSTS.iter().map(|host| fleet.docker_ok(host, &["ps", "-q", "--filter", &filter]).lines().count()).sum()
+}
