@@ -22,8 +22,6 @@ use super::super::surroundings::because;
 use super::{Standing, Swarms, spec, standing, weight};
 
 const MEND: &str = "change the app, or what its tasks need; `docker service ps --no-trunc` says more";
-/// How long Swarm may take to make the first tasks of a service; it takes milliseconds when it has the time.
-const SCHEDULING: TimeSpan = TimeSpan::from_secs(10);
 
 /// Everything about one app.
 pub(super) struct Case<'c, 'a> {
@@ -325,7 +323,7 @@ impl<'c, 'a> Case<'c, 'a> {
         }
     }
 
-    /// One on every node that fits is one that runs nowhere where none fits, once Swarm had the time to look for them.
+    /// One on every node that fits is one that runs nowhere where none fits.
     fn standing(&self, live: &LiveService) -> Standing {
         let nowhere = live.spec.mode == ServiceMode::Global && weight::wanted(self.swarm, live) == 0;
         let standing = standing(live, self.swarm.tasks_of(&live.id), self.input.now);
@@ -336,11 +334,7 @@ impl<'c, 'a> Case<'c, 'a> {
             true => String::new(),
             false => format!(" and fits {}", live.spec.constraints.join(", ")),
         };
-        let why = format!("it runs nowhere: no node is active{fits}");
-        match self.input.observed.at.since(live.updated) < SCHEDULING {
-            true => Standing::Converging(why),
-            false => Standing::Failing(why),
-        }
+        Standing::Failing(format!("it runs nowhere: no node is active{fits}"))
     }
 
     /// The numbers of the changes on this Swarm's nodes.
