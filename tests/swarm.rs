@@ -338,7 +338,9 @@ fn the_next_manager_is_asked_and_without_a_quorum_nothing_is_known() {
     // A follower whose leader died answers nothing about itself for some 20 s: until then its own are unknown, too.
     soon("what is placed on the host itself is healed", || {
         let (code, done) = ground.trueup(&["apply", "--yes"]);
-        assert_eq!(code, 3, "{done:#}");
+        // A quorum that is lost between the look and the step is an error of that step alone.
+        let lost = code == 1 && done.to_string().contains("no manager did it");
+        assert!(code == 3 || lost, "{code}: {done:#}");
         fleet.docker_ok("h3", &["ps", "--format", "{{.Names}}"]).contains("beside-test-")
     });
     let (_, plan) = plan(&ground);
