@@ -28,12 +28,14 @@ use trueup::model::swarm::UpdateState;
 use trueup::model::units::{TimeSpan, Timestamp};
 use trueup::output::{self, Standing};
 use trueup::ports::Quiet;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::sim::{Behaviour, Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
     repository: Arc<SimRepository>,
     world: World,
+    /// A person's, who wants the loop to look now.
+    wake: Arc<Notify>,
 }
 
 fn host(n: usize) -> HostName {
@@ -65,7 +67,7 @@ impl Sim {
             environments: None,
             revision: None,
         };
-        Self { fleet, repository, world }
+        Self { fleet, repository, world, wake: Arc::default() }
     }
 
     fn commit(&self, hosts: usize, apps: &[(&str, u32, &str)]) {
@@ -128,7 +130,7 @@ impl Sim {
         told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
     ) {
         let (stop, reporting) = (Stop::default(), Reporting::new(Vec::new(), Arc::new(ReportsOut)));
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::clone(&self.wake);
         tokio::select! {
             ended = run::run(&self.world, &stop, wake, &reporting, metrics, told) => ended.expect("a run"),
             () = self.world.clock.sleep(span) => {}
@@ -329,6 +331,77 @@ fn a_repository_that_is_gone_takes_nothing_away_from_the_loop() {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+    });
+}
+
+/// D6: while a rollout waits for the health that never comes, its neighbour on the same host, other hosts and its own
+/// siblings are healed at once, and a newer commit is not kept waiting (D3).
+#[test]
+fn a_rollout_that_waits_delays_nobody() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit_on(3, &[("a", 3, "app:1"), ("b", 3, "app:1")], "");
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let images = ["app:2".parse().expect("an image"), "app:3".parse().expect("an image")];
+        images.iter().for_each(|image| sim.fleet.add_image_everywhere(image));
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&images[0], never);
+        sim.commit_on(3, &[("a", 3, "app:2"), ("b", 3, "app:1")], "");
+        let metrics = Mutex::<Metrics>::default();
+        let rounds = |round: Result<&Converged, &ControlError>| {
+            round.expect("no round fails");
+        };
+        let clock = Arc::clone(&sim.world.clock);
+        let begun = clock.now();
+        let place = |name: &str| {
+            (0..3).map(host).find(|h| sim.fleet.containers(h).contains_key(&name.parse::<ContainerName>().expect("a name")))
+        };
+        let runs = |name: &str| {
+            let name: ContainerName = name.parse().expect("a name");
+            place(name.as_str()).is_some_and(|h| sim.fleet.containers(&h)[&name].state.is_running())
+        };
+        let story = async {
+            clock.sleep(Duration::from_secs(60)).await;
+            // One rollout at a time, and it is told.
+            let waiting: Vec<_> = (0..3).filter(|n| place(&format!("a-test-{n}.trueup-old")).is_some()).collect();
+            assert_eq!(waiting, [0], "a-test-0 waits, the others serve");
+            let told = output::open_metrics(&metrics.lock().expect("no panic").all(clock.now()));
+            assert!(told.contains("trueup_objects{state=\"under_way\"} 1\n"), "{told}");
+            let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+            assert!(status.under_way.iter().any(|(_, _, step)| step.contains("is healthy")), "{status:?}");
+            // A neighbour on the same host, one on another host, and a sibling that has yet to be rolled.
+            for victim in ["b-test-0", "b-test-1", "a-test-2"] {
+                let (name, on) = (victim.parse().expect("a name"), place(victim).expect("it stands"));
+                sim.fleet.by_hand(&on, |all| all.remove::<ContainerName>(&name));
+                sim.wake.notify_one();
+                let gone = clock.now();
+                while !runs(victim) {
+                    clock.sleep(Duration::from_millis(100)).await;
+                    assert!(clock.now().since(gone).duration() < Duration::from_secs(10), "{victim} is healed at once");
+                }
+            }
+            // A commit to another app is carried out, and leaves the rollout alone.
+            sim.commit_on(3, &[("a", 3, "app:2"), ("b", 4, "app:1")], "");
+            clock.sleep(Duration::from_secs(60)).await;
+            assert!(runs("b-test-3"), "carried out beside it");
+            assert!(place("a-test-0.trueup-old").is_some(), "still waiting");
+            assert!(clock.now().since(begun).duration() < Duration::from_secs(280), "all of it within the deadline");
+            // What is wanted of the app itself overtakes it.
+            sim.commit_on(3, &[("a", 3, "app:3"), ("b", 4, "app:1")], "");
+            clock.sleep(Duration::from_secs(100)).await;
+        };
+        tokio::select! {
+            () = sim.run(Duration::from_secs(900), &metrics, &rounds) => panic!("it runs on"),
+            () = story => {}
+        }
+        sim.settled().await;
+        assert_eq!(sim.fleet.tag_of(&sim.fleet.containers(&host(0)).values().next().expect("one").image).map(|t| t.to_string()), Some("app:3".into()));
+        let history = sim.world.store.history(500).expect("a history");
+        let overtaken = history.iter().filter(|e| e.detail.contains("a newer revision asks for something else"));
+        assert_eq!(overtaken.count(), 1, "{history:#?}");
+        // 60 + 60 + a few seconds after it began, and not its five minutes.
+        assert!(clock.now().since(begun).duration() < Duration::from_secs(280));
     });
 }
 

@@ -8,10 +8,11 @@ use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
-use super::Executor;
 use super::lane::Lane;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
+use super::works::Ticket;
+use super::{Executor, Stop};
 
 /// Waits between tries of a step that failed for a passing reason (D3): 5 s doubling; five tries in all.
 const TRIES: u32 = 5;
@@ -80,6 +81,8 @@ fn waits(action: &Action) -> bool {
 struct Asked<'a> {
     engines: &'a [Arc<dyn Engine>],
     lane: Option<&'a Lane>,
+    /// A newer revision asks for something else: waits end.
+    overtaken: &'a Stop,
 }
 
 impl Asked<'_> {
@@ -106,27 +109,36 @@ impl Executor<'_> {
         plan: &Plan,
         change: &Change,
         lane: Option<&Lane>,
+        ticket: &Ticket<'_>,
     ) -> Outcome {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject, lane).await;
+        let outcome = self.steps(plan, change, &subject, lane, ticket).await;
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
         outcome
     }
 
-    async fn steps(&self, plan: &Plan, change: &Change, subject: &str, lane: Option<&Lane>) -> Outcome {
+    async fn steps(
+        &self,
+        plan: &Plan,
+        change: &Change,
+        subject: &str,
+        lane: Option<&Lane>,
+        ticket: &Ticket<'_>,
+    ) -> Outcome {
         let engines = match self.engines_of(change) {
             Ok(engines) => engines,
             Err(error) => return failed(&error),
         };
-        let engines = Asked { engines: &engines, lane };
+        let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken };
         let mut not_needed = Vec::new();
         for (index, step) in change.steps.iter().enumerate() {
             // The loop looks again instead of waiting (D6).
             if !self.awaits && waits(&step.action) {
                 return Outcome::Begun;
             }
+            ticket.is_at(&step.action.describe());
             self.progress.step(subject, &step.action.describe());
             match self.step(plan, change, subject, step, &engines).await {
                 StepEnd::Done => {}
@@ -164,8 +176,10 @@ impl Executor<'_> {
             return String::new();
         }
         let mut problems = Vec::new();
+        // Nothing is in a hurry to leave it half done.
+        let engines = Asked { overtaken: &Stop::default(), ..*engines };
         for step in &change.undo {
-            match self.step(plan, change, subject, step, engines).await {
+            match self.step(plan, change, subject, step, &engines).await {
                 // A precondition that does not hold here means that there is nothing of this to put back.
                 StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
                 StepEnd::Stopped(why) => problems.push(format!("{}: {why}", step.action.describe())),
@@ -232,7 +246,8 @@ impl Executor<'_> {
                     }
                     (_, _) => None,
                 };
-                let ended = self.attempt(change, step, engine.map(|engine| &**engine)).await;
+                let engine = engine.map(|engine| &**engine);
+                let ended = self.attempt(change, step, engine, asked.overtaken).await;
                 drop(slot);
                 let missed = match ended {
                     Ok(end) => {
@@ -248,7 +263,8 @@ impl Executor<'_> {
                 let others_may = change.subject.swarm.is_some() && !missed.sent;
                 round.passing |= passing;
                 round.told.push(text);
-                if self.stop.is_set() || !(passing || others_may) {
+                let hurry = self.stop.is_set() || asked.overtaken.is_set();
+                if hurry || !(passing || others_may) {
                     return StepEnd::Failed { error: round.text(), transient: passing };
                 }
             }
@@ -259,6 +275,7 @@ impl Executor<'_> {
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
                 () = self.stop.wait() => {}
+                () = asked.overtaken.wait() => {}
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
@@ -271,6 +288,7 @@ impl Executor<'_> {
         change: &Change,
         step: &Step,
         engine: Option<&dyn Engine>,
+        overtaken: &Stop,
     ) -> Result<StepEnd, Missed> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
@@ -284,7 +302,8 @@ impl Executor<'_> {
             Action::InstallFiles { set, files } => Ok(in_traffic(self.traffic.install(set, files).await)),
             Action::WaitHealthy { name, min_healthy, deadline } => match engine {
                 Some(engine) => {
-                    self.wait_healthy(engine, name, *min_healthy, *deadline).await.map_err(Missed::unread)
+                    let wait = self.wait_healthy(engine, name, *min_healthy, *deadline, overtaken);
+                    wait.await.map_err(Missed::unread)
                 }
                 None => Ok(no_host()),
             },

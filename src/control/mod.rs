@@ -7,6 +7,7 @@ pub mod collect;
 pub mod concern;
 pub mod converge;
 pub mod first_seen;
+pub mod flights;
 mod healthy;
 pub mod images;
 pub mod judge;

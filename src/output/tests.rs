@@ -68,6 +68,7 @@ fn status_sample() -> Status {
         quarantined: [("container web-prod-0 on edge".to_owned(), "memory: 3 times the same".to_owned())]
             .into(),
         writer: Some("trueup run, process 12".to_owned()),
+        under_way: Vec::new(),
         findings: crate::model::finding::Findings::default(),
     }
 }

@@ -16,7 +16,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, steps, under_way, volumes};
 
 /// A change that an instance needs, not yet ordered among its app's others.
 pub(super) struct Wanted {
@@ -26,6 +26,8 @@ pub(super) struct Wanted {
     pub takes_away: bool,
     /// Numbers of the changes around it that it waits for.
     pub waits_for: Vec<usize>,
+    /// It is being carried out already (D6).
+    pub under_way: bool,
 }
 
 /// What every target needs; what needs nothing says nothing.
@@ -46,6 +48,9 @@ fn one(
     around: &Around,
     draft: &mut Draft,
 ) -> Option<Wanted> {
+    if let Some(begun) = under_way::of_instance(input, &target.instance) {
+        return Some(under_way::wanted(begun));
+    }
     let host = &target.seat.host;
     // A seat on an unknown host is what stands there; nobody can ask, so nothing is done (A1, C8).
     let engine = fleet.engines.get(host)?;
@@ -170,7 +175,7 @@ fn wanted(
         destructive: false,
         interrupts: false,
     };
-    Wanted { nature, change, takes_away, waits_for }
+    Wanted { nature, change, takes_away, waits_for, under_way: false }
 }
 
 /// A container is made anew: everything around it must be there, or it is told what lacks.

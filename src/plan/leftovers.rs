@@ -13,7 +13,7 @@ use crate::model::units::TimeSpan;
 use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, steps, under_way, volumes};
 
 /// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
 pub(super) fn recover(
@@ -25,6 +25,10 @@ pub(super) fn recover(
     for (instance, owned) in &fleet.owned {
         // Another environment's instances are not this plan's to judge.
         if !input.desired.judges(&instance.key.environment) {
+            continue;
+        }
+        // What is half way through is nobody's leftover.
+        if under_way::of_instance(input, instance).is_some() {
             continue;
         }
         for one in owned {
