@@ -209,6 +209,27 @@ proptest! {
         });
     }
 
+    /// The loop is killed at any moment of what it has under way, twice: afterwards one apply is enough (D5).
+    #[test]
+    fn the_loop_killed_at_any_moment_is_recovered_from(first in 0u64..40_000, second in 0u64..40_000, seed in 0u64..1000) {
+        rt().block_on(async {
+            let sim = Sim::new(seed);
+            sim.commit(2, &[("a", 3, "app:1"), ("b", 2, "app:1")]);
+            let _ = sim.apply().await;
+            sim.commit(2, &[("a", 3, "app:2"), ("b", 3, "app:1")]);
+            sim.run(Duration::from_millis(first / 2), &Mutex::default(), &|_| {}).await;
+            sim.commit(2, &[("a", 2, "app:1"), ("b", 3, "app:2")]);
+            sim.run(Duration::from_millis(second / 2), &Mutex::default(), &|_| {}).await;
+            let held = sim.addresses(2);
+            assert!(held.values().all(|holders| holders.len() == 1), "{held:?}");
+            let _ = sim.apply().await;
+            sim.settled().await;
+            let names: usize = (0..2).map(|n| sim.fleet.containers(&host(n)).len()).sum();
+            assert_eq!(names, 5, "no orphan and no duplicate");
+            assert_eq!(sim.addresses(2).len(), 5);
+        });
+    }
+
     /// A host that cannot be asked is not touched, and what may run there is started nowhere else (A1, C8).
     #[test]
     fn unknown_never_mutates(hosts in 2usize..5, replicas in 2u32..8, silent in 0usize..2) {
@@ -338,16 +359,17 @@ fn a_repository_that_is_gone_takes_nothing_away_from_the_loop() {
 /// siblings are healed at once, and a newer commit is not kept waiting (D3).
 #[test]
 fn a_rollout_that_waits_delays_nobody() {
+    const HEALTH: &str = "[health]\ncommand = [\"probe\"]\n";
     rt().block_on(async {
         let sim = Sim::new(2);
-        sim.commit_on(3, &[("a", 3, "app:1"), ("b", 3, "app:1")], "");
+        sim.commit_on(3, &[("a", 3, "app:1"), ("b", 3, "app:1")], HEALTH);
         let _ = sim.apply().await;
         sim.settled().await;
         let images = ["app:2".parse().expect("an image"), "app:3".parse().expect("an image")];
         images.iter().for_each(|image| sim.fleet.add_image_everywhere(image));
         let never = Some(Behaviour::Unhealthy("not yet".into()));
         sim.fleet.set_behaviour(&images[0], never);
-        sim.commit_on(3, &[("a", 3, "app:2"), ("b", 3, "app:1")], "");
+        sim.commit_on(3, &[("a", 3, "app:2"), ("b", 3, "app:1")], HEALTH);
         let metrics = Mutex::<Metrics>::default();
         let rounds = |round: Result<&Converged, &ControlError>| {
             round.expect("no round fails");
@@ -382,13 +404,13 @@ fn a_rollout_that_waits_delays_nobody() {
                 }
             }
             // A commit to another app is carried out, and leaves the rollout alone.
-            sim.commit_on(3, &[("a", 3, "app:2"), ("b", 4, "app:1")], "");
+            sim.commit_on(3, &[("a", 3, "app:2"), ("b", 4, "app:1")], HEALTH);
             clock.sleep(Duration::from_secs(60)).await;
             assert!(runs("b-test-3"), "carried out beside it");
             assert!(place("a-test-0.trueup-old").is_some(), "still waiting");
             assert!(clock.now().since(begun).duration() < Duration::from_secs(280), "all of it within the deadline");
             // What is wanted of the app itself overtakes it.
-            sim.commit_on(3, &[("a", 3, "app:3"), ("b", 4, "app:1")], "");
+            sim.commit_on(3, &[("a", 3, "app:3"), ("b", 4, "app:1")], HEALTH);
             clock.sleep(Duration::from_secs(100)).await;
         };
         tokio::select! {
@@ -398,7 +420,8 @@ fn a_rollout_that_waits_delays_nobody() {
         sim.settled().await;
         assert_eq!(sim.fleet.tag_of(&sim.fleet.containers(&host(0)).values().next().expect("one").image).map(|t| t.to_string()), Some("app:3".into()));
         let history = sim.world.store.history(500).expect("a history");
-        let overtaken = history.iter().filter(|e| e.detail.contains("a newer revision asks for something else"));
+        let by_newer = "a newer revision asks for something else";
+        let overtaken = history.iter().filter(|e| e.what == "replace" && e.detail.contains(by_newer));
         assert_eq!(overtaken.count(), 1, "{history:#?}");
         // 60 + 60 + a few seconds after it began, and not its five minutes.
         assert!(clock.now().since(begun).duration() < Duration::from_secs(280));
