@@ -10,14 +10,15 @@ use std::time::{Duration, Instant};
 
 use stage::{FLEET, HOST, Stage, docker};
 
-struct Running(Child);
+/// And the containers that it leaves.
+struct Running(Child, &'static [&'static str]);
 
 impl Drop for Running {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
-        for slot in 0..3 {
-            docker(&["rm", "-f", &format!("looped-test-{slot}")]);
+        for name in self.1 {
+            docker(&["rm", "-f", name]);
         }
     }
 }
@@ -46,21 +47,25 @@ fn soon(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// The binary on the stage's repository, with a state of its own.
+fn binary(stage: &Stage, words: &[&str]) -> Command {
+    let (state, repo) = (stage.dir.path().join("cli-state"), stage.repo());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+    command
+        .args(words)
+        .args(["--repo", &repo.display().to_string(), "--state-dir", &state.display().to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
 #[test]
 fn the_loop_takes_commits_heals_and_ends_when_asked() {
     let stage = Stage::new("looped");
     commit(&stage, "1");
-    let (state, repo) = (stage.dir.path().join("cli-state"), stage.repo());
-    let binary = |words: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
-        command
-            .args(words)
-            .args(["--repo", &repo.display().to_string(), "--state-dir", &state.display().to_string()])
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        command
-    };
-    let mut trueup = Running(binary(&["run"]).spawn().expect("the binary"));
+    let binary = |words: &[&str]| binary(&stage, words);
+    let mut trueup =
+        Running(binary(&["run"]).spawn().expect("the binary"), &["looped-test-0", "looped-test-1"]);
     soon("the first commit is carried out", || running("looped-test-0"));
 
     // One writer (D10): a second process is refused and told who holds it.
@@ -87,4 +92,52 @@ fn the_loop_takes_commits_heals_and_ends_when_asked() {
         assert!(Instant::now() < end, "it did not end");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Two apps; one of them with a health check that says `health`.
+fn commit_two(stage: &Stage, health: &str) {
+    let app = |name: &str, health: &str| {
+        format!(
+            "app = \"{name}\"\nenvironments = [\"test\"]\nreplicas = 1\nimage = \"{}\"\npull = \"never\"\n\
+             command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n\
+             [health]\ncommand = [\"/bin/busybox\", \"{health}\"]\ninterval = \"1s\"\nretries = 1\n",
+            stage.image
+        )
+    };
+    stage.commit(&[
+        ("fleet.toml", FLEET),
+        ("hosts/local.toml", HOST),
+        ("apps/stuck/app.toml", &app("stuck", health)),
+        ("apps/near/app.toml", &app("near", "true")),
+    ]);
+}
+
+/// D6, D3, D5: five minutes of waiting for a health that does not come hold up neither healing nor a newer commit.
+#[test]
+fn the_loop_goes_on_while_a_rollout_waits() {
+    let stage = Stage::new("stuck");
+    commit_two(&stage, "true");
+    let child = binary(&stage, &["run"]).stderr(Stdio::null()).spawn().expect("the binary");
+    let trueup = Running(child, &["stuck-test-0", "stuck-test-0.trueup-old", "near-test-0"]);
+    soon("both run", || running("stuck-test-0") && running("near-test-0"));
+    commit_two(&stage, "false");
+    soon("the rollout has begun", || exists("stuck-test-0.trueup-old") && running("stuck-test-0"));
+    docker(&["rm", "-f", "near-test-0"]);
+    soon("its neighbour is healed meanwhile", || running("near-test-0"));
+    soon("status tells of it", || {
+        let told = binary(&stage, &["status"]).output().expect("the binary");
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.contains("UNDER WAY") && told.contains("wait until container stuck-test-0 is healthy")
+    });
+    assert!(exists("stuck-test-0.trueup-old"), "it waits still");
+    commit_two(&stage, "uptime");
+    soon("a newer commit overtakes it", || {
+        let check = docker(&["inspect", "-f", "{{.Config.Healthcheck.Test}}", "stuck-test-0"]);
+        String::from_utf8_lossy(&check.stdout).contains("uptime") && !exists("stuck-test-0.trueup-old")
+    });
+    drop(trueup);
+}
+
+fn exists(container: &str) -> bool {
+    docker(&["inspect", container]).status.success()
 }

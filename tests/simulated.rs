@@ -377,7 +377,9 @@ fn a_rollout_that_waits_delays_nobody() {
         let clock = Arc::clone(&sim.world.clock);
         let begun = clock.now();
         let place = |name: &str| {
-            (0..3).map(host).find(|h| sim.fleet.containers(h).contains_key(&name.parse::<ContainerName>().expect("a name")))
+            (0..3).map(host).find(|h| {
+                sim.fleet.containers(h).contains_key(&name.parse::<ContainerName>().expect("a name"))
+            })
         };
         let runs = |name: &str| {
             let name: ContainerName = name.parse().expect("a name");
@@ -386,7 +388,8 @@ fn a_rollout_that_waits_delays_nobody() {
         let story = async {
             clock.sleep(Duration::from_secs(60)).await;
             // One rollout at a time, and it is told.
-            let waiting: Vec<_> = (0..3).filter(|n| place(&format!("a-test-{n}.trueup-old")).is_some()).collect();
+            let waiting: Vec<_> =
+                (0..3).filter(|n| place(&format!("a-test-{n}.trueup-old")).is_some()).collect();
             assert_eq!(waiting, [0], "a-test-0 waits, the others serve");
             let told = output::open_metrics(&metrics.lock().expect("no panic").all(clock.now()));
             assert!(told.contains("trueup_objects{state=\"under_way\"} 1\n"), "{told}");
@@ -400,7 +403,10 @@ fn a_rollout_that_waits_delays_nobody() {
                 let gone = clock.now();
                 while !runs(victim) {
                     clock.sleep(Duration::from_millis(100)).await;
-                    assert!(clock.now().since(gone).duration() < Duration::from_secs(10), "{victim} is healed at once");
+                    assert!(
+                        clock.now().since(gone).duration() < Duration::from_secs(10),
+                        "{victim} is healed at once"
+                    );
                 }
             }
             // A commit to another app is carried out, and leaves the rollout alone.
@@ -408,7 +414,10 @@ fn a_rollout_that_waits_delays_nobody() {
             clock.sleep(Duration::from_secs(60)).await;
             assert!(runs("b-test-3"), "carried out beside it");
             assert!(place("a-test-0.trueup-old").is_some(), "still waiting");
-            assert!(clock.now().since(begun).duration() < Duration::from_secs(280), "all of it within the deadline");
+            assert!(
+                clock.now().since(begun).duration() < Duration::from_secs(280),
+                "all of it within the deadline"
+            );
             // What is wanted of the app itself overtakes it.
             sim.commit_on(3, &[("a", 3, "app:3"), ("b", 4, "app:1")], HEALTH);
             clock.sleep(Duration::from_secs(100)).await;
@@ -418,7 +427,12 @@ fn a_rollout_that_waits_delays_nobody() {
             () = story => {}
         }
         sim.settled().await;
-        assert_eq!(sim.fleet.tag_of(&sim.fleet.containers(&host(0)).values().next().expect("one").image).map(|t| t.to_string()), Some("app:3".into()));
+        assert_eq!(
+            sim.fleet
+                .tag_of(&sim.fleet.containers(&host(0)).values().next().expect("one").image)
+                .map(|t| t.to_string()),
+            Some("app:3".into())
+        );
         let history = sim.world.store.history(500).expect("a history");
         let by_newer = "a newer revision asks for something else";
         let overtaken = history.iter().filter(|e| e.what == "replace" && e.detail.contains(by_newer));

@@ -103,8 +103,7 @@ impl Works {
         }
         state.next_work += 1;
         let number = state.next_work;
-        let begun =
-            Begun { change: change.clone(), revision: revision.clone(), since, step: String::new() };
+        let begun = Begun { change: change.clone(), revision: revision.clone(), since, step: String::new() };
         let overtaken = Stop::default();
         state.works.insert(number, Work { begun, overtaken: overtaken.clone() });
         Some(Ticket { works: self, number, overtaken })

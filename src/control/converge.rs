@@ -96,7 +96,16 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// What a person's command does: now, in full, without asking.
     pub fn of_a_person(agree: &'a (dyn Fn(&Pass) -> bool + Send + Sync), stop: &'a apply::Stop) -> Self {
-        Self { promises: None, agree, stop, fresh: true, awaits: true, asks: false, surveyor: None, flights: None }
+        Self {
+            promises: None,
+            agree,
+            stop,
+            fresh: true,
+            awaits: true,
+            asks: false,
+            surveyor: None,
+            flights: None,
+        }
     }
 }
 

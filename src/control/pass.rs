@@ -207,12 +207,13 @@ fn conclude(
         let (plan, rollouts) = (plan::plan(&input), plan::rollouts(&input));
         (rendered, plan, rollouts)
     };
-    let (mut rendered, mut plan, rollouts) = planned(&Exceptions { drained: beside.drained.clone(), ..Exceptions::default() });
+    let (mut rendered, mut plan, rollouts) =
+        planned(&Exceptions { drained: beside.drained.clone(), ..Exceptions::default() });
     let staying = staying(&plan);
     // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
     if !staying.is_empty() {
         let drained = beside.drained.clone();
-        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), drained, ..Exceptions::default() });
+        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), drained });
     }
     plan.findings = judged.findings.clone();
     plan.kept_because.clone_from(&taken.kept_because);

@@ -109,7 +109,7 @@ impl<'a> Edge<'a> {
     fn render(&self, state: &State) -> Rendered {
         let owner = self.world.owner(&state.desired.fleet);
         let staying = state.staying.clone();
-        let exceptions = Exceptions { staying, drained: self.seen.drained(), ..Exceptions::default() };
+        let exceptions = Exceptions { staying, drained: self.seen.drained() };
         files_for(&state.desired, &state.observed, &owner, &exceptions)
     }
 

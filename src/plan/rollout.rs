@@ -134,7 +134,11 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     for Wanted { nature, mut change, takes_away, waits_for, under_way } in wanted {
         if under_way {
             let number = draft.is_begun(nature, change);
-            if takes_away { pace.taken.push(number) } else { pace.healing.push(number) }
+            if takes_away {
+                pace.taken.push(number)
+            } else {
+                pace.healing.push(number)
+            }
             continue;
         }
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
