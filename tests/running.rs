@@ -141,3 +141,37 @@ fn the_loop_goes_on_while_a_rollout_waits() {
 fn exists(container: &str) -> bool {
     docker(&["inspect", container]).status.success()
 }
+
+/// A2: the repository is gone when trueup starts again, and what it declared last is enforced all the same.
+#[test]
+fn a_restart_without_the_repository_goes_on_enforcing_what_was_applied() {
+    let stage = Stage::new("homeless");
+    let app = format!(
+        "app = \"homeless\"\nenvironments = [\"test\"]\nreplicas = 1\nimage = \"{}\"\npull = \"never\"\n\
+         command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n",
+        stage.image
+    );
+    stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("apps/homeless/app.toml", &app)]);
+    let applied = binary(&stage, &["apply", "--yes"]).output().expect("the binary");
+    assert_eq!(applied.status.code(), Some(0), "{}", String::from_utf8_lossy(&applied.stderr));
+
+    std::fs::remove_dir_all(stage.repo()).expect("removed");
+    docker(&["rm", "-f", "homeless-test-0"]);
+    let child = binary(&stage, &["run"]).stderr(Stdio::null()).spawn().expect("the binary");
+    let trueup = Running(child, &["homeless-test-0"]);
+    soon("it heals", || running("homeless-test-0"));
+    drop(trueup);
+    let status = binary(&stage, &["status"]).output().expect("the binary");
+    let told = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(told.contains("cannot be reached") && told.contains("as the state file kept them"), "{told}");
+    assert!(told.contains("  since "), "{told}");
+    let named = binary(&stage, &["apply", "--yes", "--rev", "main"]).output().expect("the binary");
+    assert_eq!(named.status.code(), Some(1), "what is named has to be there");
+
+    // Where nothing was ever enforced, a repository that is not there is told at once.
+    let mut other = Command::new(env!("CARGO_BIN_EXE_trueup"));
+    let (state, repo) = (stage.dir.path().join("other-state"), stage.repo());
+    other.args(["run", "--repo", &repo.display().to_string(), "--state-dir", &state.display().to_string()]);
+    let refused = other.stdin(Stdio::null()).output().expect("the binary");
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stderr));
+}

@@ -23,11 +23,11 @@ use trueup::control::{ControlError, World, run, standing};
 use trueup::model::disk::PulledImage;
 use trueup::model::names::{ContainerName, HostName, Revision};
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::Limits;
+use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
 use trueup::model::units::{TimeSpan, Timestamp};
 use trueup::output::{self, Standing};
-use trueup::ports::Quiet;
+use trueup::ports::{Quiet, Record};
 use trueup::sim::{Behaviour, Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
@@ -352,6 +352,56 @@ fn a_repository_that_is_gone_takes_nothing_away_from_the_loop() {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+    });
+}
+
+/// The same over a restart: the state file has the files of what is enforced, and nobody but this installation can have
+/// written them (A2, F1).
+#[test]
+fn a_repository_that_is_gone_takes_nothing_away_over_a_restart() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(1, &[("a", 2, "app:1")]);
+        let _ = sim.apply().await;
+        sim.repository.set_unreachable(true);
+        let revision = sim.look().await.taken.desired.revision;
+        sim.repository.set_lost(&revision, true);
+        let gone = sim.world.clock.now();
+        sim.fleet.by_hand(&host(0), |containers| containers.clear());
+        sim.run(Duration::from_secs(30), &Mutex::default(), &|round| {
+            assert!(round.is_ok(), "no round fails")
+        })
+        .await;
+        assert_eq!(sim.addresses(1).len(), 2, "drift is healed");
+        let pass = sim.look().await;
+        let why = pass.taken.kept_because.as_deref().expect("told");
+        assert!(why.contains("as the state file kept them"), "{why}");
+        let status = standing::status(&sim.world, &pass).expect("a status");
+        assert_eq!(status.kept_since, Some(gone), "since when");
+
+        // What is named has to be there.
+        let named = World { revision: Some(Reference::Commit(revision.to_string())), ..sim.world.clone() };
+        let taken = Reader::default().take(&named, false).await;
+        assert!(matches!(taken, Err(ControlError::Source(_))), "{taken:?}");
+
+        // Another installation's key, or a hand in the state file.
+        let other = World { key: HashKey::new([4; 32]), ..sim.world.clone() };
+        assert!(Reader::default().take(&other, false).await.is_err(), "its seal is not ours");
+        let kept = sim.world.store.get(Record::Tree, revision.as_str()).expect("read").expect("kept");
+        sim.world
+            .store
+            .put(Record::Tree, revision.as_str(), &kept.replacen("\"tree\":\"e", "\"tree\":\"f", 1))
+            .expect("written");
+        assert!(Reader::default().take(&sim.world, false).await.is_err(), "it is not as it was written");
+
+        // It is back: nothing more is told, and only what is enforced is kept.
+        sim.repository.set_lost(&revision, false);
+        sim.repository.set_unreachable(false);
+        sim.commit(1, &[("a", 1, "app:1")]);
+        let done = sim.apply().await;
+        assert_eq!((done.last.taken.kept_because, done.last.taken.kept_since), (None, None));
+        let kept = sim.world.store.all(Record::Tree).expect("read");
+        assert_eq!(kept.keys().collect::<Vec<_>>(), [done.last.taken.desired.revision.as_str()]);
     });
 }
 

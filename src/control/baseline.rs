@@ -81,7 +81,7 @@ pub async fn read(reader: &Reader, world: &World, applied: Applied) -> Result<Ba
 }
 
 async fn parsed(reader: &Reader, world: &World, revision: &Revision) -> Result<Arc<Parsed>, ControlError> {
-    reader.parsed(world, revision).await.map_err(|error| ControlError::Held {
+    reader.parsed_or_kept(world, revision).await.map_err(|error| ControlError::Held {
         revision: revision.to_string(),
         reason: format!(
             "it was applied last and cannot be read now, so no change can be judged; `trueup trust ID` names the \

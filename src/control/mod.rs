@@ -11,6 +11,7 @@ pub mod flights;
 mod healthy;
 pub mod images;
 pub mod judge;
+mod kept;
 pub mod memory;
 pub mod metrics;
 pub mod pass;
