@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
 use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
@@ -72,6 +74,11 @@ pub(super) fn is_pull(action: &Action) -> bool {
     matches!(action, Action::PullImage { .. })
 }
 
+/// Whether the engine has nothing to do meanwhile, so that others may have the place at its host.
+fn leaves_its_place(action: &Action) -> bool {
+    matches!(action, Action::WaitHealthy { .. } | Action::Drain { .. })
+}
+
 /// Whether nothing is sent: Swarm is only watched.
 fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitService { .. })
@@ -104,27 +111,29 @@ impl Asked<'_> {
 }
 
 impl Executor<'_> {
-    pub(super) async fn carry_out_change(
+    pub(super) async fn carry_out_change<'l>(
         &self,
         plan: &Plan,
         change: &Change,
-        lane: Option<&Lane>,
+        lane: Option<&'l Lane>,
+        mut slot: Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
     ) -> Outcome {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject, lane, ticket).await;
+        let outcome = self.steps(plan, change, &subject, lane, &mut slot, ticket).await;
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
         outcome
     }
 
-    async fn steps(
+    async fn steps<'l>(
         &self,
         plan: &Plan,
         change: &Change,
         subject: &str,
-        lane: Option<&Lane>,
+        lane: Option<&'l Lane>,
+        slot: &mut Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
     ) -> Outcome {
         let engines = match self.engines_of(change) {
@@ -140,7 +149,15 @@ impl Executor<'_> {
             }
             ticket.is_at(&step.action.describe());
             self.progress.step(subject, &step.action.describe());
-            match self.step(plan, change, subject, step, &engines).await {
+            let gives_up = slot.is_some() && leaves_its_place(&step.action);
+            if gives_up {
+                *slot = None;
+            }
+            let end = self.step(plan, change, subject, step, &engines).await;
+            if let (true, Some(lane)) = (gives_up, lane) {
+                *slot = lane.slot().await;
+            }
+            match end {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
                 StepEnd::Refused(why) if index == 0 => {

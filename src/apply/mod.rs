@@ -185,7 +185,7 @@ impl Executor<'_> {
         // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
-        let _slot = match lane {
+        let slot = match lane {
             Some(lane) if !pulls && change.subject.swarm.is_none() => lane.slot().await,
             Some(_) | None => None,
         };
@@ -193,7 +193,7 @@ impl Executor<'_> {
         let outcome = if self.stop.is_set() {
             Outcome::Skipped { why: "trueup was asked to end".to_owned() }
         } else {
-            self.carry_out_change(plan, change, lane, &ticket).await
+            self.carry_out_change(plan, change, lane, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
         (self.ended)(change, &outcome);

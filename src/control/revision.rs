@@ -168,7 +168,7 @@ impl Reader {
                 );
                 return self.refuse(world, &last, &head, reason, remember).await;
             }
-            Err(error) => return self.keep(world, &last, error.to_string()).await,
+            Err(error) => return self.keep_unreachable(world, &last, error.to_string(), remember).await,
         }
         // Nobody looks into what has no leave (F4).
         let by = match permission::ask(world, Some(&last.revision), &head).await? {
@@ -482,7 +482,7 @@ impl Reader {
         Ok(Taken { kept_since: since, ..kept })
     }
 
-    /// The head cannot be asked for, or not be read: since when is noted, and the last good revision stays.
+    /// The head cannot be asked for, or not be read or compared: since when is noted, and the last good revision stays.
     async fn keep_unreachable(
         &self,
         world: &World,

@@ -69,7 +69,12 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &D
         }
     };
     let destructive: Vec<&Change> = draft.changes.iter().filter(|c| c.destructive).collect();
-    let recent = input.holds.destroyed_recently;
+    // What is being taken away and is not seen any more was not noted yet.
+    let planned = |change: &Change| destructive.iter().any(|other| other.subject == change.subject);
+    let begun = input.holds.under_way.iter().map(|begun| &begun.change);
+    let begun = begun.filter(|change| change.destructive && !planned(change));
+    let going_now: usize = begun.map(|change| swarm::taken(input.observed, change)).sum();
+    let recent = input.holds.destroyed_recently + going_now;
     let weights = destructive.iter().map(|change| swarm::taken(input.observed, change));
     let going = weights.sum::<usize>() + recent;
     let all = fleet.instances() + swarms.tasks(input) + recent;
