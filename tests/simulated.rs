@@ -492,6 +492,61 @@ fn a_rollout_that_waits_delays_nobody() {
     });
 }
 
+/// D6: more rollouts wait on a host than it takes changes at once, and another host hangs in the middle of one.
+#[test]
+fn waiting_and_hanging_take_nobodys_place() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        let apps = |image| ["s1", "s2", "s3", "s4", "s5", "s6"].map(|name| (name, 2, image));
+        let with_b = |image| [&apps(image)[..], &[("b", 2, "app:1")]].concat();
+        let health = "[health]\ncommand = [\"probe\"]\n";
+        sim.commit_on(2, &with_b("app:1"), health);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&"app:2".parse().expect("an image"), never);
+        sim.commit_on(2, &with_b("app:2"), health);
+        let clock = Arc::clone(&sim.world.clock);
+        let waiting =
+            |n| sim.fleet.containers(&host(n)).keys().filter(|name| name.as_str().ends_with("-old")).count();
+        let heals = async |victim: &str, n: usize| {
+            let name: ContainerName = victim.parse().expect("a name");
+            let gone = clock.now();
+            sim.fleet.by_hand(&host(n), |all| all.remove(&name)).expect("it stands there");
+            sim.wake.notify_one();
+            while !sim.fleet.containers(&host(n)).contains_key(&name) {
+                clock.sleep(Duration::from_millis(100)).await;
+                assert!(
+                    clock.now().since(gone).duration() < Duration::from_secs(10),
+                    "{victim} is healed at once"
+                );
+            }
+        };
+        let story = async {
+            clock.sleep(Duration::from_secs(30)).await;
+            assert_eq!(waiting(0) + waiting(1), 6, "all six wait");
+            heals("b-test-0", 0).await;
+            // A host that hangs while changes wait there.
+            let (hangs, lives) = if waiting(0) > 0 { (0, 1) } else { (1, 0) };
+            sim.fleet.set_fault(&host(hangs), Some(Fault::Hung));
+            clock.sleep(Duration::from_secs(20)).await;
+            heals(&format!("b-test-{lives}"), lives).await;
+            sim.commit_on(2, &with_b("app:1"), health);
+            clock.sleep(Duration::from_secs(30)).await;
+            assert_eq!(waiting(lives), 0, "the commit is carried out where it can be");
+            sim.fleet.set_fault(&host(hangs), None);
+            clock.sleep(Duration::from_secs(600)).await;
+        };
+        let metrics = Mutex::default();
+        tokio::select! {
+            () = sim.run(Duration::from_secs(3000), &metrics, &|_| {}) => panic!("it runs on"),
+            () = story => {}
+        }
+        sim.settled().await;
+        assert_eq!(waiting(0) + waiting(1), 0);
+    });
+}
+
 /// Engines that come and go are no reason to repeat an error sooner than it is due.
 #[test]
 fn an_error_of_the_line_waits_whatever_engines_tell() {
