@@ -95,12 +95,12 @@ fn the_loop_takes_commits_heals_and_ends_when_asked() {
 }
 
 /// Two apps; one of them with a health check that says `health`.
-fn commit_two(stage: &Stage, health: &str) {
+fn commit_two(stage: &Stage, health: &str, deadline: &str) {
     let app = |name: &str, health: &str| {
         format!(
             "app = \"{name}\"\nenvironments = [\"test\"]\nreplicas = 1\nimage = \"{}\"\npull = \"never\"\n\
              command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n\
-             [health]\ncommand = [\"/bin/busybox\", \"{health}\"]\ninterval = \"1s\"\nretries = 1\n",
+             healthy_deadline = \"{deadline}\"\n[health]\ncommand = [\"/bin/busybox\", \"{health}\"]\ninterval = \"1s\"\nretries = 1\n",
             stage.image
         )
     };
@@ -116,11 +116,11 @@ fn commit_two(stage: &Stage, health: &str) {
 #[test]
 fn the_loop_goes_on_while_a_rollout_waits() {
     let stage = Stage::new("stuck");
-    commit_two(&stage, "true");
+    commit_two(&stage, "true", "5m");
     let child = binary(&stage, &["run"]).stderr(Stdio::null()).spawn().expect("the binary");
     let trueup = Running(child, &["stuck-test-0", "stuck-test-0.trueup-old", "near-test-0"]);
     soon("both run", || running("stuck-test-0") && running("near-test-0"));
-    commit_two(&stage, "false");
+    commit_two(&stage, "false", "5m");
     soon("the rollout has begun", || exists("stuck-test-0.trueup-old") && running("stuck-test-0"));
     docker(&["rm", "-f", "near-test-0"]);
     soon("its neighbour is healed meanwhile", || running("near-test-0"));
@@ -130,12 +130,45 @@ fn the_loop_goes_on_while_a_rollout_waits() {
         told.contains("UNDER WAY") && told.contains("wait until container stuck-test-0 is healthy")
     });
     assert!(exists("stuck-test-0.trueup-old"), "it waits still");
-    commit_two(&stage, "uptime");
+    commit_two(&stage, "uptime", "5m");
     soon("a newer commit overtakes it", || {
         let check = docker(&["inspect", "-f", "{{.Config.Healthcheck.Test}}", "stuck-test-0"]);
         String::from_utf8_lossy(&check.stdout).contains("uptime") && !exists("stuck-test-0.trueup-old")
     });
     drop(trueup);
+}
+
+/// D2, D5: killed while it waited, the next process lets the new one have its time and then goes back to what ran well.
+#[test]
+fn a_rollout_that_was_killed_while_it_waited_goes_back() {
+    let stage = Stage::new("fallen");
+    let check = || {
+        let check =
+            docker(&["inspect", "-f", "{{.State.Running}} {{.Config.Healthcheck.Test}}", "fallen-test-0"]);
+        String::from_utf8_lossy(&check.stdout).into_owned()
+    };
+    let commit = |health: &str| {
+        let app = format!(
+            "app = \"fallen\"\nenvironments = [\"test\"]\nreplicas = 1\nimage = \"{}\"\npull = \"never\"\n\
+             command = [\"/bin/busybox\", \"sleep\", \"600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n\
+             healthy_deadline = \"4s\"\n[health]\ncommand = [\"/bin/busybox\", \"{health}\"]\ninterval = \"1s\"\nretries = 1\n",
+            stage.image
+        );
+        stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST), ("apps/fallen/app.toml", &app)]);
+    };
+    let run = || binary(&stage, &["run"]).stderr(Stdio::null()).spawn().expect("the binary");
+    commit("true");
+    let first = Running(run(), &[]);
+    soon("it runs", || check().starts_with("true"));
+    commit("false");
+    soon("the rollout has begun", || exists("fallen-test-0.trueup-old") && check().contains("false]"));
+    drop(first);
+    let _second = Running(run(), &["fallen-test-0", "fallen-test-0.trueup-old", "fallen-test-0.trueup-new"]);
+    soon("the old one is back", || check().starts_with("true") && check().contains("true]"));
+    soon("its history says so", || {
+        let told = binary(&stage, &["history"]).output().expect("the binary");
+        String::from_utf8_lossy(&told.stdout).contains("the old one comes back (D2)")
+    });
 }
 
 fn exists(container: &str) -> bool {

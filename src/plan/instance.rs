@@ -16,7 +16,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
-use super::{PlanInput, steps, under_way, volumes};
+use super::{PlanInput, leftovers, steps, under_way, volumes};
 
 /// A change that an instance needs, not yet ordered among its app's others.
 pub(super) struct Wanted {
@@ -423,16 +423,30 @@ fn state(
         let parts = Parts::new(Verb::Restart, steps::restart(target, live), vec![why]);
         Some(wanted(target, subject.clone(), nature, parts, takes_away, vec![]))
     };
+    let back = |nature: Nature, why: &str| {
+        let steps = leftovers::comes_back(input, engine, target, live)?;
+        let why = format!(
+            "its replacement was interrupted, and the new one is not well ({why}): the old one comes back (D2)"
+        );
+        let parts = Parts::new(Verb::Recover, steps, vec![why]);
+        Some(wanted(target, subject.clone(), nature, parts, false, vec![]))
+    };
+    let deadline = target.app.update.healthy_deadline;
+    let late = |since: Timestamp| by_its_clock(input, engine, input.now).since(since) > deadline;
     match &live.state {
+        RunState::Running { health: Health::Starting, since } if late(*since) => {
+            let why = format!("its health check has not passed within {deadline}");
+            back(Nature::Unhealthy(why.clone()), &why)
+        }
         RunState::Running { health: Health::Unhealthy { last_output }, since } => {
             let nature = Nature::Unhealthy(format!("its health check fails: {}", last_output.trim()));
-            let deadline = target.app.update.healthy_deadline;
-            if by_its_clock(input, engine, input.now).since(*since) <= deadline {
+            if !late(*since) {
                 let why = format!("it has {deadline} from its start to become healthy");
                 draft.leave(subject, Some(target.app.key.clone()), nature, why);
                 return None;
             }
-            again(nature, "its health check fails".to_owned(), false)
+            back(nature.clone(), "its health check fails")
+                .or_else(|| again(nature, "its health check fails".to_owned(), false))
         }
         RunState::Running { since, .. } => {
             let asked = input.holds.restart_requested.get(&target.app.key)?;
@@ -444,7 +458,8 @@ fn state(
         }
         RunState::Created => start("it was created and never started".to_owned()),
         RunState::Exited { exit_code, error, .. } => {
-            start(format!("it exited with {exit_code} {error}").trim_end().to_owned())
+            let why = format!("it exited with {exit_code} {error}").trim_end().to_owned();
+            back(Nature::NotRunning(why.clone()), &why).or_else(|| start(why))
         }
         // Replaced before this is asked.
         RunState::Dead => None,
