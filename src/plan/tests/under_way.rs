@@ -100,12 +100,10 @@ fn addresses_of_what_is_about_to_be_created_are_held() {
     let create = plan.changes.into_iter().find(|c| c.subject.kind == Kind::Container).expect("one");
     let address = |plan: &Plan, of: &str| {
         let mut steps = plan.changes.iter().filter(|c| c.subject.name == of).flat_map(|c| &c.steps);
-        steps.find_map(|step| match &step.action {
-            Action::CreateContainer { spec, .. } => match &spec.networks {
-                Networks::Named(named) => named.values().find_map(|attachment| attachment.address),
-                _ => None,
-            },
-            _ => None,
+        steps.find_map(|step| {
+            let Action::CreateContainer { spec, .. } = &step.action else { return None };
+            let Networks::Named(named) = &spec.networks else { return None };
+            named.values().find_map(|attachment| attachment.address)
         })
     };
     // An app that would come first, and would be given the first address.
