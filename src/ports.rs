@@ -301,6 +301,8 @@ pub enum Record {
     Delivery,
     PulledImage,
     Rollout,
+    /// The files of a revision that is enforced, for when the repository is lost.
+    Tree,
 }
 
 /// What is kept on disk.

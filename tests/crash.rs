@@ -59,7 +59,8 @@ fn killed_at_any_moment_it_finds_its_way_back() {
     // Each round is a rollout of three instances, cut off a little later than the round before.
     for round in 0..12u64 {
         commit(&stage, &format!("round-{round}"));
-        let mut child = trueup(&stage, &["apply", "--yes"]).spawn().expect("the binary");
+        let words: &[&str] = if round % 2 == 0 { &["apply", "--yes"] } else { &["run"] };
+        let mut child = trueup(&stage, words).spawn().expect("the binary");
         std::thread::sleep(Duration::from_millis(60 + round * 170));
         let _ = child.kill();
         let _ = child.wait();

@@ -27,7 +27,7 @@ use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::units::TimeSpan;
 use trueup::output::{self, Format};
-use trueup::ports::{Quiet, Store as _};
+use trueup::ports::{Quiet, Record, Store as _};
 use trueup::sim::{Fault, SimFiles, SimSandbox, SimStore, SimWorld};
 
 const HOSTS: &str = "[host.h1]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n";
@@ -439,7 +439,14 @@ async fn missing_history_holds() {
     let url = format!("file://{}", line.team.repo().display());
     line.team.git(&["clone", "-q", "--depth", "1", &url, &clone.display().to_string()]);
     line.world.repository = Arc::new(source::local(&clone));
-    // What is enforced is not there either, so that nothing can go on.
+    // What is enforced is not there either: the state file has it.
+    let why = line.held().await;
+    assert!(why.contains("cannot be read") && why.contains("as the state file kept them"), "{why}");
+    assert_eq!(line.image(), "app:1");
+    // A state file of an earlier release has no files: nothing can go on.
+    for revision in line.world.store.all(Record::Tree).expect("read").keys() {
+        line.world.store.delete(Record::Tree, revision).expect("deleted");
+    }
     let error = line.try_apply().await.expect_err("held").to_string();
     assert!(error.contains("is held") && line.image() == "app:1", "{error}");
 }

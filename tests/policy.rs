@@ -250,6 +250,19 @@ fn applied_rules_that_give_no_answer_hold_the_next_revision() {
         let told = holding(&sim.apply().await.last);
         assert!(told[0].message.contains("512 MiB"), "{told:?}");
         assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+        // They are not tried at every look: after a minute, two, four, up to ten, and every change anew.
+        let asked = |sim: &Sim| sim.sandbox.asked();
+        let mut before = asked(&sim);
+        for (wait, more) in [(50, 0), (11, 1), (110, 0), (11, 1), (230, 0), (11, 1)] {
+            sim.world.clock.sleep(std::time::Duration::from_secs(wait)).await;
+            assert!(holding(&sim.apply().await.last)[0].message.contains("512 MiB"));
+            assert_eq!(asked(&sim) - before, more, "after {wait} s more");
+            before = asked(&sim);
+        }
+        sim.sandbox.silence(None);
+        sim.commit(&[("a", "test", "app:3")], &[]);
+        let _ = sim.apply().await;
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:3")]));
     });
 }
 

@@ -23,17 +23,19 @@ use trueup::control::{ControlError, World, run, standing};
 use trueup::model::disk::PulledImage;
 use trueup::model::names::{ContainerName, HostName, Revision};
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::Limits;
+use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
 use trueup::model::units::{TimeSpan, Timestamp};
 use trueup::output::{self, Standing};
-use trueup::ports::Quiet;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::ports::{Quiet, Record};
+use trueup::sim::{Behaviour, Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
     repository: Arc<SimRepository>,
     world: World,
+    /// A person's, who wants the loop to look now.
+    wake: Arc<Notify>,
 }
 
 fn host(n: usize) -> HostName {
@@ -65,7 +67,7 @@ impl Sim {
             environments: None,
             revision: None,
         };
-        Self { fleet, repository, world }
+        Self { fleet, repository, world, wake: Arc::default() }
     }
 
     fn commit(&self, hosts: usize, apps: &[(&str, u32, &str)]) {
@@ -128,7 +130,7 @@ impl Sim {
         told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
     ) {
         let (stop, reporting) = (Stop::default(), Reporting::new(Vec::new(), Arc::new(ReportsOut)));
-        let wake = Arc::new(Notify::new());
+        let wake = Arc::clone(&self.wake);
         tokio::select! {
             ended = run::run(&self.world, &stop, wake, &reporting, metrics, told) => ended.expect("a run"),
             () = self.world.clock.sleep(span) => {}
@@ -204,6 +206,27 @@ proptest! {
             sim.settled().await;
             let names: Vec<String> = sim.fleet.by_hand(&host(0), |all| all.keys().map(ToString::to_string).collect());
             assert_eq!(names, ["a-test-0", "a-test-1"]);
+        });
+    }
+
+    /// The loop is killed at any moment of what it has under way, twice: afterwards one apply is enough (D5).
+    #[test]
+    fn the_loop_killed_at_any_moment_is_recovered_from(first in 0u64..40_000, second in 0u64..40_000, seed in 0u64..1000) {
+        rt().block_on(async {
+            let sim = Sim::new(seed);
+            sim.commit(2, &[("a", 3, "app:1"), ("b", 2, "app:1")]);
+            let _ = sim.apply().await;
+            sim.commit(2, &[("a", 3, "app:2"), ("b", 3, "app:1")]);
+            sim.run(Duration::from_millis(first / 2), &Mutex::default(), &|_| {}).await;
+            sim.commit(2, &[("a", 2, "app:1"), ("b", 3, "app:2")]);
+            sim.run(Duration::from_millis(second / 2), &Mutex::default(), &|_| {}).await;
+            let held = sim.addresses(2);
+            assert!(held.values().all(|holders| holders.len() == 1), "{held:?}");
+            let _ = sim.apply().await;
+            sim.settled().await;
+            let names: usize = (0..2).map(|n| sim.fleet.containers(&host(n)).len()).sum();
+            assert_eq!(names, 5, "no orphan and no duplicate");
+            assert_eq!(sim.addresses(2).len(), 5);
         });
     }
 
@@ -329,6 +352,198 @@ fn a_repository_that_is_gone_takes_nothing_away_from_the_loop() {
         ] {
             assert!(text.contains(line), "{line} is not in {text}");
         }
+    });
+}
+
+/// The same over a restart: the state file has the files of what is enforced, and nobody but this installation can have
+/// written them (A2, F1).
+#[test]
+fn a_repository_that_is_gone_takes_nothing_away_over_a_restart() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(1, &[("a", 2, "app:1")]);
+        let _ = sim.apply().await;
+        sim.repository.set_unreachable(true);
+        let revision = sim.look().await.taken.desired.revision;
+        sim.repository.set_lost(&revision, true);
+        let gone = sim.world.clock.now();
+        sim.fleet.by_hand(&host(0), |containers| containers.clear());
+        sim.run(Duration::from_secs(30), &Mutex::default(), &|round| {
+            assert!(round.is_ok(), "no round fails")
+        })
+        .await;
+        assert_eq!(sim.addresses(1).len(), 2, "drift is healed");
+        let pass = sim.look().await;
+        let why = pass.taken.kept_because.as_deref().expect("told");
+        assert!(why.contains("as the state file kept them"), "{why}");
+        let status = standing::status(&sim.world, &pass).expect("a status");
+        assert_eq!(status.kept_since, Some(gone), "since when");
+
+        // What is named has to be there.
+        let named = World { revision: Some(Reference::Commit(revision.to_string())), ..sim.world.clone() };
+        let taken = Reader::default().take(&named, false).await;
+        assert!(matches!(taken, Err(ControlError::Source(_))), "{taken:?}");
+
+        // Another installation's key, or a hand in the state file.
+        let other = World { key: HashKey::new([4; 32]), ..sim.world.clone() };
+        assert!(Reader::default().take(&other, false).await.is_err(), "its seal is not ours");
+        let kept = sim.world.store.get(Record::Tree, revision.as_str()).expect("read").expect("kept");
+        sim.world
+            .store
+            .put(Record::Tree, revision.as_str(), &kept.replacen("\"tree\":\"e", "\"tree\":\"f", 1))
+            .expect("written");
+        assert!(Reader::default().take(&sim.world, false).await.is_err(), "it is not as it was written");
+
+        // It is back: nothing more is told, and only what is enforced is kept.
+        sim.repository.set_lost(&revision, false);
+        sim.repository.set_unreachable(false);
+        sim.commit(1, &[("a", 1, "app:1")]);
+        let done = sim.apply().await;
+        assert_eq!((done.last.taken.kept_because, done.last.taken.kept_since), (None, None));
+        let kept = sim.world.store.all(Record::Tree).expect("read");
+        assert_eq!(kept.keys().collect::<Vec<_>>(), [done.last.taken.desired.revision.as_str()]);
+    });
+}
+
+/// D6: while a rollout waits for the health that never comes, its neighbour on the same host, other hosts and its own
+/// siblings are healed at once, and a newer commit is not kept waiting (D3).
+#[test]
+fn a_rollout_that_waits_delays_nobody() {
+    const HEALTH: &str = "[health]\ncommand = [\"probe\"]\n";
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit_on(3, &[("a", 3, "app:1"), ("b", 3, "app:1")], HEALTH);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let images = ["app:2".parse().expect("an image"), "app:3".parse().expect("an image")];
+        images.iter().for_each(|image| sim.fleet.add_image_everywhere(image));
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&images[0], never);
+        sim.commit_on(3, &[("a", 3, "app:2"), ("b", 3, "app:1")], HEALTH);
+        let metrics = Mutex::<Metrics>::default();
+        let rounds = |round: Result<&Converged, &ControlError>| {
+            round.expect("no round fails");
+        };
+        let clock = Arc::clone(&sim.world.clock);
+        let begun = clock.now();
+        let place = |name: &str| {
+            (0..3).map(host).find(|h| {
+                sim.fleet.containers(h).contains_key(&name.parse::<ContainerName>().expect("a name"))
+            })
+        };
+        let runs = |name: &str| {
+            let name: ContainerName = name.parse().expect("a name");
+            place(name.as_str()).is_some_and(|h| sim.fleet.containers(&h)[&name].state.is_running())
+        };
+        let story = async {
+            clock.sleep(Duration::from_secs(60)).await;
+            // One rollout at a time, and it is told.
+            let waiting: Vec<_> =
+                (0..3).filter(|n| place(&format!("a-test-{n}.trueup-old")).is_some()).collect();
+            assert_eq!(waiting, [0], "a-test-0 waits, the others serve");
+            let told = output::open_metrics(&metrics.lock().expect("no panic").all(clock.now()));
+            assert!(told.contains("trueup_objects{state=\"under_way\"} 1\n"), "{told}");
+            let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+            assert!(status.under_way.iter().any(|(_, _, step)| step.contains("is healthy")), "{status:?}");
+            // A neighbour on the same host, one on another host, and a sibling that has yet to be rolled.
+            for victim in ["b-test-0", "b-test-1", "a-test-2"] {
+                let (name, on) = (victim.parse().expect("a name"), place(victim).expect("it stands"));
+                sim.fleet.by_hand(&on, |all| all.remove::<ContainerName>(&name));
+                sim.wake.notify_one();
+                let gone = clock.now();
+                while !runs(victim) {
+                    clock.sleep(Duration::from_millis(100)).await;
+                    assert!(
+                        clock.now().since(gone).duration() < Duration::from_secs(10),
+                        "{victim} is healed at once"
+                    );
+                }
+            }
+            // A commit to another app is carried out, and leaves the rollout alone.
+            sim.commit_on(3, &[("a", 3, "app:2"), ("b", 4, "app:1")], HEALTH);
+            clock.sleep(Duration::from_secs(60)).await;
+            assert!(runs("b-test-3"), "carried out beside it");
+            assert!(place("a-test-0.trueup-old").is_some(), "still waiting");
+            assert!(
+                clock.now().since(begun).duration() < Duration::from_secs(280),
+                "all of it within the deadline"
+            );
+            // What is wanted of the app itself overtakes it.
+            sim.commit_on(3, &[("a", 3, "app:3"), ("b", 4, "app:1")], HEALTH);
+            clock.sleep(Duration::from_secs(100)).await;
+        };
+        tokio::select! {
+            () = sim.run(Duration::from_secs(900), &metrics, &rounds) => panic!("it runs on"),
+            () = story => {}
+        }
+        sim.settled().await;
+        assert_eq!(
+            sim.fleet
+                .tag_of(&sim.fleet.containers(&host(0)).values().next().expect("one").image)
+                .map(|t| t.to_string()),
+            Some("app:3".into())
+        );
+        let history = sim.world.store.history(500).expect("a history");
+        let by_newer = "a newer revision asks for something else";
+        let overtaken = history.iter().filter(|e| e.what == "replace" && e.detail.contains(by_newer));
+        assert_eq!(overtaken.count(), 1, "{history:#?}");
+        // 60 + 60 + a few seconds after it began, and not its five minutes.
+        assert!(clock.now().since(begun).duration() < Duration::from_secs(280));
+    });
+}
+
+/// D6: more rollouts wait on a host than it takes changes at once, and another host hangs in the middle of one.
+#[test]
+fn waiting_and_hanging_take_nobodys_place() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        let apps = |image| ["s1", "s2", "s3", "s4", "s5", "s6"].map(|name| (name, 2, image));
+        let with_b = |image| [&apps(image)[..], &[("b", 2, "app:1")]].concat();
+        let health = "[health]\ncommand = [\"probe\"]\n";
+        sim.commit_on(2, &with_b("app:1"), health);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&"app:2".parse().expect("an image"), never);
+        sim.commit_on(2, &with_b("app:2"), health);
+        let clock = Arc::clone(&sim.world.clock);
+        let waiting =
+            |n| sim.fleet.containers(&host(n)).keys().filter(|name| name.as_str().ends_with("-old")).count();
+        let heals = async |victim: &str, n: usize| {
+            let name: ContainerName = victim.parse().expect("a name");
+            let gone = clock.now();
+            sim.fleet.by_hand(&host(n), |all| all.remove(&name)).expect("it stands there");
+            sim.wake.notify_one();
+            while !sim.fleet.containers(&host(n)).contains_key(&name) {
+                clock.sleep(Duration::from_millis(100)).await;
+                assert!(
+                    clock.now().since(gone).duration() < Duration::from_secs(10),
+                    "{victim} is healed at once"
+                );
+            }
+        };
+        let story = async {
+            clock.sleep(Duration::from_secs(30)).await;
+            assert_eq!(waiting(0) + waiting(1), 6, "all six wait");
+            heals("b-test-0", 0).await;
+            // A host that hangs while changes wait there.
+            let (hangs, lives) = if waiting(0) > 0 { (0, 1) } else { (1, 0) };
+            sim.fleet.set_fault(&host(hangs), Some(Fault::Hung));
+            clock.sleep(Duration::from_secs(20)).await;
+            heals(&format!("b-test-{lives}"), lives).await;
+            sim.commit_on(2, &with_b("app:1"), health);
+            clock.sleep(Duration::from_secs(30)).await;
+            assert_eq!(waiting(lives), 0, "the commit is carried out where it can be");
+            sim.fleet.set_fault(&host(hangs), None);
+            clock.sleep(Duration::from_secs(600)).await;
+        };
+        let metrics = Mutex::default();
+        tokio::select! {
+            () = sim.run(Duration::from_secs(3000), &metrics, &|_| {}) => panic!("it runs on"),
+            () = story => {}
+        }
+        sim.settled().await;
+        assert_eq!(waiting(0) + waiting(1), 0);
     });
 }
 

@@ -92,6 +92,7 @@ const fn kind(record: Record) -> &'static str {
         Record::Delivery => "delivery",
         Record::PulledImage => "pulled_image",
         Record::Rollout => "rollout",
+        Record::Tree => "tree",
     }
 }
 

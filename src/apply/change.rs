@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
+
 use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
-use super::Executor;
 use super::lane::Lane;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
+use super::works::Ticket;
+use super::{Executor, Stop};
 
 /// Waits between tries of a step that failed for a passing reason (D3): 5 s doubling; five tries in all.
 const TRIES: u32 = 5;
@@ -71,6 +74,11 @@ pub(super) fn is_pull(action: &Action) -> bool {
     matches!(action, Action::PullImage { .. })
 }
 
+/// Whether the engine has nothing to do meanwhile, so that others may have the place at its host.
+fn leaves_its_place(action: &Action) -> bool {
+    matches!(action, Action::WaitHealthy { .. } | Action::Drain { .. })
+}
+
 /// Whether nothing is sent: Swarm is only watched.
 fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitService { .. })
@@ -80,6 +88,8 @@ fn waits(action: &Action) -> bool {
 struct Asked<'a> {
     engines: &'a [Arc<dyn Engine>],
     lane: Option<&'a Lane>,
+    /// A newer revision asks for something else: waits end.
+    overtaken: &'a Stop,
 }
 
 impl Asked<'_> {
@@ -101,34 +111,53 @@ impl Asked<'_> {
 }
 
 impl Executor<'_> {
-    pub(super) async fn carry_out_change(
+    pub(super) async fn carry_out_change<'l>(
         &self,
         plan: &Plan,
         change: &Change,
-        lane: Option<&Lane>,
+        lane: Option<&'l Lane>,
+        mut slot: Option<SemaphorePermit<'l>>,
+        ticket: &Ticket<'_>,
     ) -> Outcome {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject, lane).await;
+        let outcome = self.steps(plan, change, &subject, lane, &mut slot, ticket).await;
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
         outcome
     }
 
-    async fn steps(&self, plan: &Plan, change: &Change, subject: &str, lane: Option<&Lane>) -> Outcome {
+    async fn steps<'l>(
+        &self,
+        plan: &Plan,
+        change: &Change,
+        subject: &str,
+        lane: Option<&'l Lane>,
+        slot: &mut Option<SemaphorePermit<'l>>,
+        ticket: &Ticket<'_>,
+    ) -> Outcome {
         let engines = match self.engines_of(change) {
             Ok(engines) => engines,
             Err(error) => return failed(&error),
         };
-        let engines = Asked { engines: &engines, lane };
+        let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken };
         let mut not_needed = Vec::new();
         for (index, step) in change.steps.iter().enumerate() {
             // The loop looks again instead of waiting (D6).
             if !self.awaits && waits(&step.action) {
                 return Outcome::Begun;
             }
+            ticket.is_at(&step.action.describe());
             self.progress.step(subject, &step.action.describe());
-            match self.step(plan, change, subject, step, &engines).await {
+            let gives_up = slot.is_some() && leaves_its_place(&step.action);
+            if gives_up {
+                *slot = None;
+            }
+            let end = self.step(plan, change, subject, step, &engines).await;
+            if let (true, Some(lane)) = (gives_up, lane) {
+                *slot = lane.slot().await;
+            }
+            match end {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
                 StepEnd::Refused(why) if index == 0 => {
@@ -164,8 +193,10 @@ impl Executor<'_> {
             return String::new();
         }
         let mut problems = Vec::new();
+        // Nothing is in a hurry to leave it half done.
+        let engines = Asked { overtaken: &Stop::default(), ..*engines };
         for step in &change.undo {
-            match self.step(plan, change, subject, step, engines).await {
+            match self.step(plan, change, subject, step, &engines).await {
                 // A precondition that does not hold here means that there is nothing of this to put back.
                 StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
                 StepEnd::Stopped(why) => problems.push(format!("{}: {why}", step.action.describe())),
@@ -232,7 +263,8 @@ impl Executor<'_> {
                     }
                     (_, _) => None,
                 };
-                let ended = self.attempt(change, step, engine.map(|engine| &**engine)).await;
+                let engine = engine.map(|engine| &**engine);
+                let ended = self.attempt(change, step, engine, asked.overtaken).await;
                 drop(slot);
                 let missed = match ended {
                     Ok(end) => {
@@ -248,7 +280,8 @@ impl Executor<'_> {
                 let others_may = change.subject.swarm.is_some() && !missed.sent;
                 round.passing |= passing;
                 round.told.push(text);
-                if self.stop.is_set() || !(passing || others_may) {
+                let hurry = self.stop.is_set() || asked.overtaken.is_set();
+                if hurry || !(passing || others_may) {
                     return StepEnd::Failed { error: round.text(), transient: passing };
                 }
             }
@@ -259,6 +292,7 @@ impl Executor<'_> {
             tokio::select! {
                 () = self.clock.sleep(wait) => {}
                 () = self.stop.wait() => {}
+                () = asked.overtaken.wait() => {}
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
@@ -271,6 +305,7 @@ impl Executor<'_> {
         change: &Change,
         step: &Step,
         engine: Option<&dyn Engine>,
+        overtaken: &Stop,
     ) -> Result<StepEnd, Missed> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
@@ -284,7 +319,8 @@ impl Executor<'_> {
             Action::InstallFiles { set, files } => Ok(in_traffic(self.traffic.install(set, files).await)),
             Action::WaitHealthy { name, min_healthy, deadline } => match engine {
                 Some(engine) => {
-                    self.wait_healthy(engine, name, *min_healthy, *deadline).await.map_err(Missed::unread)
+                    let wait = self.wait_healthy(engine, name, *min_healthy, *deadline, overtaken);
+                    wait.await.map_err(Missed::unread)
                 }
                 None => Ok(no_host()),
             },

@@ -10,18 +10,18 @@ use crate::model::plan::Change;
 use crate::ports::Engine;
 
 /// Where a change's steps are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Place<'a> {
-    Host(&'a HostName),
-    Swarm(&'a str),
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    Host(HostName),
+    Swarm(String),
 }
 
-impl<'a> Place<'a> {
+impl Place {
     /// `None`: nowhere, such as generated files.
-    pub fn of(change: &'a Change) -> Option<Self> {
+    pub fn of(change: &Change) -> Option<Self> {
         match (change.host(), change.subject.swarm.as_deref()) {
-            (Some(host), _) => Some(Self::Host(host)),
-            (None, Some(swarm)) => Some(Self::Swarm(swarm)),
+            (Some(host), _) => Some(Self::Host(host.clone())),
+            (None, Some(swarm)) => Some(Self::Swarm(swarm.to_owned())),
             (None, None) => None,
         }
     }

@@ -7,8 +7,10 @@ mod rollout;
 mod stop;
 mod swarm;
 mod wait;
+mod works;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +32,7 @@ use crate::ports::{Clock, Engines, Progress, Store};
 use lane::{Lane, Place};
 
 pub use stop::Stop;
+pub use works::{Touched, Works};
 
 /// Who may receive traffic while changes go on; control keeps the generated files in step.
 #[async_trait]
@@ -60,6 +63,12 @@ pub struct Executor<'a> {
     pub stop: &'a Stop,
     /// Whether Swarm is waited for. The loop does not: what Swarm is at is looked at again (D6).
     pub awaits: bool,
+    /// What else is being carried out.
+    pub works: &'a Works,
+    /// This plan's number among them.
+    pub flight: u64,
+    /// Told how each change ended, at once.
+    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
 }
 
 /// Positions of the changes that only wait for Swarm, and of all that come after those.
@@ -97,19 +106,22 @@ impl Executor<'_> {
                     Readiness::Waits => {}
                     Readiness::Skip(why) => {
                         started[index] = true;
-                        outcomes.insert(index, Outcome::Skipped { why });
+                        let outcome = Outcome::Skipped { why };
+                        (self.ended)(change, &outcome);
+                        outcomes.insert(index, outcome);
                     }
                     Readiness::Go => {
                         started[index] = true;
-                        let lane = Place::of(change).and_then(|place| lanes.get(&place));
+                        let lane = Place::of(change).and_then(|place| lanes.get(&place).map(|lane| &**lane));
                         running.push(async move { (index, self.in_lane(plan, change, lane).await) });
                     }
                 }
             }
             match running.next().await {
-                Some((index, outcome)) => {
+                Some((index, Some(outcome))) => {
                     outcomes.insert(index, outcome);
                 }
+                Some((_, None)) => {}
                 // A skip may have made another skip possible; when nothing runs and nothing is new, all is said.
                 None if started.iter().all(|s| *s) => break,
                 None if !self.anything_ready(plan, &started, &outcomes) => break,
@@ -117,19 +129,23 @@ impl Executor<'_> {
             }
         }
         let never = || Outcome::Skipped { why: "what it waits for waits for it".to_owned() };
-        let outcomes = plan
-            .changes
-            .iter()
-            .enumerate()
-            .filter(|(index, _)| !put_off.contains(index))
-            .map(|(index, change)| (change.clone(), outcomes.remove(&index).unwrap_or_else(never)))
-            .collect();
-        Report { outcomes }
+        let is_cut = self.works.is_cut(self.flight);
+        let outcomes = plan.changes.iter().enumerate().filter_map(|(index, change)| {
+            let outcome = match outcomes.remove(&index) {
+                Some(outcome) => outcome,
+                // A newer plan says what becomes of those.
+                None if is_cut || put_off.contains(&index) => return None,
+                None => never(),
+            };
+            Some((change.clone(), outcome))
+        });
+        Report { outcomes: outcomes.collect() }
     }
 
-    fn lanes<'p>(&self, plan: &'p Plan) -> BTreeMap<Place<'p>, Lane> {
-        let places = plan.changes.iter().filter_map(Place::of);
-        places.map(|place| (place, Lane::new(self.limits.per_host))).collect()
+    fn lanes(&self, plan: &Plan) -> BTreeMap<Place, Arc<Lane>> {
+        let places: BTreeSet<Place> = plan.changes.iter().filter_map(Place::of).collect();
+        let lane = |place: Place| (place.clone(), self.works.lane(place, self.limits.per_host));
+        places.into_iter().map(lane).collect()
     }
 
     fn anything_ready(&self, plan: &Plan, started: &[bool], outcomes: &BTreeMap<usize, Outcome>) -> bool {
@@ -158,24 +174,33 @@ impl Executor<'_> {
                 }
             }
         }
+        if self.works.is_cut(self.flight) {
+            return Readiness::Waits;
+        }
         if self.stop.is_set() {
             return Readiness::Skip("trueup was asked to end".to_owned());
         }
         Readiness::Go
     }
 
-    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Outcome {
+    /// `None`: a newer plan says what becomes of it.
+    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<Outcome> {
         // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
-        let _slot = match lane {
+        let slot = match lane {
             Some(lane) if !pulls && change.subject.swarm.is_none() => lane.slot().await,
             Some(_) | None => None,
         };
-        if self.stop.is_set() {
-            return Outcome::Skipped { why: "trueup was asked to end".to_owned() };
-        }
-        self.carry_out_change(plan, change, lane).await
+        let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
+        let outcome = if self.stop.is_set() {
+            Outcome::Skipped { why: "trueup was asked to end".to_owned() }
+        } else {
+            self.carry_out_change(plan, change, lane, slot, &ticket).await
+        };
+        // Told before it is no longer under way: no look falls in between.
+        (self.ended)(change, &outcome);
+        Some(outcome)
     }
 }
 

@@ -7,8 +7,8 @@ use crate::model::observed::{Container, Health, RunState};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{Engine, EngineError};
 
-use super::Executor;
 use super::change::StepEnd;
+use super::{Executor, Stop};
 
 /// How often it is asked.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
@@ -29,6 +29,7 @@ impl Executor<'_> {
         name: &ContainerName,
         min_healthy: TimeSpan,
         deadline: TimeSpan,
+        overtaken: &Stop,
     ) -> Result<StepEnd, EngineError> {
         let end = self.clock.now().plus(deadline.duration());
         let mut well_since: Option<Timestamp> = None;
@@ -39,6 +40,9 @@ impl Executor<'_> {
                 Ok(None) => return Ok(lost(format!("container {name} disappeared"))),
                 // An engine that does not answer says nothing about the container (A1): ask again until the deadline.
                 Err(error) if error.kind.is_transient() && self.clock.now() < end => {
+                    if overtaken.is_set() || self.stop.is_set() {
+                        return Ok(StepEnd::Stopped(format!("it is waited for no longer: {error}")));
+                    }
                     well_since = None;
                     self.clock.sleep(ASK_AGAIN * 5).await;
                     continue;
@@ -68,6 +72,9 @@ impl Executor<'_> {
                 () = self.clock.sleep(ASK_AGAIN) => {}
                 () = self.stop.wait() => {
                     return Ok(StepEnd::Stopped("trueup was asked to end while it waited".to_owned()));
+                }
+                () = overtaken.wait() => {
+                    return Ok(StepEnd::Stopped("a newer revision asks for something else".to_owned()));
                 }
             }
         }

@@ -14,6 +14,7 @@ use crate::adapter::sandbox::ProcessSandbox;
 use crate::adapter::store::SqliteStore;
 use crate::config::own;
 use crate::control::World;
+use crate::control::memory::Memory;
 use crate::model::names::EnvironmentName;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{Reference, RepositorySettings, Settings};
@@ -164,11 +165,16 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
     let (limits, call_deadline, pull_deadline) = World::limits_of(settings);
     let repository = GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?;
     keys_lie_apart(settings, &repository)?;
+    let store = open_store(settings)?;
+    // What was enforced goes on without it (A2); a fleet that never had one is told at once.
+    if Memory::new(&store).last_good()?.is_none() {
+        repository.is_there()?;
+    }
     Ok(World {
         engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
         repository: Arc::new(repository),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
-        store: Arc::new(open_store(settings)?),
+        store: Arc::new(store),
         sandbox: Arc::new(ProcessSandbox::default()),
         clock: Arc::new(SystemClock),
         progress,

@@ -1,7 +1,7 @@
 //! What was applied last: the state that a new revision is compared with, and whose rules judge it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +12,7 @@ use crate::policy::Source;
 
 use super::memory::Memory;
 use super::revision::{Parsed, Reader};
+use super::rules::Silent;
 use super::{ControlError, World};
 
 /// Which revisions are applied. Not one for all: what a policy holds stays behind.
@@ -52,6 +53,8 @@ pub struct Baseline {
     pub desired: Option<Desired>,
     /// The repository's own rules that judge.
     pub rules: Vec<Source>,
+    /// The last time that these rules gave no answer.
+    pub silent: Arc<Mutex<Option<Silent>>>,
 }
 
 /// Reads what `applied` names.
@@ -63,7 +66,7 @@ pub async fn read(reader: &Reader, world: &World, applied: Applied) -> Result<Ba
         None => Vec::new(),
     };
     let Some(fleet) = &applied.fleet else {
-        return Ok(Baseline { applied, desired: None, rules });
+        return Ok(Baseline { applied, rules, ..Baseline::default() });
     };
     let mut desired = parsed(reader, world, fleet).await?.desired.clone();
     pin(&mut desired, &lock(fleet)?);
@@ -77,11 +80,11 @@ pub async fn read(reader: &Reader, world: &World, applied: Applied) -> Result<Ba
             desired.contents.extend(then.contents);
         }
     }
-    Ok(Baseline { applied, desired: Some(desired), rules })
+    Ok(Baseline { applied, desired: Some(desired), rules, ..Baseline::default() })
 }
 
 async fn parsed(reader: &Reader, world: &World, revision: &Revision) -> Result<Arc<Parsed>, ControlError> {
-    reader.parsed(world, revision).await.map_err(|error| ControlError::Held {
+    reader.parsed_or_kept(world, revision).await.map_err(|error| ControlError::Held {
         revision: revision.to_string(),
         reason: format!(
             "it was applied last and cannot be read now, so no change can be judged; `trueup trust ID` names the \

@@ -123,8 +123,14 @@ fn judged_by(tip: &Taken, before: Taken, after: Taken, images: &ImageLock) -> (T
     let mut pinned = before.desired.clone();
     baseline::pin(&mut pinned, images);
     let applied = Applied { rules: Some(tip.desired.revision.clone()), ..Applied::all(since) };
-    let of_branch = Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone() };
-    let of_itself = Baseline { applied: Applied::all(since), desired: Some(pinned), rules: rules.clone() };
+    let of_branch =
+        Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone(), ..Baseline::default() };
+    let of_itself = Baseline {
+        applied: Applied::all(since),
+        desired: Some(pinned),
+        rules: rules.clone(),
+        ..Baseline::default()
+    };
     // Nothing of it is enforced before it is merged, so nobody has to say where to begin (H).
     let (of_itself, of_branch) = (Arc::new(of_itself), Arc::new(of_branch));
     (

@@ -209,8 +209,9 @@ pub async fn carry_out(
         notes: Vec::new(),
         findings: Findings::default(),
         kept_because: None,
+        under_way: Vec::new(),
     };
-    let report = converge::execute(world, pass, &plan, (stop, true)).await;
+    let report = converge::execute_alone(world, pass, &plan, (stop, true)).await;
     let memory = Memory::new(&*world.store);
     for (change, outcome) in &report.outcomes {
         if let (Outcome::Done | Outcome::NotNeeded { .. }, Some(host)) = (outcome, change.host()) {

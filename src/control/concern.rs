@@ -76,6 +76,7 @@ impl Concern<'_> {
         plan.drift.retain(|drift| self.subject(&drift.subject, drift.app.as_ref()));
         plan.blocked.retain(|blocked| self.subject(&blocked.subject, blocked.app.as_ref()));
         plan.held.retain(|change| self.subject(&change.subject, change.app.as_ref()));
+        plan.under_way.retain(|begun| self.subject(&begun.subject, begun.app.as_ref()));
         plan.changes.retain(|change| self.subject(&change.subject, change.app.as_ref()));
         plan.unknown.retain(|unknown| self.subject(&unknown.subject, None));
         plan.unmanaged.retain(|unmanaged| self.subject(&unmanaged.subject, None));

@@ -1,8 +1,9 @@
 //! To convergence: look, plan, carry out, look again, until nothing is left to do or nothing more can be done.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use crate::apply::{self, Executor, Report};
+use crate::apply::{self, Executor, Report, Works};
 use crate::model::drift::Kind;
 use crate::model::exit::Found;
 use crate::model::finding::Effect;
@@ -14,10 +15,11 @@ use crate::observe::Surveyor;
 use crate::plan;
 
 use super::collect;
+use super::flights::{Ended, Flights};
 use super::memory::{Destroyed, Holding, Memory};
-use super::pass::{self, Pass};
+use super::pass::{self, Beside, Pass};
 use super::revision::Reader;
-use super::traffic::Edge;
+use super::traffic::{Edge, Sight};
 use super::{ControlError, World, backoff, first_seen, healthy, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
@@ -87,12 +89,23 @@ pub struct Scope<'a> {
     /// Reads of slow hosts that go on meanwhile (D6). `None`: one of its own, and what they bring is waited for at the
     /// end; else the last look may have hosts that are pending.
     pub surveyor: Option<&'a Surveyor>,
+    /// Plans are carried out beside the looks, and a round ends while they are (D6). `None`: each is waited for.
+    pub flights: Option<&'a Flights>,
 }
 
 impl<'a> Scope<'a> {
     /// What a person's command does: now, in full, without asking.
     pub fn of_a_person(agree: &'a (dyn Fn(&Pass) -> bool + Send + Sync), stop: &'a apply::Stop) -> Self {
-        Self { promises: None, agree, stop, fresh: true, awaits: true, asks: false, surveyor: None }
+        Self {
+            promises: None,
+            agree,
+            stop,
+            fresh: true,
+            awaits: true,
+            asks: false,
+            surveyor: None,
+            flights: None,
+        }
     }
 }
 
@@ -109,13 +122,18 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
     let own = world.surveyor();
     let surveyor = scope.surveyor.unwrap_or(&own);
     for number in 0..MOST_PASSES {
+        let beside = scope.flights.map(|flights| flights.before_look(surveyor)).unwrap_or_default();
+        outcomes.extend(settle_ended(world, scope.flights).await?);
         let taken = reader.take(world, true).await?;
         let pass = match number {
             0 if scope.asks => pass::look(world, taken, true).await?,
             // What a host holds that is still being read could be ours (H).
             _ if taken.first => pass::look(world, taken, true).await?,
-            _ => pass::look_quick(world, taken, surveyor, true).await?,
+            _ => pass::look_quick(world, taken, surveyor, &beside, true).await?,
         };
+        if let Some(flights) = scope.flights {
+            flights.after_look(&pass).await;
+        }
         if pass.taken.first && !pass.lost && world.revision.is_none() {
             reader.begin_with(world, &pass.taken)?;
         }
@@ -142,10 +160,13 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         if ends || !agreed {
             return Ok(Converged { outcomes, last: pass });
         }
-        let report = carry_out(world, &pass, scope).await?;
-        let forward = report.outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
-        outcomes.extend(report.outcomes);
-        if forward {
+        let report = match scope.flights {
+            None => carry_out(world, &pass, scope).await?.outcomes,
+            Some(flights) => fly(world, pass, flights, scope).await?,
+        };
+        let forward = report.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
+        outcomes.extend(report);
+        if forward || scope.flights.is_some_and(|flights| !flights.is_idle()) {
             continue;
         }
         if waits {
@@ -153,7 +174,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             continue;
         }
         let taken = reader.take(world, true).await?;
-        let last = pass::look_quick(world, taken, surveyor, true).await?;
+        let last = pass::look_quick(world, taken, surveyor, &Beside::default(), true).await?;
         return Ok(Converged { outcomes, last });
     }
     // The loop above returns in its last round at the latest.
@@ -201,10 +222,62 @@ fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
 async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
     note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, pass, &pass.plan)?;
-    let report = execute(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
+    let report = execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
     settle(world, pass, &report)?;
     collect::note_pulls(world, pass, &report).await?;
     Ok(report)
+}
+
+/// How long a plan is waited for before the loop looks again beside it: most are carried out by then.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Begins one plan beside whatever else is under way; what ended of all that soon after.
+async fn fly(
+    world: &World,
+    pass: Pass,
+    flights: &Flights,
+    scope: &Scope<'_>,
+) -> Result<Vec<(Change, Outcome)>, ControlError> {
+    note_creations(world, &pass.plan)?;
+    rollouts::note_sent(world, &pass, &pass.plan)?;
+    flights.launch(world, pass, scope.stop);
+    flights.landed(world, PATIENCE).await;
+    settle_ended(world, Some(flights)).await
+}
+
+/// Remembers how changes went that were carried out beside the looks.
+pub(super) async fn settle_ended(
+    world: &World,
+    flights: Option<&Flights>,
+) -> Result<Vec<(Change, Outcome)>, ControlError> {
+    let mut outcomes = Vec::new();
+    for Ended { pass, change, outcome } in flights.map(Flights::ended).unwrap_or_default() {
+        let report = Report { outcomes: vec![(change, outcome)] };
+        settle(world, &pass, &report)?;
+        collect::note_pulls(world, &pass, &report).await?;
+        outcomes.extend(report.outcomes);
+    }
+    Ok(outcomes)
+}
+
+/// What a plan is carried out with, beside others.
+pub(super) struct Under<'a> {
+    pub works: &'a Works,
+    pub flight: u64,
+    pub sight: &'a Sight,
+    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
+}
+
+/// Carries out a plan made from what this pass saw, with nothing beside it.
+pub(super) async fn execute_alone(
+    world: &World,
+    pass: &Pass,
+    plan: &Plan,
+    how: (&apply::Stop, bool),
+) -> Report {
+    let (works, sight) = (Works::default(), Sight::of(pass));
+    let flight = works.flight();
+    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _| {} }).await
 }
 
 /// Carries out a plan made from what this pass saw.
@@ -213,8 +286,9 @@ pub(super) async fn execute(
     pass: &Pass,
     plan: &Plan,
     (stop, awaits): (&apply::Stop, bool),
+    under: &Under<'_>,
 ) -> Report {
-    let edge = Edge::new(world, &pass.desired, pass.observed.clone(), pass.staying.clone());
+    let edge = Edge::new(world, under.sight);
     let owner = world.owner(&pass.desired.fleet);
     let executor = Executor {
         desired: &pass.desired,
@@ -231,6 +305,9 @@ pub(super) async fn execute(
         pull_deadline: world.pull_deadline.duration(),
         stop,
         awaits,
+        works: under.works,
+        flight: under.flight,
+        ended: under.ended,
     };
     executor.carry_out(plan).await
 }

@@ -2,6 +2,7 @@
 //! applied state where the rest is carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
 
 use crate::config;
 use crate::model::desired::{Desired, ImageLock};
@@ -13,7 +14,7 @@ use crate::policy::{self, Becomes, Enforced, Judgement, Question, Situation};
 use super::baseline::Applied;
 use super::memory::Memory;
 use super::revision::Taken;
-use super::rules::{self, Unanswered};
+use super::rules::{self, Silent, Unanswered};
 use super::{ControlError, World};
 
 /// What the policies leave of a revision.
@@ -98,11 +99,27 @@ fn nothing_held() -> policy::Verdict {
 
 /// The answer of the rules; whatever keeps them from answering holds the revision.
 async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> Judgement {
-    let (settings, own) = (world.policy.clone(), taken.baseline.rules.clone());
-    let question = Question::Judge { settings, own, input: situation.document() };
-    let why = match rules::ask(&*world.sandbox, &question).await {
-        Ok(judgement) => return judgement,
-        Err(why) => why,
+    let about = &taken.desired.revision;
+    let silent = || taken.baseline.silent.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = silent().clone();
+    let known = before.as_ref().and_then(|before| before.known(about, situation.now));
+    let why = match known {
+        // They took their whole time at an earlier look: nothing else waits for that at each one (D6).
+        Some(why) => Unanswered::Sandbox(why),
+        None => {
+            let (settings, own) = (world.policy.clone(), taken.baseline.rules.clone());
+            let question = Question::Judge { settings, own, input: situation.document() };
+            match rules::ask(&*world.sandbox, &question).await {
+                Ok(judgement) => {
+                    *silent() = None;
+                    return judgement;
+                }
+                Err(why) => {
+                    *silent() = Silent::after(before.as_ref(), about, &why, world.clock.now());
+                    why
+                }
+            }
+        }
     };
     let before = match &why {
         Unanswered::Wrong(_) => "the applied rules do not compile: ",

@@ -33,6 +33,9 @@ pub struct LastGood {
     /// Since when a newer head is refused, whichever it is.
     #[serde(default)]
     pub refused_since: Option<Timestamp>,
+    /// Since when the repository itself cannot be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreachable_since: Option<Timestamp>,
     /// How the revision got its leave; state files of earlier releases knew only the mode `branch`.
     #[serde(default)]
     pub by: Permitted,
@@ -41,7 +44,7 @@ pub struct LastGood {
 impl LastGood {
     /// Taken just now, with nothing newer refused.
     pub fn new(revision: Revision, since: Timestamp, by: Permitted) -> Self {
-        Self { revision, since, refused: None, refused_since: None, by }
+        Self { revision, since, refused: None, refused_since: None, unreachable_since: None, by }
     }
 }
 

@@ -25,6 +25,8 @@ struct Moments {
     committed: Timestamp,
     /// Since when a newer head is refused.
     refused: Option<Timestamp>,
+    /// When what is under way longest began.
+    began: Option<Timestamp>,
 }
 
 /// Kept for the life of the process.
@@ -63,7 +65,8 @@ impl Metrics {
         }
         self.gauges = gauges(world, &round.last, took);
         let taken = &round.last.taken;
-        self.moments = Some(Moments { committed: taken.committed, refused: taken.kept_since });
+        let began = round.last.plan.under_way.iter().map(|begun| begun.since).min();
+        self.moments = Some(Moments { committed: taken.committed, refused: taken.kept_since, began });
         self.kept = taken.kept_because.clone().map(|why| (why, taken.kept_since));
         self.error = None;
     }
@@ -105,11 +108,13 @@ impl Metrics {
                 at.since(Timestamp(0)).duration().as_secs_f64(),
             )
         });
-        let moments = self.moments.map(|Moments { committed, refused }| {
+        let moments = self.moments.map(|Moments { committed, refused, began }| {
             let enforced =
                 alone("trueup_revision_age_seconds", "Age of the commit that is enforced.", age(committed));
             let help = "How long a newer head has been refused; 0 where none is (A2).";
-            [enforced, alone("trueup_head_not_taken_seconds", help, refused.map_or(0.0, age))]
+            let refused = alone("trueup_head_not_taken_seconds", help, refused.map_or(0.0, age));
+            let help = "How long the change that is under way longest has been; 0 where none is (D6).";
+            [enforced, refused, alone("trueup_under_way_seconds", help, began.map_or(0.0, age))]
         });
         last.into_iter().chain(moments.into_iter().flatten()).collect()
     }
@@ -160,6 +165,7 @@ fn gauges(world: &World, pass: &Pass, took: Duration) -> Vec<Metric> {
     for (state, count) in [
         ("drifted", plan.drift.len()),
         ("left_to_change", plan.changes.len()),
+        ("under_way", plan.under_way.len()),
         ("held", plan.held.len()),
         ("blocked", plan.blocked.len()),
         ("unknown", plan.unknown.len()),

@@ -12,7 +12,7 @@ use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
 use crate::model::rollout::Rollout;
 use crate::observe::{self, Pending, Surveyor};
-use crate::plan::{self, Holds, PlanInput, Wait};
+use crate::plan::{self, Begun, Holds, PlanInput, Wait};
 use crate::render;
 
 use super::judge::{self, Judged};
@@ -51,7 +51,7 @@ impl Pass {
 
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
-    look_by(world, taken, None, remember).await
+    look_by(world, taken, None, &Beside::default(), remember).await
 }
 
 /// As [`look`], but without waiting for slow hosts: those are told as pending.
@@ -59,15 +59,25 @@ pub async fn look_quick(
     world: &World,
     taken: Taken,
     surveyor: &Surveyor,
+    beside: &Beside,
     remember: bool,
 ) -> Result<Pass, ControlError> {
-    look_by(world, taken, Some(surveyor), remember).await
+    look_by(world, taken, Some(surveyor), beside, remember).await
+}
+
+/// What is being carried out while this look is made, as it was before the look.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    pub begun: Vec<Begun>,
+    /// Instances that it took out of the generated files.
+    pub drained: BTreeSet<InstanceName>,
 }
 
 async fn look_by(
     world: &World,
     taken: Taken,
     surveyor: Option<&Surveyor>,
+    beside: &Beside,
     remember: bool,
 ) -> Result<Pass, ControlError> {
     let revision = &taken.desired.revision;
@@ -88,11 +98,11 @@ async fn look_by(
             seen = see(world, &judged, surveyor).await;
         }
     }
-    let mut pass = conclude(world, taken, images, seen, judged)?;
+    let mut pass = conclude(world, taken, images, seen, judged, beside)?;
     if pass.judged.wants_plan {
         let Pass { taken, images, observed, plan, pending, .. } = pass;
         let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
-        pass = conclude(world, taken, images, Seeing { observed, pending }, judged)?;
+        pass = conclude(world, taken, images, Seeing { observed, pending }, judged, beside)?;
     }
     if remember {
         rollouts::note(world, &pass)?;
@@ -142,13 +152,14 @@ pub async fn forecast(
 ) -> Result<Pass, ControlError> {
     let judged = judge::judge(world, &taken, &images, None).await?;
     let seen = |observed| Seeing { observed, pending: Pending::default() };
-    let draft = conclude(world, taken, images, seen(observed), judged)?;
+    let beside = Beside::default();
+    let draft = conclude(world, taken, images, seen(observed), judged, &beside)?;
     if !draft.judged.wants_plan {
         return Ok(draft);
     }
     let Pass { taken, images, observed, plan, .. } = draft;
     let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
-    conclude(world, taken, images, seen(observed), judged)
+    conclude(world, taken, images, seen(observed), judged, &beside)
 }
 
 pub(super) fn within(world: &World, desired: &Desired) -> Desired {
@@ -164,11 +175,16 @@ fn conclude(
     images: ImageLock,
     Seeing { observed, pending }: Seeing,
     judged: Judged,
+    beside: &Beside,
 ) -> Result<Pass, ControlError> {
     let desired = within(world, &judged.enforced.desired);
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let mut holds = Holds { pending: pending.hosts.clone(), ..holds(world, &desired, all_known)? };
+    let mut holds = Holds {
+        pending: pending.hosts.clone(),
+        under_way: beside.begun.clone(),
+        ..holds(world, &desired, all_known)?
+    };
     holds.paused.extend(judged.enforced.paused.clone());
     holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
     let lost = if taken.first { permission::state_was_lost(&desired, &observed, &owner) } else { None };
@@ -191,11 +207,13 @@ fn conclude(
         let (plan, rollouts) = (plan::plan(&input), plan::rollouts(&input));
         (rendered, plan, rollouts)
     };
-    let (mut rendered, mut plan, rollouts) = planned(&Exceptions::default());
+    let (mut rendered, mut plan, rollouts) =
+        planned(&Exceptions { drained: beside.drained.clone(), ..Exceptions::default() });
     let staying = staying(&plan);
     // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
     if !staying.is_empty() {
-        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), ..Exceptions::default() });
+        let drained = beside.drained.clone();
+        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), drained });
     }
     plan.findings = judged.findings.clone();
     plan.kept_because.clone_from(&taken.kept_because);

@@ -1,6 +1,6 @@
 //! From the repository's head to the revision that is enforced (A2, A3, F0, F1).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{self, ParseCache};
@@ -15,6 +15,7 @@ use crate::policy::{self, RuleError, Source};
 use crate::ports::SourceError;
 
 use super::baseline::{self, Applied, Baseline};
+use super::kept;
 use super::memory::{LastGood, Memory};
 use super::permission::{self, Leave};
 use super::rules::{self, Tried};
@@ -52,6 +53,8 @@ pub struct Reader {
     baseline: Mutex<Option<Arc<Baseline>>>,
     /// The rules that were asked about: the enforced revision's, and those of a head that is refused for them.
     tried: Mutex<Vec<Tried>>,
+    /// Of which revisions the state file has the files.
+    kept: Mutex<Option<BTreeSet<Revision>>>,
 }
 
 /// Two revisions are read in turn while a head is refused.
@@ -66,6 +69,9 @@ pub struct Parsed {
     committed: Timestamp,
     author: String,
     summary: String,
+    tree: Arc<Tree>,
+    /// The repository does not have it any more: it is as the state file kept it.
+    from_state: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -106,6 +112,9 @@ impl Reader {
         let taken = self.take_head(world, last, remember).await?;
         let baseline = self.baseline(world, applied).await?;
         self.know_only(&taken.desired.revision, &baseline.applied);
+        if remember && world.revision.is_none() && !taken.first {
+            self.keep_files(world, &taken.desired.revision, &baseline.applied)?;
+        }
         Ok(Taken { baseline, ..taken })
     }
 
@@ -122,7 +131,7 @@ impl Reader {
         let head = match (head, &last) {
             (Ok(head), _) => head,
             (Err(error), Some(last)) if world.revision.is_none() => {
-                return self.keep(world, last, format!("{error}")).await;
+                return self.keep_unreachable(world, last, format!("{error}"), remember).await;
             }
             (Err(error), _) => return Err(error.into()),
         };
@@ -132,9 +141,18 @@ impl Reader {
             return self.take_first(world, &head, remember && !named).await;
         };
         if last.revision == head || named {
-            let by =
-                if last.revision == head { last.by } else { self.leave(world, Some(&last), &head).await? };
-            let taken = self.read(world, &head).await?;
+            let by = if last.revision == head {
+                last.by.clone()
+            } else {
+                self.leave(world, Some(&last), &head).await?
+            };
+            let taken = match self.read(world, &head).await {
+                // What is named is a question about what the repository has.
+                Err(ControlError::Source(error)) if !named => {
+                    return self.keep_unreachable(world, &last, error.to_string(), remember).await;
+                }
+                read => read?,
+            };
             return self.accept(world, Taken { by, ..taken }, remember && !named);
         }
         // Only a descendant is taken: a force-push is held in every mode (F0).
@@ -150,7 +168,7 @@ impl Reader {
                 );
                 return self.refuse(world, &last, &head, reason, remember).await;
             }
-            Err(error) => return self.keep(world, &last, error.to_string()).await,
+            Err(error) => return self.keep_unreachable(world, &last, error.to_string(), remember).await,
         }
         // Nobody looks into what has no leave (F4).
         let by = match permission::ask(world, Some(&last.revision), &head).await? {
@@ -221,7 +239,7 @@ impl Reader {
         last: &LastGood,
         taken: &Taken,
     ) -> Result<Option<String>, ControlError> {
-        let before = self.parsed(world, &last.revision).await?;
+        let before = self.parsed_or_kept(world, &last.revision).await?;
         let mut behind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
         for app in before.desired.apps.values() {
             if let Runtime::Swarm(service) = &app.runtime
@@ -269,7 +287,16 @@ impl Reader {
     /// A commit as `Desired`, or all that is wrong with it (A3).
     async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
         let parsed = self.parsed(world, revision).await?;
-        let Parsed { desired, rules, committed, author, summary } = Parsed::clone(&parsed);
+        self.found_good(world, revision, &parsed).await
+    }
+
+    async fn found_good(
+        &self,
+        world: &World,
+        revision: &Revision,
+        parsed: &Parsed,
+    ) -> Result<Taken, ControlError> {
+        let Parsed { desired, rules, committed, author, summary, .. } = parsed.clone();
         if let Some(wanted) = &world.environments
             && let Some(missing) = wanted.iter().find(|e| !desired.environments.contains_key(*e))
         {
@@ -355,20 +382,51 @@ impl Reader {
         if let Some(known) = known {
             return Ok(known);
         }
-        let parsed = Arc::new(self.parse(&world.repository.tree(revision).await?)?);
+        let parsed = Arc::new(self.parse(world.repository.tree(revision).await?)?);
         lock(&self.known).insert(revision.clone(), Arc::clone(&parsed));
         Ok(parsed)
     }
 
-    fn parse(&self, tree: &Tree) -> Result<Parsed, ControlError> {
+    /// As [`Self::parsed`]. What was enforced has had its leave, and is read from the state file where the repository does
+    /// not have it any more.
+    pub(super) async fn parsed_or_kept(
+        &self,
+        world: &World,
+        revision: &Revision,
+    ) -> Result<Arc<Parsed>, ControlError> {
+        let error = match self.parsed(world, revision).await {
+            Err(ControlError::Source(error)) => error,
+            parsed => return parsed,
+        };
+        let Some(tree) = kept::read(world, revision)? else { return Err(error.into()) };
+        let parsed = Arc::new(Parsed { from_state: true, ..self.parse(tree)? });
+        lock(&self.known).insert(revision.clone(), Arc::clone(&parsed));
+        Ok(parsed)
+    }
+
+    /// Keeps in the state file what is enforced and what something is at.
+    fn keep_files(&self, world: &World, enforced: &Revision, applied: &Applied) -> Result<(), ControlError> {
+        let mut used = applied.revisions();
+        used.insert(enforced.clone());
+        let known = lock(&self.known);
+        let wanted = used.iter().filter_map(|revision| {
+            let parsed = known.get(revision)?;
+            (!parsed.from_state).then(|| (revision.clone(), Arc::clone(&parsed.tree)))
+        });
+        let wanted = wanted.collect();
+        Ok(kept::keep(world, &mut lock(&self.kept), &wanted, &used)?)
+    }
+
+    fn parse(&self, tree: Tree) -> Result<Parsed, ControlError> {
         let mut cache = lock(&self.cache);
-        let desired = config::load(tree, &mut cache).map_err(|errors| ControlError::Config {
+        let desired = config::load(&tree, &mut cache).map_err(|errors| ControlError::Config {
             revision: tree.revision.short().to_owned(),
             errors: errors.to_string(),
         })?;
-        let rules = policy::sources(tree).map_err(|errors| bad_rules(&tree.revision, &errors))?;
+        let rules = policy::sources(&tree).map_err(|errors| bad_rules(&tree.revision, &errors))?;
         let (author, summary) = (tree.author.clone(), tree.summary.clone());
-        Ok(Parsed { desired, rules, committed: tree.committed, author, summary })
+        let committed = tree.committed;
+        Ok(Parsed { desired, rules, committed, author, summary, tree: Arc::new(tree), from_state: false })
     }
 
     fn accept(&self, world: &World, taken: Taken, remember: bool) -> Result<Taken, ControlError> {
@@ -376,7 +434,9 @@ impl Reader {
             let memory = Memory::new(&*world.store);
             let revision = &taken.desired.revision;
             let before = memory.last_good()?;
-            if before.as_ref().is_none_or(|b| b.revision != *revision || b.refused.is_some()) {
+            if before.as_ref().is_none_or(|b| {
+                b.revision != *revision || b.refused.is_some() || b.unreachable_since.is_some()
+            }) {
                 let since = match &before {
                     Some(b) if b.revision == *revision => b.since,
                     Some(_) | None => world.clock.now(),
@@ -408,9 +468,10 @@ impl Reader {
         // Another head that is refused does not make the wait begin anew.
         let noted = last.refused_since.filter(|_| last.refused.is_some());
         let since = noted.or_else(|| remember.then(|| world.clock.now()));
-        let last = LastGood { refused_since: since, ..last.clone() };
+        let was_unreachable = last.unreachable_since.is_some();
+        let last = LastGood { refused_since: since, unreachable_since: None, ..last.clone() };
         let memory = Memory::new(&*world.store);
-        if remember && (!known || noted.is_none()) {
+        if remember && (!known || noted.is_none() || was_unreachable) {
             let refused = Some((head.clone(), reason.clone()));
             memory.set_last_good(&LastGood { refused, ..last.clone() })?;
         }
@@ -421,11 +482,42 @@ impl Reader {
         Ok(Taken { kept_since: since, ..kept })
     }
 
+    /// The head cannot be asked for, or not be read or compared: since when is noted, and the last good revision stays.
+    async fn keep_unreachable(
+        &self,
+        world: &World,
+        last: &LastGood,
+        why: String,
+        remember: bool,
+    ) -> Result<Taken, ControlError> {
+        let since = last.unreachable_since.or_else(|| remember.then(|| world.clock.now()));
+        if last.unreachable_since != since {
+            let noted = LastGood { unreachable_since: since, ..last.clone() };
+            Memory::new(&*world.store).set_last_good(&noted)?;
+        }
+        let kept = self.keep(world, last, why).await?;
+        Ok(Taken { kept_since: since, ..kept })
+    }
+
     /// The last good revision once more. Where it is neither known nor can be read (a mirror that was lost while trueup was
     /// down), the error is told.
     async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
-        match self.read(world, &last.revision).await {
-            Ok(taken) => Ok(Taken { kept_because: Some(why), by: last.by.clone(), ..taken }),
+        let read = match self.parsed_or_kept(world, &last.revision).await {
+            Ok(parsed) => self.found_good(world, &last.revision, &parsed).await.map(|taken| (taken, parsed)),
+            Err(error) => Err(error),
+        };
+        match read {
+            Ok((taken, parsed)) => {
+                let short = last.revision.short();
+                let from = if parsed.from_state {
+                    format!(
+                        "; the repository cannot give {short} either: its files are as the state file kept them"
+                    )
+                } else {
+                    String::new()
+                };
+                Ok(Taken { kept_because: Some(why + &from), by: last.by.clone(), ..taken })
+            }
             Err(ControlError::Source(SourceError::Unreachable { url, detail })) => {
                 Err(SourceError::Unreachable { url, detail }.into())
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+use crate::model::names::Revision;
 use crate::model::units::Timestamp;
 use crate::policy::{Listed, Question, RuleError, Source};
 use crate::ports::{Sandbox, SandboxError};
@@ -51,6 +52,38 @@ pub async fn ask<T: DeserializeOwned>(sandbox: &dyn Sandbox, question: &Question
     serde_json::from_slice::<Result<T, Vec<RuleError>>>(&answer)
         .map_err(not_asked)?
         .map_err(Unanswered::Wrong)
+}
+
+/// Rules that took too much to answer, and when they are asked again: waits double, from a minute to [`REST`].
+#[derive(Debug, Clone)]
+pub struct Silent {
+    about: Revision,
+    why: SandboxError,
+    waited: Duration,
+    again: Timestamp,
+}
+
+/// After the first time that they gave no answer.
+const FIRST_REST: Duration = Duration::from_secs(60);
+
+impl Silent {
+    /// Why nothing is asked about this revision yet.
+    pub fn known(&self, about: &Revision, now: Timestamp) -> Option<SandboxError> {
+        (self.about == *about && now < self.again).then(|| self.why.clone())
+    }
+
+    /// After one more time. What could not be asked cost nothing, and may be asked at once.
+    pub fn after(before: Option<&Self>, about: &Revision, why: &Unanswered, now: Timestamp) -> Option<Self> {
+        let why = match why {
+            Unanswered::Wrong(_) | Unanswered::Sandbox(SandboxError::NotAsked(_)) => return None,
+            Unanswered::Sandbox(why) => why.clone(),
+        };
+        let waited = match before.filter(|before| before.about == *about) {
+            Some(before) => (before.waited * 2).min(REST),
+            None => FIRST_REST,
+        };
+        Some(Self { about: about.clone(), why, waited, again: now.plus(waited) })
+    }
 }
 
 /// What is known of a revision's rules.

@@ -10,7 +10,8 @@ use crate::model::plan::{Outcome, Verb};
 use crate::observe::Watch;
 
 use super::collect::Collector;
-use super::converge::{Converged, Scope, converge};
+use super::converge::{Converged, Scope, converge, settle_ended};
+use super::flights::Flights;
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::reporting::Reporting;
@@ -19,6 +20,8 @@ use super::{ControlError, World};
 
 /// How long engine events are gathered before looking, so that a burst costs one look.
 const GATHER: Duration = Duration::from_millis(200);
+/// The same while changes are carried out, which cause most of the events.
+const WHILE_UNDER_WAY: Duration = Duration::from_secs(1);
 /// While Swarm is at something: it tells of no end.
 const WHILE_SWARM_IS_AT_IT: Duration = Duration::from_secs(5);
 /// After an error of the line itself (no repository, no state file), before it is tried again.
@@ -40,6 +43,7 @@ pub async fn run(
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
+    let flights = Flights::default();
     if let Err(error) = reporting.resume(world) {
         tracing::warn!("{error}; what was on its way to webhooks waits for the next start");
     }
@@ -49,6 +53,7 @@ pub async fn run(
             fresh: false,
             awaits: false,
             surveyor: Some(&surveyor),
+            flights: Some(&flights),
             ..Scope::of_a_person(&agree, stop)
         };
         let began = world.clock.now();
@@ -58,7 +63,9 @@ pub async fn run(
                 lock(metrics).round(world, &round, took);
                 told(Ok(&round));
                 watch.follow(&round.last.desired);
-                after_round(world, &round, reporting, &mut collector, stop).await
+                // Nothing is taken away from under what is being carried out.
+                let collector = flights.is_idle().then_some(&mut collector);
+                after_round(world, &round, reporting, collector, stop).await
             }
             Err(error) => Err(error),
         };
@@ -73,7 +80,10 @@ pub async fn run(
             () = world.repository.changed() => {}
             () = wake.notified() => {}
             () = surveyor.news(), if engines_wake => {}
-            () = events.notified(), if engines_wake => world.clock.sleep(GATHER).await,
+            () = flights.news(), if engines_wake => {}
+            () = events.notified(), if engines_wake => {
+                world.clock.sleep(if flights.is_idle() { GATHER } else { WHILE_UNDER_WAY }).await;
+            }
             () = stop.wait() => {}
         }
         let now = world.clock.now();
@@ -82,6 +92,9 @@ pub async fn run(
             renewed = now;
         }
     }
+    // Steps under way are finished.
+    flights.all_landed().await;
+    settle_ended(world, Some(&flights)).await?;
     Ok(())
 }
 
@@ -90,11 +103,13 @@ async fn after_round(
     world: &World,
     round: &Converged,
     reporting: &Reporting,
-    collector: &mut Collector,
+    collector: Option<&mut Collector>,
     stop: &apply::Stop,
 ) -> Result<Duration, ControlError> {
     reporting.send_due(world, &round.last.taken)?;
-    collector.between_rounds(world, &round.last, stop).await?;
+    if let Some(collector) = collector {
+        collector.between_rounds(world, &round.last, stop).await?;
+    }
     next_look(world, round, reporting)
 }
 

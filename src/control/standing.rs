@@ -6,6 +6,7 @@ use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
 use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Seen;
+use crate::model::units::Timestamp;
 use crate::output::{Standing, Status};
 
 use super::memory::Memory;
@@ -45,7 +46,14 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
         findings: pass.plan.findings.clone(),
         writer: world.store.become_writer("trueup status").err().map(|held| held.holder),
+        under_way: under_way(world)?,
     })
+}
+
+/// What the journal has of steps that have not ended.
+fn under_way(world: &World) -> Result<Vec<(Timestamp, String, String)>, ControlError> {
+    let unsettled = world.store.unsettled()?;
+    Ok(unsettled.into_iter().map(|intent| (intent.at, intent.subject, intent.step)).collect())
 }
 
 /// Whether the app is of an environment that was asked about.

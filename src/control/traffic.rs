@@ -1,66 +1,124 @@
 //! Who may receive traffic while a rollout goes on: drained instances leave the files, fresh observation lets them back.
 
 use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
 use crate::apply::Traffic;
 use crate::endpoints::Exceptions;
 use crate::model::desired::Desired;
-use crate::model::file::{FileSet, Files};
+use crate::model::file::{FileSet, Files, Rendered};
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Observed;
 use crate::model::units::TimeSpan;
 use crate::observe;
 
 use super::World;
-use super::pass::files_for;
+use super::pass::{Pass, files_for};
 
-/// Keeps the generated files in step with the rollout of one apply.
+/// Keeps the generated files in step with the rollouts that are under way.
 pub struct Edge<'a> {
     world: &'a World,
-    desired: &'a Desired,
+    seen: &'a Sight,
+}
+
+/// What the files follow from: the newest look, and who must get no traffic meanwhile. One for all that is under way at
+/// once, since the files have the servers of all apps.
+pub struct Sight {
+    drained: std::sync::Mutex<BTreeSet<InstanceName>>,
+    /// Whoever holds it installs.
     state: Mutex<State>,
 }
 
 struct State {
+    desired: Arc<Desired>,
     observed: Observed,
-    exceptions: Exceptions,
+    /// Those whose removal waits: see [`Exceptions`].
+    staying: BTreeSet<InstanceName>,
+}
+
+impl Sight {
+    pub fn of(pass: &Pass) -> Self {
+        let (desired, observed) = (Arc::new(pass.desired.clone()), pass.observed.clone());
+        let state = State { desired, observed, staying: pass.staying.clone() };
+        Self { drained: std::sync::Mutex::default(), state: Mutex::new(state) }
+    }
+
+    /// A newer look; who is drained stays so.
+    pub async fn look(&self, pass: &Pass) {
+        let mut state = self.state.lock().await;
+        if *state.desired != pass.desired {
+            state.desired = Arc::new(pass.desired.clone());
+        }
+        state.observed = pass.observed.clone();
+        state.staying.clone_from(&pass.staying);
+    }
+
+    pub fn drained(&self) -> BTreeSet<InstanceName> {
+        self.lock().clone()
+    }
+
+    /// The change that drained it has ended, however it did: the next files follow from what is seen.
+    pub fn forget(&self, instance: &InstanceName) {
+        self.lock().remove(instance);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<InstanceName>> {
+        self.drained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<'a> Edge<'a> {
-    /// `staying` are those whose removal waits: see [`Exceptions`].
-    pub fn new(
-        world: &'a World,
-        desired: &'a Desired,
-        observed: Observed,
-        staying: BTreeSet<InstanceName>,
-    ) -> Self {
-        let exceptions = Exceptions { staying, ..Exceptions::default() };
-        Self { world, desired, state: Mutex::new(State { observed, exceptions }) }
+    pub const fn new(world: &'a World, seen: &'a Sight) -> Self {
+        Self { world, seen }
     }
 
-    /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
-    /// Only sets that are installed already are touched: a first installation is a change of the plan.
-    async fn refresh(&self, state: &mut State, instance: &InstanceName) -> Result<bool, String> {
-        let hosts = hosts_of(&state.observed, instance);
-        state.observed = observe::observe_hosts(
-            &hosts,
-            &state.observed,
-            self.desired,
+    /// Looks again at some hosts, beside whatever else installs; then nobody else does until this is dropped.
+    async fn look_at(&self, wanted: impl Fn(&Observed) -> BTreeSet<HostName>) -> MutexGuard<'_, State> {
+        let (desired, before) = {
+            let state = self.seen.state.lock().await;
+            (Arc::clone(&state.desired), state.observed.clone())
+        };
+        let hosts = wanted(&before);
+        let fresh = self.observe(&hosts, &before, &desired).await;
+        let mut state = self.seen.state.lock().await;
+        state.observed.hosts.extend(fresh.hosts.into_iter().filter(|(host, _)| hosts.contains(host)));
+        // Somebody may have installed meanwhile.
+        let now = self.observe(&BTreeSet::new(), &state.observed, &state.desired).await;
+        state.observed = now;
+        state
+    }
+
+    async fn observe(&self, hosts: &BTreeSet<HostName>, before: &Observed, desired: &Desired) -> Observed {
+        observe::observe_hosts(
+            hosts,
+            before,
+            desired,
             &*self.world.engines,
             &*self.world.files,
             &*self.world.clock,
             &self.world.limits,
             self.world.call_deadline.duration(),
         )
-        .await;
-        let owner = self.world.owner(&self.desired.fleet);
-        let rendered = files_for(self.desired, &state.observed, &owner, &state.exceptions);
+        .await
+    }
+
+    fn render(&self, state: &State) -> Rendered {
+        let owner = self.world.owner(&state.desired.fleet);
+        let staying = state.staying.clone();
+        let exceptions = Exceptions { staying, drained: self.seen.drained() };
+        files_for(&state.desired, &state.observed, &owner, &exceptions)
+    }
+
+    /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
+    /// Only sets that are installed already are touched: a first installation is a change of the plan.
+    async fn refresh(&self, instance: &InstanceName) -> Result<bool, String> {
+        let state = self.look_at(|observed| hosts_of(observed, instance)).await;
         let mut changed = false;
-        for (set, files) in &rendered.sets {
+        for (set, files) in &self.render(&state).sets {
             let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
             if installed.as_ref().is_some_and(|installed| installed != files) {
                 self.world.files.install(set, files).await.map_err(|e| e.to_string())?;
@@ -99,43 +157,27 @@ fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> 
 #[async_trait]
 impl Traffic for Edge<'_> {
     async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String> {
-        let changed = {
-            let mut state = self.state.lock().await;
-            state.exceptions.drained.insert(instance.clone());
-            self.refresh(&mut state, instance).await?
-        };
+        self.seen.lock().insert(instance.clone());
         // An instance that was in no file has no requests to finish.
-        if changed {
+        if self.refresh(instance).await? {
             self.until_drained(timeout.duration()).await;
         }
         Ok(())
     }
 
     async fn undrain(&self, instance: &InstanceName) -> Result<(), String> {
-        let mut state = self.state.lock().await;
-        state.exceptions.drained.remove(instance);
-        self.refresh(&mut state, instance).await.map(|_| ())
+        self.seen.forget(instance);
+        self.refresh(instance).await.map(|_| ())
     }
 
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String> {
-        let mut state = self.state.lock().await;
         // Who did not answer this pass is not waited for once more (D6): unknown hosts keep their lines.
-        let known = |host: &&HostName| state.observed.engine(host).is_some();
-        let hosts = state.observed.hosts.keys().filter(known).cloned().collect();
-        state.observed = observe::observe_hosts(
-            &hosts,
-            &state.observed,
-            self.desired,
-            &*self.world.engines,
-            &*self.world.files,
-            &*self.world.clock,
-            &self.world.limits,
-            self.world.call_deadline.duration(),
-        )
-        .await;
-        let owner = self.world.owner(&self.desired.fleet);
-        let rendered = files_for(self.desired, &state.observed, &owner, &state.exceptions);
+        let known = |observed: &Observed| {
+            observed.hosts.keys().filter(|host| observed.engine(host).is_some()).cloned().collect()
+        };
+        let state = self.look_at(known).await;
+        let rendered = self.render(&state);
         let files = rendered.sets.get(set).unwrap_or(planned);
         let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
         if installed.as_ref() == Some(files) {

@@ -45,6 +45,24 @@ pub struct Plan {
     /// The head of the repository was not taken, and why: the revision is the last good one (A2).
     #[serde(default)]
     pub kept_because: Option<String>,
+    /// Changes of earlier plans that are being carried out meanwhile (D6).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub under_way: Vec<UnderWay>,
+}
+
+/// A change that has begun and not ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderWay {
+    pub action: Verb,
+    #[serde(flatten)]
+    pub subject: Subject,
+    pub app: Option<AppKey>,
+    pub since: Timestamp,
+    /// What it is at.
+    pub step: String,
+    /// A newer revision asks for something else: it is not waited for any longer (D3).
+    #[serde(default)]
+    pub overtaken: bool,
 }
 
 /// Something that happens to one object. Its steps are serial; changes run side by side unless `after` says otherwise.

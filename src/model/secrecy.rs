@@ -48,6 +48,11 @@ impl HashKey {
         KeyedHash(hex(&self.mac(value.as_bytes())[..8]))
     }
 
+    /// A proof that whoever wrote these bytes had the key: the whole HMAC-SHA256, in hex.
+    pub fn seal(&self, bytes: &[u8]) -> String {
+        hex(&self.mac(&[b"trueup seal ", bytes].concat()))
+    }
+
     /// Names this key without revealing it: a snapshot says with which key its hashes were made, so that hashes of
     /// another key are "cannot be compared" and never mistaken for drift.
     pub fn id(&self) -> KeyedHash {

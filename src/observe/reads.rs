@@ -105,6 +105,16 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
         (found, awaited)
     }
 
+    /// What is being read, or was read and not looked at, is read anew by the next look.
+    pub fn forget(&self, keys: &BTreeSet<K>) {
+        for (_, read) in self.lock().iter_mut().filter(|(key, _)| keys.contains(*key)) {
+            if let Some(task) = read.task.take() {
+                task.abort();
+            }
+            read.late = None;
+        }
+    }
+
     fn forget_others(&self, wanted: &BTreeMap<K, Wanted<V>>) {
         self.lock().retain(|key, read| {
             let same = wanted.get(key).is_some_and(|wanted| wanted.addresses == read.addresses);

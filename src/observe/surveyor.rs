@@ -91,6 +91,12 @@ impl Surveyor {
         self.news.notified().await;
     }
 
+    /// Something was changed there: what was read before says nothing any more.
+    pub fn forget(&self, hosts: &BTreeSet<HostName>, swarms: &BTreeSet<String>) {
+        self.hosts.forget(hosts);
+        self.swarms.forget(swarms);
+    }
+
     fn host(&self, host: &Host, desired: &Desired) -> Wanted<Engine> {
         let (engines, clock) = (Arc::clone(&self.engines), Arc::clone(&self.clock));
         let (permits, deadline) = (Arc::clone(&self.permits), self.deadline);

@@ -109,6 +109,8 @@ pub fn json(plan: &Plan, installed: &Installed) -> Value {
         notes,
         findings,
         kept_because,
+        // Only the loop has any, and it prints no plans.
+        under_way: _,
     } = plan;
     json!({
         "id": id,

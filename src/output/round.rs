@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::names::Revision;
-use crate::model::plan::{Change, Outcome, Plan};
+use crate::model::plan::{Change, Outcome, Plan, UnderWay};
 use crate::model::units::Timestamp;
 
 use super::escape::{line, lines as lines_of};
@@ -35,7 +35,7 @@ fn happened(ended: &[(Change, Outcome)]) -> Vec<(Tone, String)> {
     ended.iter().map(one).collect()
 }
 
-/// What is unknown and what is blocked.
+/// What is unknown, what is blocked, and what is being done.
 fn stands(plan: &Plan) -> Vec<(Tone, String)> {
     let mut lines = Vec::new();
     for unknown in &plan.unknown {
@@ -47,13 +47,22 @@ fn stands(plan: &Plan) -> Vec<(Tone, String)> {
         let text = format!("blocked: {what}: {}; next: {}", blocked.reason, blocked.hint);
         lines.push((Tone::Warning, line(&text)));
     }
+    for UnderWay { action, subject, since, step, overtaken, .. } in &plan.under_way {
+        let how = if *overtaken { "a newer revision asks for something else" } else { step };
+        let text = format!("under way since {since}: {} {}: {how}", action.name(), subject_words(subject));
+        lines.push((Tone::Info, line(&text)));
+    }
     lines
 }
 
 fn sum(ended: &[(Change, Outcome)], plan: &Plan) -> (Tone, String) {
     let done = ended.iter().filter(|(_, outcome)| matches!(outcome, Outcome::Done)).count();
+    let under_way = match plan.under_way.len() {
+        0 => String::new(),
+        count => format!(", {count} under way"),
+    };
     let text = format!(
-        "at {}: {done} changed, {} left, {} blocked, {} unknown",
+        "at {}: {done} changed, {} left, {} blocked, {} unknown{under_way}",
         plan.revision.short(),
         plan.changes.len(),
         plan.blocked.len(),

@@ -48,6 +48,7 @@ pub fn empty() -> Plan {
         notes: Vec::new(),
         findings: crate::model::finding::Findings::default(),
         kept_because: None,
+        under_way: Vec::new(),
     }
 }
 

@@ -46,6 +46,10 @@ pub struct Status {
     pub findings: Findings,
     /// Who is changing the fleet now (D10).
     pub writer: Option<String>,
+    /// Steps that were begun and have not ended: since when, of what, and the step (D5). Without a writer a process ended
+    /// in the middle of them.
+    #[serde(skip)]
+    pub under_way: Vec<(Timestamp, String, String)>,
 }
 
 /// An app's standing: the three values of A1, and held.
@@ -86,6 +90,7 @@ pub fn text(status: &Status, paint: Paint) -> String {
     let mut out = revision_text(status, paint);
     out += &hosts_text(status, paint);
     out += &apps_text(status, paint);
+    out += &under_way_text(status, paint);
     if !status.pauses.is_empty() {
         out += &heading(paint, "PAUSED: drift is reported and not healed");
         for (what, until, why) in &status.pauses {
@@ -132,6 +137,25 @@ fn revision_text(status: &Status, paint: Paint) -> String {
         out += &hang("  ", why);
     }
     out
+}
+
+fn under_way_text(status: &Status, paint: Paint) -> String {
+    if status.under_way.is_empty() {
+        return String::new();
+    }
+    let mut out = heading(paint, under_way_words(status));
+    for (since, subject, step) in &status.under_way {
+        out += &format!("  {}\n", line(subject));
+        out += &hang("      ", &format!("{step}, since {}", moment(*since, status.now)));
+    }
+    out
+}
+
+const fn under_way_words(status: &Status) -> &'static str {
+    match status.writer {
+        Some(_) => "UNDER WAY: being changed now",
+        None => "INTERRUPTED: begun, and nobody is at it; the next `run` or `apply` looks how far it came",
+    }
 }
 
 fn hosts_text(status: &Status, paint: Paint) -> String {
@@ -208,6 +232,7 @@ pub fn json(status: &Status) -> Value {
         quarantined,
         findings,
         writer,
+        under_way,
     } = status;
     let hosts: BTreeMap<&str, Value> = hosts
         .iter()
@@ -223,6 +248,10 @@ pub fn json(status: &Status) -> Value {
     let pauses: Vec<Value> = pauses
         .iter()
         .map(|(what, until, why)| json!({ "what": what, "until": until.map(|t| t.to_string()), "reason": why }))
+        .collect();
+    let under_way: Vec<Value> = under_way
+        .iter()
+        .map(|(since, what, step)| json!({ "what": what, "step": step, "since": since.to_string() }))
         .collect();
     json!({
         "fleet": fleet,
@@ -242,6 +271,7 @@ pub fn json(status: &Status) -> Value {
         "quarantined": quarantined,
         "findings": public::list(&findings.findings, public::finding),
         "writer": writer,
+        "under_way": under_way,
     })
 }
 
@@ -284,6 +314,12 @@ pub fn markdown(status: &Status) -> String {
 
 fn exceptions_markdown(status: &Status) -> String {
     let mut out = String::new();
+    for (n, (since, subject, step)) in status.under_way.iter().enumerate() {
+        if n == 0 {
+            out += &format!("\n### {}\n\n", prose(under_way_words(status)));
+        }
+        out += &format!("- {}: {}, since {}\n", code(subject), prose(step), moment(*since, status.now));
+    }
     for (n, (what, until, why)) in status.pauses.iter().enumerate() {
         if n == 0 {
             out += "\n### Paused\n\n";

@@ -68,6 +68,7 @@ fn status_sample() -> Status {
         quarantined: [("container web-prod-0 on edge".to_owned(), "memory: 3 times the same".to_owned())]
             .into(),
         writer: Some("trueup run, process 12".to_owned()),
+        under_way: Vec::new(),
         findings: crate::model::finding::Findings::default(),
     }
 }
@@ -703,6 +704,7 @@ fn status_in_json() {
       },
       "revision": "0123456789abcdef0123456789abcdef01234567",
       "summary": "1 of 2 hosts known; 4 apps: 1 in sync, 1 drifted, 1 held, 1 unknown.",
+      "under_way": [],
       "writer": "trueup run, process 12"
     }
     "##);

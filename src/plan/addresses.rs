@@ -11,10 +11,10 @@ use crate::model::names::{HostName, InstanceName, NetworkName};
 use crate::model::network::Network;
 use crate::model::observed::Seen;
 
-use super::PlanInput;
 use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::Fleet;
+use super::{PlanInput, under_way};
 
 /// An instance, its host, and what it should be there.
 pub(super) struct Target {
@@ -28,7 +28,7 @@ pub(super) struct Target {
 }
 
 /// Who holds an address where: the container's name, on hosts that answered.
-type Ledger = BTreeMap<(String, IpAddr), BTreeSet<(HostName, String)>>;
+pub(super) type Ledger = BTreeMap<(String, IpAddr), BTreeSet<(HostName, String)>>;
 
 /// Targets of all seats that can be given their addresses.
 pub(super) fn targets(
@@ -38,6 +38,7 @@ pub(super) fn targets(
     draft: &mut Draft,
 ) -> Vec<Target> {
     let mut ledger = holders(fleet);
+    under_way::hold_addresses(input, &mut ledger);
     let mut targets = Vec::new();
     for (instance, seat) in seats {
         let Some(app) = input.desired.apps.get(&instance.key) else { continue };

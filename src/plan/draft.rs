@@ -51,6 +51,14 @@ impl Draft {
         Some(self.changes.len() - 1)
     }
 
+    /// A change that is being carried out already: nothing keeps it from being made any more. Its number.
+    pub fn is_begun(&mut self, nature: Nature, change: Change) -> usize {
+        let (subject, app) = (change.subject.clone(), change.app.clone());
+        self.drift.push(Drift { subject, app, nature, left_alone: None });
+        self.changes.push(change);
+        self.changes.len() - 1
+    }
+
     /// A change that has to wait for another; unless it is left alone anyhow, which is said instead (A6).
     pub fn hold_back(
         &mut self,

@@ -12,6 +12,8 @@ use crate::model::secrecy::HashKey;
 use crate::model::settings::Limits;
 use crate::model::units::Timestamp;
 
+use super::under_way::Begun;
+
 /// Everything `plan()` may know. The file sets that are configured are the keys of `observed.files`.
 pub struct PlanInput<'a> {
     pub desired: &'a Desired,
@@ -50,6 +52,8 @@ pub struct Holds {
     pub approved: BTreeSet<String>,
     /// Containers of these apps started before the moment are restarted.
     pub restart_requested: BTreeMap<AppKey, Timestamp>,
+    /// Changes of earlier plans that have begun and not ended (D6).
+    pub under_way: Vec<Begun>,
     /// Rollouts of services that Swarm was not yet seen to have done (D2).
     pub rollouts: BTreeMap<AppKey, Rollout>,
     /// Things taken away for this revision or within the last hour: they count against the budget (B3).

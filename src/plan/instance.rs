@@ -16,7 +16,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, leftovers, steps, under_way, volumes};
 
 /// A change that an instance needs, not yet ordered among its app's others.
 pub(super) struct Wanted {
@@ -26,6 +26,8 @@ pub(super) struct Wanted {
     pub takes_away: bool,
     /// Numbers of the changes around it that it waits for.
     pub waits_for: Vec<usize>,
+    /// It is being carried out already (D6).
+    pub under_way: bool,
 }
 
 /// What every target needs; what needs nothing says nothing.
@@ -46,6 +48,9 @@ fn one(
     around: &Around,
     draft: &mut Draft,
 ) -> Option<Wanted> {
+    if let Some(begun) = under_way::of_instance(input, &target.instance) {
+        return Some(under_way::wanted(begun));
+    }
     let host = &target.seat.host;
     // A seat on an unknown host is what stands there; nobody can ask, so nothing is done (A1, C8).
     let engine = fleet.engines.get(host)?;
@@ -170,7 +175,7 @@ fn wanted(
         destructive: false,
         interrupts: false,
     };
-    Wanted { nature, change, takes_away, waits_for }
+    Wanted { nature, change, takes_away, waits_for, under_way: false }
 }
 
 /// A container is made anew, or attached: everything around it must be there, or it is told what lacks.
@@ -423,16 +428,30 @@ fn state(
         let parts = Parts::new(Verb::Restart, steps::restart(target, live), vec![why]);
         Some(wanted(target, subject.clone(), nature, parts, takes_away, vec![]))
     };
+    let back = |nature: Nature, why: &str| {
+        let steps = leftovers::comes_back(input, engine, target, live)?;
+        let why = format!(
+            "its replacement was interrupted, and the new one is not well ({why}): the old one comes back (D2)"
+        );
+        let parts = Parts::new(Verb::Recover, steps, vec![why]);
+        Some(wanted(target, subject.clone(), nature, parts, false, vec![]))
+    };
+    let deadline = target.app.update.healthy_deadline;
+    let late = |since: Timestamp| by_its_clock(input, engine, input.now).since(since) > deadline;
     match &live.state {
+        RunState::Running { health: Health::Starting, since } if late(*since) => {
+            let why = format!("its health check has not passed within {deadline}");
+            back(Nature::Unhealthy(why.clone()), &why)
+        }
         RunState::Running { health: Health::Unhealthy { last_output }, since } => {
             let nature = Nature::Unhealthy(format!("its health check fails: {}", last_output.trim()));
-            let deadline = target.app.update.healthy_deadline;
-            if by_its_clock(input, engine, input.now).since(*since) <= deadline {
+            if !late(*since) {
                 let why = format!("it has {deadline} from its start to become healthy");
                 draft.leave(subject, Some(target.app.key.clone()), nature, why);
                 return None;
             }
-            again(nature, "its health check fails".to_owned(), false)
+            back(nature.clone(), "its health check fails")
+                .or_else(|| again(nature, "its health check fails".to_owned(), false))
         }
         RunState::Running { since, .. } => {
             let asked = input.holds.restart_requested.get(&target.app.key)?;
@@ -444,7 +463,8 @@ fn state(
         }
         RunState::Created => start("it was created and never started".to_owned()),
         RunState::Exited { exit_code, error, .. } => {
-            start(format!("it exited with {exit_code} {error}").trim_end().to_owned())
+            let why = format!("it exited with {exit_code} {error}").trim_end().to_owned();
+            back(Nature::NotRunning(why.clone()), &why).or_else(|| start(why))
         }
         // Replaced before this is asked.
         RunState::Dead => None,

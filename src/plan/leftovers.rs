@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 
 use crate::model::drift::{Kind, Nature};
 use crate::model::names::{ContainerName, HostName, InstanceName};
-use crate::model::observed::{Container, Seen};
-use crate::model::ownership::{ASIDE, PlaceInReplacement};
+use crate::model::observed::{Container, Engine, Seen};
+use crate::model::ownership::{ASIDE, Belongs, PlaceInReplacement};
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
 use crate::model::units::TimeSpan;
 
+use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, steps, under_way, volumes};
 
 /// A new one that never took its place goes; an old one comes back where its successor is missing, else it goes.
 pub(super) fn recover(
@@ -25,6 +26,10 @@ pub(super) fn recover(
     for (instance, owned) in &fleet.owned {
         // Another environment's instances are not this plan's to judge.
         if !input.desired.judges(&instance.key.environment) {
+            continue;
+        }
+        // What is half way through is nobody's leftover.
+        if under_way::of_instance(input, instance).is_some() {
             continue;
         }
         for one in owned {
@@ -61,7 +66,7 @@ fn aside(
         Some(Seen::Known(successor)) if serves(successor) => {
             remove(input, instance, old, "its successor runs well", draft);
         }
-        // The successor is mended by the ordinary rules first; the old one goes when it is well.
+        // The successor has its time, and the old one comes back where it is not well by then; see `comes_back`.
         Some(Seen::Known(_)) => {}
     }
 }
@@ -107,4 +112,27 @@ fn put_back(input: &PlanInput<'_>, instance: &InstanceName, old: &Owned<'_>, dra
     ];
     let why = "a replacement was interrupted after the old one was moved aside";
     draft.heal(input, Nature::Missing, change(instance, &name, old.host, why, old.container, steps));
+}
+
+/// A replacement was interrupted, and its new container never came to serve: the old one, which still stands aside, comes back
+/// (D2). The steps for it; `None` where none of ours stands there.
+pub(super) fn comes_back(
+    input: &PlanInput<'_>,
+    engine: &Engine,
+    target: &Target,
+    live: &Container,
+) -> Option<Vec<Step>> {
+    let name = target.instance.container();
+    let aside = steps::suffixed(&name, ASIDE);
+    let old = engine.containers.get(&aside)?.known()?;
+    if let Belongs::Foreign { .. } = input.owner.container(&aside, &target.seat.host, &old.labels) {
+        return None;
+    }
+    let id = || Expect::Id(old.id.clone());
+    let mut steps = steps::remove(&live.name, live, steps::stop_timeout(&target.spec));
+    steps.extend([
+        Step { action: Action::RenameContainer { name: aside, to: name.clone() }, expect: id() },
+        Step { action: Action::StartContainer { name }, expect: id() },
+    ]);
+    Some(steps)
 }

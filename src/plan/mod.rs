@@ -17,6 +17,7 @@ mod steps;
 mod strays;
 mod surroundings;
 mod swarm;
+mod under_way;
 mod volumes;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::model::plan::Plan;
 pub use admit::admit;
 pub use input::{Holds, PlanInput, Wait};
 pub use swarm::{Standing, failures, reached, rollouts, sent, standing, taken};
+pub use under_way::Begun;
 
 use draft::Draft;
 use seen::Fleet;
@@ -50,5 +52,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     swarm::prune(&swarms, input, &mut draft);
     strays::tell(input, &fleet, &mut draft);
     swarms.tell_down_nodes(input, &mut draft);
-    safety::finish(input, &fleet, &swarms, draft)
+    let under_way = under_way::told(input, &targets);
+    safety::finish(input, &fleet, &swarms, draft, under_way)
 }

@@ -40,7 +40,7 @@ pub(super) fn order(
             continue;
         }
         let Some(mut wanted) = by_app.remove(&key) else { continue };
-        wanted.sort_by_key(|w| (w.takes_away, slot(&w.change.subject.name)));
+        wanted.sort_by_key(|w| (!w.under_way, w.takes_away, slot(&w.change.subject.name)));
         one_app(input, app, wanted, &away, draft);
     }
 }
@@ -131,7 +131,16 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     let pulls: Vec<usize> =
         pulls.into_iter().filter(|n| draft.changes[*n].subject.kind == Kind::Image).collect();
     let mut pace = Pace::new(app);
-    for Wanted { nature, mut change, takes_away, waits_for } in wanted {
+    for Wanted { nature, mut change, takes_away, waits_for, under_way } in wanted {
+        if under_way {
+            let number = draft.is_begun(nature, change);
+            if takes_away {
+                pace.taken.push(number)
+            } else {
+                pace.healing.push(number)
+            }
+            continue;
+        }
         if let (Verb::Create | Verb::Replace, Some(dependency)) = (change.action, &not_well) {
             let why = format!("waits for {dependency}, which is not yet well as declared (D4)");
             let hint = "mend the dependency; this goes on by itself then";
@@ -189,7 +198,8 @@ impl<'a> Pace<'a> {
         if let Some(first) = &self.halted {
             return Err(format!("waits until {first} is changed (D1)"));
         }
-        let mended = |name: &String| self.healing.iter().any(|n| draft.changes[*n].subject.name == *name);
+        let at_it = || self.healing.iter().chain(&self.taken);
+        let mended = |name: &String| at_it().any(|n| draft.changes[*n].subject.name == *name);
         let away = away.get(&self.app.key).into_iter().flatten();
         let stuck: Vec<&str> = away.filter(|name| !mended(name)).map(String::as_str).collect();
         let may_be_away = usize::try_from(self.app.update.max_unavailable.max(1)).unwrap_or(1);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::drift::{Cure, Drift, Kind, Nature};
 use crate::model::finding::Findings;
 use crate::model::names::AppKey;
-use crate::model::plan::{Blocked, Change, Plan, Verb};
+use crate::model::plan::{Blocked, Change, Plan, UnderWay, Verb};
 
 use super::PlanInput;
 use super::draft::Draft;
@@ -13,11 +13,17 @@ use super::seen::Fleet;
 use super::swarm::{self, Swarms};
 
 /// Holds what takes away too much, drops what waits for it, and numbers the rest.
-pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: Draft) -> Plan {
+pub(super) fn finish(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'_>,
+    swarms: &Swarms<'_>,
+    draft: Draft,
+    under_way: Vec<UnderWay>,
+) -> Plan {
     let reasons = held(input, fleet, swarms, &draft);
     let mut notes = draft.notes;
     let mut blocked = draft.blocked;
-    let (held, changes) = split(draft.changes, &reasons, &mut notes);
+    let (held, changes) = split(input, draft.changes, &reasons, &mut notes);
     let revision = input.desired.revision.clone();
     let held_id = if held.is_empty() { String::new() } else { Plan::id_of(&revision, &held) };
     for change in &held {
@@ -43,6 +49,7 @@ pub(super) fn finish(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'
         notes,
         findings: Findings::default(),
         kept_because: None,
+        under_way,
     }
 }
 
@@ -62,7 +69,12 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &D
         }
     };
     let destructive: Vec<&Change> = draft.changes.iter().filter(|c| c.destructive).collect();
-    let recent = input.holds.destroyed_recently;
+    // What is being taken away and is not seen any more was not noted yet.
+    let planned = |change: &Change| destructive.iter().any(|other| other.subject == change.subject);
+    let begun = input.holds.under_way.iter().map(|begun| &begun.change);
+    let begun = begun.filter(|change| change.destructive && !planned(change));
+    let going_now: usize = begun.map(|change| swarm::taken(input.observed, change)).sum();
+    let recent = input.holds.destroyed_recently + going_now;
     let weights = destructive.iter().map(|change| swarm::taken(input.observed, change));
     let going = weights.sum::<usize>() + recent;
     let all = fleet.instances() + swarms.tasks(input) + recent;
@@ -144,30 +156,49 @@ fn is_last_service(input: &PlanInput<'_>, change: &Change) -> bool {
         && (made_anew || swarm::leaves_nothing(input.observed, change))
 }
 
-/// The held ones, and the others renumbered; what waits for a held one waits too.
-fn split(changes: Vec<Change>, reasons: &Reasons, notes: &mut Vec<String>) -> (Vec<Change>, Vec<Change>) {
-    let mut number: Vec<Option<usize>> = Vec::with_capacity(changes.len());
+/// Where a change of the draft is in the plan.
+#[derive(Clone, Copy)]
+enum Goes {
+    At(usize),
+    Held,
+    /// It is under way, or waits for what is.
+    Later,
+}
+
+/// The held ones, and the others renumbered; what waits for a held one waits too. What is under way is not begun again, and
+/// what waits for it is for the plan that comes when it has ended.
+fn split(
+    input: &PlanInput<'_>,
+    changes: Vec<Change>,
+    reasons: &Reasons,
+    notes: &mut Vec<String>,
+) -> (Vec<Change>, Vec<Change>) {
+    let mut number: Vec<Goes> = Vec::with_capacity(changes.len());
     let (mut held, mut kept): (Vec<Change>, Vec<Change>) = (Vec::new(), Vec::new());
     for mut change in changes {
-        let is_held = reasons.contains_key(&change.promise());
-        let after: Option<Vec<usize>> =
-            change.after.iter().map(|n| number.get(*n).copied().flatten()).collect();
-        match after {
-            Some(after) if !is_held => {
-                change.after = after;
-                number.push(Some(kept.len()));
-                kept.push(change);
-            }
-            Some(_) | None => {
-                number.push(None);
-                if is_held {
-                    change.after = Vec::new();
-                    held.push(change);
-                } else {
-                    notes.push(format!("{} waits for what is held", change.subject));
-                }
-            }
-        }
+        let begun = input.holds.under_way.iter().any(|begun| begun.covers(&change.subject));
+        let before: Vec<Goes> = change.after.iter().filter_map(|n| number.get(*n).copied()).collect();
+        let after = before.iter().filter_map(|goes| match goes {
+            Goes::At(number) => Some(*number),
+            Goes::Held | Goes::Later => None,
+        });
+        let after: Vec<usize> = after.collect();
+        let waits = before.iter().any(|goes| matches!(goes, Goes::Later));
+        let goes = if begun || waits {
+            Goes::Later
+        } else if reasons.contains_key(&change.promise()) {
+            change.after = Vec::new();
+            held.push(change);
+            Goes::Held
+        } else if after.len() < change.after.len() {
+            notes.push(format!("{} waits for what is held", change.subject));
+            Goes::Held
+        } else {
+            change.after = after;
+            kept.push(change);
+            Goes::At(kept.len() - 1)
+        };
+        number.push(goes);
     }
     (held, kept)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -33,6 +34,10 @@ pub(super) struct SimEngine {
     pub(super) key: HashKey,
 }
 
+/// Of one call, as the real port has it (D6).
+const DEADLINE: Duration = Duration::from_secs(20);
+const WITHOUT_DEADLINE: [&str; 5] = ["GET /containers/json", "GET /swarm", "GET /system/df", "watch", "logs"];
+
 impl SimEngine {
     pub(super) fn error(&self, kind: EngineErrorKind, call: &str, detail: impl Into<String>) -> EngineError {
         EngineError { host: self.host.clone(), call: call.to_owned(), kind, detail: detail.into() }
@@ -57,7 +62,13 @@ impl SimEngine {
         }
         match fault {
             Some(Fault::Down) => Err(self.error(EngineErrorKind::Unreachable, call, "connection refused")),
-            Some(Fault::Hung) => std::future::pending().await,
+            // Whoever reads much at once, or listens, has a deadline of their own.
+            Some(Fault::Hung) if WITHOUT_DEADLINE.contains(&call) => std::future::pending().await,
+            Some(Fault::Hung) => {
+                tokio::time::sleep(DEADLINE).await;
+                let detail = format!("no answer within {} s", DEADLINE.as_secs());
+                Err(self.error(EngineErrorKind::Deadline, call, detail))
+            }
             Some(Fault::Flaky(percent)) if dice < percent => {
                 Err(self.error(EngineErrorKind::Engine, call, "the simulated engine failed"))
             }

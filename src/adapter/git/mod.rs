@@ -74,7 +74,7 @@ impl GitRepository {
         let local = remote::local_path(&settings.url).map_err(unreachable)?;
         let (path, remote) = match &local {
             Some(path) => {
-                git2::Repository::open(path).map_err(|e| unreachable(e.message().to_owned()))?;
+                // One that is gone may come back: whoever asks for its head is told.
                 (path.clone(), false)
             }
             None => {
@@ -98,19 +98,24 @@ impl GitRepository {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// Whether there is a repository, or what stands in its way; nothing is dialled.
+    pub fn is_there(&self) -> Result<(), SourceError> {
+        self.inner.open().map(drop)
+    }
+
     /// Whether a file lies in a local repository: in its working tree or among its own files, whatever links lead there.
     pub fn holds(&self, file: &Path) -> std::io::Result<bool> {
         if self.inner.remote {
             return Ok(false);
         }
         let file = file.canonicalize()?;
-        let opened = git2::Repository::open(&self.inner.path).map_err(std::io::Error::other)?;
-        let own = [
-            Some(self.inner.path.as_path()),
-            opened.workdir(),
-            Some(opened.path()),
-            Some(opened.commondir()),
-        ];
+        let path = self.inner.path.as_path();
+        let opened = match git2::Repository::open(path) {
+            Ok(opened) => opened,
+            // No repository: nothing that could be pushed to, but for what lies there.
+            Err(_) => return Ok(path.canonicalize().is_ok_and(|path| file.starts_with(path))),
+        };
+        let own = [Some(path), opened.workdir(), Some(opened.path()), Some(opened.commondir())];
         let mut directories = own.into_iter().flatten().map(Path::canonicalize);
         directories.try_fold(false, |inside, directory| Ok(inside || file.starts_with(directory?)))
     }

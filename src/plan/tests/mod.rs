@@ -7,4 +7,5 @@ mod cluster;
 mod properties;
 mod rules;
 mod services;
+mod under_way;
 mod world;

@@ -12,7 +12,7 @@ use crate::model::file::{FileSet, Rendered};
 use crate::model::names::{ContainerName, EnvironmentName, HostName};
 use crate::model::network::VolumeSpec;
 use crate::model::observed::{Health, LiveVolume, RunState, Seen};
-use crate::model::plan::{Action, Change, Plan, Verb};
+use crate::model::plan::{Action, Change, Plan, Step, Verb};
 use crate::model::units::{ByteSize, Timestamp};
 use crate::plan::{Holds, admit};
 
@@ -709,6 +709,38 @@ fn a_replacement_that_was_cut_off_anywhere_is_finished() {
         assert_eq!(world.names("h1"), ["quote-prod-0"], "after {count} steps");
         let container = world.container("h1", "quote-prod-0");
         assert!(container.state.is_running() && container.live.env.contains_key("MODE"));
+    }
+}
+
+/// D2, D5: killed while it waited for a health that never comes: the new one has its whole time from its start, then the
+/// old one is there again.
+#[test]
+fn a_replacement_that_was_cut_off_and_is_not_well_goes_back() {
+    let (fleet, world, change) = interrupted();
+    let old = world.clone().container("h1", "quote-prod-0").id.clone();
+    let waits = |step: &Step| matches!(step.action, Action::WaitHealthy { .. });
+    let count = change.steps.iter().position(waits).expect("a wait");
+    let unwell = |since: u64| {
+        let health = Health::Unhealthy { last_output: "no".into() };
+        RunState::Running { since: NOW.minus(std::time::Duration::from_secs(since)), health }
+    };
+    for (state, goes_back) in [
+        (unwell(299), false),
+        (unwell(301), true),
+        (RunState::Exited { exit_code: 1, error: String::new(), at: NOW }, true),
+    ] {
+        let mut world = world.clone();
+        world.carry_out_partly(&change, count);
+        world.container("h1", "quote-prod-0").state = state.clone();
+        let plan = plan_of(&fleet, &world.observed);
+        world.carry_out(&plan);
+        let at = world.container("h1", "quote-prod-0").clone();
+        assert_eq!(
+            (at.id == old && at.state.is_running(), plan.changes.len() == 1),
+            (goes_back, goes_back),
+            "{state:?}"
+        );
+        assert_eq!(world.names("h1").len(), if goes_back { 1 } else { 2 }, "{state:?}");
     }
 }
 

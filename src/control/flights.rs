@@ -1,0 +1,166 @@
+//! Plans that are being carried out beside the loop's looks: nobody waits for a slow one (D6).
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::apply::{Stop, Works};
+use crate::model::drift::Subject;
+use crate::model::names::InstanceName;
+use crate::model::plan::{Action, Change, Outcome};
+use crate::observe::Surveyor;
+
+use super::World;
+use super::converge;
+use super::pass::{Beside, Pass};
+use super::traffic::Sight;
+
+/// Dropping it ends them where they stand.
+#[derive(Default)]
+pub struct Flights {
+    works: Arc<Works>,
+    /// Since the first pass.
+    sight: Mutex<Option<Arc<Sight>>>,
+    tasks: Mutex<JoinSet<()>>,
+    flying: Arc<Flying>,
+    ended: Arc<Mutex<Vec<Ended>>>,
+}
+
+#[derive(Default)]
+struct Flying {
+    count: AtomicUsize,
+    /// One fewer.
+    landed: Notify,
+}
+
+/// How a change ended, and the pass that wanted it.
+pub struct Ended {
+    pub pass: Arc<Pass>,
+    pub change: Change,
+    pub outcome: Outcome,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Flights {
+    /// What is under way, before a look: what has not begun by now does not begin any more, and reads from before something
+    /// ended are read again.
+    pub fn before_look(&self, surveyor: &Surveyor) -> Beside {
+        let drained = self.sight().map(|sight| sight.drained()).unwrap_or_default();
+        let (begun, touched) = self.works.take_stock();
+        surveyor.forget(&touched.hosts, &touched.swarms);
+        // What ended until now is looked at with this look.
+        let _ = self.works.ended().now_or_never();
+        Beside { begun, drained }
+    }
+
+    /// After a look: who is drained, and what is not waited for any longer.
+    pub async fn after_look(&self, pass: &Pass) {
+        let overtaken = pass.plan.under_way.iter().filter(|begun| begun.overtaken);
+        let overtaken: Vec<&Subject> = overtaken.map(|begun| &begun.subject).collect();
+        self.works.overtake(&overtaken);
+        let sight = self.sight();
+        match sight {
+            Some(sight) => sight.look(pass).await,
+            None => *lock(&self.sight) = Some(Arc::new(Sight::of(pass))),
+        }
+    }
+
+    /// Carries the pass's plan out beside everything else.
+    pub fn launch(&self, world: &World, pass: Pass, stop: &Stop) {
+        let sight = self.sight().unwrap_or_else(|| Arc::new(Sight::of(&pass)));
+        let (world, pass, stop) = (world.clone(), Arc::new(pass), stop.clone());
+        let (works, all_ended, flying) =
+            (Arc::clone(&self.works), Arc::clone(&self.ended), Landing::of(&self.flying));
+        let flight = works.flight();
+        let mut tasks = lock(&self.tasks);
+        while let Some(ended) = tasks.try_join_next() {
+            passed_on(ended);
+        }
+        tasks.spawn(async move {
+            let ended = |change: &Change, outcome: &Outcome| {
+                drains(change).for_each(|instance| sight.forget(instance));
+                let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
+                lock(&all_ended).push(Ended { pass, change, outcome });
+            };
+            let under = converge::Under { works: &works, flight, sight: &sight, ended: &ended };
+            let _report = converge::execute(&world, &pass, &pass.plan, (&stop, false), &under).await;
+            drop(flying);
+        });
+    }
+
+    /// What ended since this was asked last.
+    pub fn ended(&self) -> Vec<Ended> {
+        std::mem::take(&mut *lock(&self.ended))
+    }
+
+    /// Returns when a change has ended that no look knows of yet.
+    pub async fn news(&self) {
+        self.works.ended().await;
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.flying.count.load(Ordering::SeqCst) == 0
+    }
+
+    /// Returns when everything has ended, or after `patience`.
+    pub async fn landed(&self, world: &World, patience: Duration) {
+        let end = world.clock.sleep(patience);
+        tokio::select! {
+            () = self.all_landed() => {}
+            () = end => {}
+        }
+    }
+
+    /// Returns when everything has ended.
+    pub async fn all_landed(&self) {
+        while !self.is_idle() {
+            self.flying.landed.notified().await;
+        }
+        while let Some(ended) = lock(&self.tasks).try_join_next() {
+            passed_on(ended);
+        }
+    }
+
+    fn sight(&self) -> Option<Arc<Sight>> {
+        lock(&self.sight).clone()
+    }
+}
+
+/// Counts down however its flight ends.
+struct Landing(Arc<Flying>);
+
+impl Landing {
+    fn of(flying: &Arc<Flying>) -> Self {
+        flying.count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(flying))
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.0.count.fetch_sub(1, Ordering::SeqCst);
+        self.0.landed.notify_one();
+    }
+}
+
+fn drains(change: &Change) -> impl Iterator<Item = &InstanceName> {
+    change.steps.iter().filter_map(|step| {
+        if let Action::Drain { instance, .. } = &step.action { Some(instance) } else { None }
+    })
+}
+
+/// A panic is not kept from whoever waits for the loop.
+fn passed_on(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
