@@ -303,6 +303,8 @@ pub enum Record {
     Rollout,
     /// The files of a revision that is enforced, for when the repository is lost.
     Tree,
+    /// What the files in a host's containers held when they were read last.
+    FilesRead,
 }
 
 /// What is kept on disk.

@@ -93,6 +93,7 @@ const fn kind(record: Record) -> &'static str {
         Record::PulledImage => "pulled_image",
         Record::Rollout => "rollout",
         Record::Tree => "tree",
+        Record::FilesRead => "files_read",
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::adapter::clock::SystemClock;
-use crate::adapter::docker::DockerEngines;
+use crate::adapter::docker::{DockerEngines, Recall};
 use crate::adapter::files::DirectoryFileSets;
 use crate::adapter::git::GitRepository;
 use crate::adapter::sandbox::ProcessSandbox;
@@ -19,7 +19,7 @@ use crate::model::names::EnvironmentName;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{Reference, RepositorySettings, Settings};
 use crate::output::Format;
-use crate::ports::Progress;
+use crate::ports::{Progress, Store};
 
 /// Where the settings are looked for when `--config` does not say.
 const USUAL_SETTINGS: &str = "/etc/trueup/trueup.toml";
@@ -170,11 +170,14 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
     if Memory::new(&store).last_good()?.is_none() {
         repository.is_there()?;
     }
+    let store: Arc<dyn Store> = Arc::new(store);
+    let engines = DockerEngines::new(settings.engines.clone(), settings.hash_key.clone());
+    let engines = engines.recalling(Recall::new(Arc::clone(&store), Arc::new(SystemClock)));
     Ok(World {
-        engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
+        engines: Arc::new(engines),
         repository: Arc::new(repository),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
-        store: Arc::new(store),
+        store,
         sandbox: Arc::new(ProcessSandbox::default()),
         clock: Arc::new(SystemClock),
         progress,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use trueup::adapter::clock::SystemClock;
-use trueup::adapter::docker::DockerEngines;
+use trueup::adapter::docker::{DockerEngines, Recall};
 use trueup::adapter::files::DirectoryFileSets;
 use trueup::adapter::git::GitRepository;
 use trueup::adapter::sandbox::ProcessSandbox;
@@ -29,7 +29,7 @@ use trueup::control::pass::{self, Pass};
 use trueup::control::revision::Reader;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{FileSetSettings, RepositorySettings, Settings};
-use trueup::ports::Quiet;
+use trueup::ports::{Quiet, Store};
 
 /// A repository, a state directory and the real engine.
 pub struct Stage {
@@ -202,13 +202,16 @@ pub fn settings(dir: &Path, installation: &str) -> Settings {
 
 pub fn assemble(settings: &Settings) -> World {
     let (limits, call_deadline, pull_deadline) = World::limits_of(settings);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&settings.state_dir).expect("a state file"));
+    let engines = DockerEngines::new(settings.engines.clone(), settings.hash_key.clone());
+    let engines = engines.recalling(Recall::new(Arc::clone(&store), Arc::new(SystemClock)));
     World {
-        engines: Arc::new(DockerEngines::new(settings.engines.clone(), settings.hash_key.clone())),
+        engines: Arc::new(engines),
         repository: Arc::new(
             GitRepository::open(&settings.repository, &settings.state_dir.join("git")).expect("a repository"),
         ),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
-        store: Arc::new(SqliteStore::open(&settings.state_dir).expect("a state file")),
+        store,
         sandbox: Arc::new(ProcessSandbox::of(env!("CARGO_BIN_EXE_trueup").into(), Duration::from_secs(20))),
         clock: Arc::new(SystemClock),
         progress: Arc::new(Quiet),

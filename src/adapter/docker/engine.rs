@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,6 +28,7 @@ use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task
 use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Progress};
 
+use super::recall::Recall;
 use super::transport::Raw;
 use super::{beyond, error, listed, live, within};
 
@@ -42,6 +44,7 @@ pub(super) struct DockerEngine {
     pub(super) deadline: Duration,
     pub(super) pull_deadline: Duration,
     pub(super) docker_config: Option<PathBuf>,
+    pub(super) recall: Option<Arc<Recall>>,
 }
 
 impl DockerEngine {
@@ -124,7 +127,7 @@ impl DockerEngine {
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
             stream::iter(names.into_iter().map(|name| async move {
-                match self.container(&name).await {
+                match self.looked_at(&name).await {
                     Ok(Some(container)) => Some((name, Seen::Known(container))),
                     // Gone between list and inspect.
                     Ok(None) => None,
@@ -135,6 +138,32 @@ impl DockerEngine {
             .collect()
             .await;
         Ok(seen.into_iter().flatten().chain(told).collect())
+    }
+
+    /// All but the files that were put in.
+    async fn inspected(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        let call = format!("GET /containers/{name}/json");
+        let path = format!("containers/{name}/json");
+        let told = self.call(&call, self.raw.get(&path)).await;
+        let Some(body) = error::or_none(told)? else { return Ok(None) };
+        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
+        // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
+        match inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')) {
+            None => return Err(self.garbage(&call, "the container has no name")),
+            Some(other) if other != name.as_str() => return Ok(None),
+            Some(_) => {}
+        }
+        live::container(inspect, &self.key).map(Some).map_err(|detail| self.garbage(&call, detail))
+    }
+
+    /// As part of a look at everything.
+    async fn looked_at(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        let Some(mut container) = self.inspected(name).await? else { return Ok(None) };
+        for path in ownership::files_put_in(&container.labels.clone()) {
+            let file = seen(self.file_or_recalled(&container.id, name, path).await);
+            container.live.files.insert(path.to_owned(), file);
+        }
+        Ok(Some(container))
     }
 
     /// The list tells all of them but who is attached, and the list of containers tells that.
@@ -204,6 +233,9 @@ impl Engine for DockerEngine {
             let named = images.iter().map(ImageRef::pull_name);
             let references = named.chain(list.iter().filter_map(|c| c.image_id.clone())).collect();
             let (containers, images) = tokio::try_join!(self.containers(&list), self.images(references))?;
+            if let Some(recall) = &self.recall {
+                recall.settle(&self.host, &list.iter().filter_map(|c| c.id.as_deref()).collect());
+            }
             Ok((containers, images, listed::attached(&list)))
         };
         let (info, listed, networks, volumes) =
@@ -230,24 +262,9 @@ impl Engine for DockerEngine {
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        let call = format!("GET /containers/{name}/json");
-        let path = format!("containers/{name}/json");
-        let told = self.call(&call, self.raw.get(&path)).await;
-        let Some(body) = error::or_none(told)? else { return Ok(None) };
-        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
-        // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
-        match inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')) {
-            None => return Err(self.garbage(&call, "the container has no name")),
-            Some(other) if other != name.as_str() => return Ok(None),
-            Some(_) => {}
-        }
-        let mut container =
-            live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
+        let Some(mut container) = self.inspected(name).await? else { return Ok(None) };
         for path in ownership::files_put_in(&container.labels.clone()) {
-            let file = match self.file(name, path).await {
-                Ok(file) => Seen::Known(file),
-                Err(error) => Seen::unknown(error.to_string()),
-            };
+            let file = seen(self.file(name, path).await);
             container.live.files.insert(path.to_owned(), file);
         }
         Ok(Some(container))
@@ -379,6 +396,10 @@ impl DockerEngine {
         }
         Ok(())
     }
+}
+
+fn seen<T>(read: Result<T, EngineError>) -> Seen<T> {
+    read.map_or_else(|error| Seen::unknown(error.to_string()), Seen::Known)
 }
 
 /// Whether an event is of somebody who looks or runs something inside: nothing that is modelled is another then.

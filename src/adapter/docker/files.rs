@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bollard::query_parameters::{DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder};
+use bollard::query_parameters::{
+    ContainerArchiveInfoOptionsBuilder, DownloadFromContainerOptionsBuilder, UploadToContainerOptionsBuilder,
+};
 use futures_util::StreamExt as _;
 
 use crate::model::container::FileSpec;
@@ -45,6 +47,31 @@ impl DockerEngine {
             return Ok(Some(LiveFile { hash: ContentHash::of(b"too large to be ours"), mode: 0 }));
         }
         first_file(&bytes).map_err(|e| self.garbage(&call, e.to_string()))
+    }
+
+    /// As [`Self::file`] of a container of this id, but what is as it was read before is not read again.
+    pub(super) async fn file_or_recalled(
+        &self,
+        id: &str,
+        name: &ContainerName,
+        path: &str,
+    ) -> Result<Option<LiveFile>, EngineError> {
+        let Some(recall) = &self.recall else { return self.file(name, path).await };
+        let call = format!("HEAD /containers/{name}/archive?path={path}");
+        let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
+        let asked = self.call(&call, self.docker.get_container_archive_info(id, Some(options))).await;
+        let Some(told) = error::or_none(asked)? else { return Ok(None) };
+        // What a link leads to changes without it.
+        let stat = told.link_target.is_empty().then_some(told.modification_time).flatten();
+        let stat = stat.map(|time| format!("{} bytes, mode {:o}, {time}", told.size, told.file_mode));
+        if let Some(known) = stat.as_deref().and_then(|stat| recall.known(&self.host, id, path, stat)) {
+            return Ok(Some(known));
+        }
+        let file = self.file(name, path).await?;
+        if let (Some(stat), Some(file)) = (stat, &file) {
+            recall.note(&self.host, id, path, stat, file);
+        }
+        Ok(file)
     }
 
     /// Puts the spec's files into a container that was created and not started.

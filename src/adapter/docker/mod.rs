@@ -12,6 +12,7 @@ mod files;
 mod listed;
 mod live;
 mod perform;
+mod recall;
 mod selfimage;
 mod swarm;
 mod transport;
@@ -33,6 +34,7 @@ pub use selfimage::{has_image, import_self, reachable_local, remove_image};
 
 use dial::Dial;
 use engine::DockerEngine;
+pub use recall::Recall;
 use transport::Raw;
 
 /// The API trueup is made for. Engines that no longer speak it (Docker 29) are asked in their oldest.
@@ -44,13 +46,20 @@ const LONGEST: u64 = 3600;
 pub struct DockerEngines {
     settings: EngineSettings,
     key: HashKey,
+    recall: Option<Arc<Recall>>,
     known: Mutex<BTreeMap<(HostName, EngineAddress), Arc<DockerEngine>>>,
 }
 
 impl DockerEngines {
     /// `key` hides env values at the moment of observation (G1).
     pub fn new(settings: EngineSettings, key: HashKey) -> Self {
-        Self { settings, key, known: Mutex::default() }
+        Self { settings, key, recall: None, known: Mutex::default() }
+    }
+
+    /// A look does not read again what is as it was read before.
+    #[must_use]
+    pub fn recalling(self, recall: Recall) -> Self {
+        Self { recall: Some(Arc::new(recall)), ..self }
     }
 
     fn connect(&self, host: &Host) -> Result<(Docker, Raw), EngineError> {
@@ -92,6 +101,7 @@ impl Engines for DockerEngines {
             deadline: self.settings.call_deadline.duration(),
             pull_deadline: self.settings.pull_deadline.duration(),
             docker_config: self.settings.docker_config.clone(),
+            recall: self.recall.clone(),
         });
         known.insert(key, Arc::clone(&engine));
         Ok(engine)

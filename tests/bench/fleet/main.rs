@@ -63,6 +63,8 @@ fn look(table: &mut Table) {
     let files = repository(&ground);
     eprintln!("{CONTAINERS} containers and {SERVICES} services");
     ground.commit(&files);
+    // As every clone has its objects.
+    stage::git(&ground.repo(), &["gc", "-q"]);
     ground.apply_in_full();
     looks(table, &runtime, &ground);
     eprintln!("trueup run, idle");
