@@ -148,26 +148,33 @@ fn timed(work: impl FnOnce()) -> Duration {
     began.elapsed()
 }
 
-/// A look at everything that finds nothing to do; by turns with its floors, so that all meet the same machine. The stack
-/// that is deployed stands there all the while, and is looked at too.
+/// A look at everything that finds nothing to do, by turns with each of its floors, so that both meet the same machine. While
+/// the stack is deployed it stands beside ours, and is looked at too.
 fn looks(table: &mut Table, runtime: &tokio::runtime::Runtime, ground: &Ground<'_>) {
-    let sockets = sockets(ground.fleet);
+    let plan = || {
+        let (code, plan) = ground.trueup(&["plan"]);
+        assert_eq!(code, 0, "{plan:#}");
+    };
+    let what = format!("no-op plan, {CONTAINERS} containers, {SERVICES} services");
+    let (sockets, mut calls) = (sockets(ground.fleet), 0);
+    let (took, floor) = by_turns(&plan, &mut || calls = runtime.block_on(calls::look(&sockets)));
+    table.times(&what, took, &format!("{calls} bare API calls"), floor, 1.5);
     let deploy = stack(ground.fleet);
-    let (mut plans, mut floors, mut deploys, mut calls) = (Vec::new(), Vec::new(), Vec::new(), 0);
-    for _ in 0..ROUNDS {
-        floors.push(timed(|| calls = runtime.block_on(calls::look(&sockets))));
-        plans.push(timed(|| {
-            let (code, plan) = ground.trueup(&["plan"]);
-            assert_eq!(code, 0, "{plan:#}");
-        }));
-        deploys.push(timed(&deploy));
-    }
+    let (took, floor) = by_turns(&plan, &mut || deploy());
+    let what = format!("{what}, and as many of a stack");
+    table.times(&what, took, "docker stack deploy of that stack, unchanged", floor, 1.0);
     ground.fleet.docker_ok("h1", &["stack", "rm", "stack"]);
     services::soon("no stack", || running(ground.fleet, "stack_") == 0);
-    let plan = median(plans);
-    let what = format!("no-op plan, {CONTAINERS} containers, {SERVICES} services");
-    table.times(&what, plan, &format!("{calls} bare API calls"), median(floors), 1.5);
-    table.times(&what, plan, "docker stack deploy, unchanged, of as many services", median(deploys), 1.0);
+}
+
+/// The medians of both.
+fn by_turns(one: &dyn Fn(), other: &mut dyn FnMut()) -> (Duration, Duration) {
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        others.push(timed(&mut *other));
+        ones.push(timed(one));
+    }
+    (median(ones), median(others))
 }
 
 /// Memory and processor time of a `run` that has nothing to do.
