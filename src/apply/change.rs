@@ -84,6 +84,14 @@ fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitService { .. })
 }
 
+/// Whether it is what takes away, in a change that does: the stop before it can be begun anew.
+fn takes_away(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RemoveContainer { .. } | Action::RemoveService { .. } | Action::UpdateService { .. }
+    )
+}
+
 /// Whom the steps of a change are sent to: the host's engine, or the Swarm's managers; nobody where none is needed.
 struct Asked<'a> {
     engines: &'a [Arc<dyn Engine>],
@@ -111,6 +119,7 @@ impl Asked<'_> {
 }
 
 impl Executor<'_> {
+    /// How it ended, and whether it took away what it was to take away, however it ended after that.
     pub(super) async fn carry_out_change<'l>(
         &self,
         plan: &Plan,
@@ -118,13 +127,15 @@ impl Executor<'_> {
         lane: Option<&'l Lane>,
         mut slot: Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
-    ) -> Outcome {
+    ) -> (Outcome, bool) {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject, lane, &mut slot, ticket).await;
+        let mut took = false;
+        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), ticket).await;
+        took &= !matches!(outcome, Outcome::NotNeeded { .. });
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
-        outcome
+        (outcome, took)
     }
 
     async fn steps<'l>(
@@ -133,7 +144,7 @@ impl Executor<'_> {
         change: &Change,
         subject: &str,
         lane: Option<&'l Lane>,
-        slot: &mut Option<SemaphorePermit<'l>>,
+        (slot, took): (&mut Option<SemaphorePermit<'l>>, &mut bool),
         ticket: &Ticket<'_>,
     ) -> Outcome {
         let engines = match self.engines_of(change) {
@@ -157,6 +168,9 @@ impl Executor<'_> {
             if let (true, Some(lane)) = (gives_up, lane) {
                 *slot = lane.slot().await;
             }
+            // What was found gone may have gone by a try whose answer was lost.
+            let carried_out = matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
+            *took |= change.destructive && carried_out && takes_away(&step.action);
             match end {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
