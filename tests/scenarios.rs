@@ -89,8 +89,10 @@ scenarios! {
     swarm_c8_manager_down
     swarm_d1_create_scale_update
     swarm_d1_slow_and_well
+    swarm_d2_another_kind
     swarm_d2_held_for_good
     swarm_d2_rolled_back
+    swarm_d4_runs_nowhere
     swarm_d5_killed
     swarm_d6_loop_does_not_wait
     swarm_d7_fails_at_placement

@@ -18,16 +18,24 @@ use crate::model::drift::{Kind, Subject};
 use crate::model::names::NetworkName;
 use crate::model::observed::Seen;
 use crate::model::plan::Unknown;
-use crate::model::swarm::Swarm;
+use crate::model::swarm::{LiveService, Swarm};
 
 use super::PlanInput;
 use super::draft::Draft;
+use super::instance::by_its_clock;
 
 pub(super) use prune::prune;
 pub use rollouts::{rollouts, sent};
 pub use standing::{Standing, failures, reached, standing};
 pub(super) use weight::leaves_nothing;
 pub use weight::taken;
+
+/// How far one of its services is. When that was changed is told by Swarm's own clock.
+fn standing_of(input: &PlanInput<'_>, swarm: &Swarm, live: &LiveService) -> Standing {
+    let manager = input.observed.engine(&swarm.manager);
+    let now = manager.map_or(input.now, |engine| by_its_clock(input, engine, input.now));
+    standing(live, swarm.tasks_of(&live.id), now.since(live.updated))
+}
 
 /// The Swarms that answered, and why others did not.
 pub(super) struct Swarms<'a> {

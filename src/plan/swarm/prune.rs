@@ -13,7 +13,7 @@ use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
-use super::{Standing, Swarms, networks, standing, weight};
+use super::{Standing, Swarms, networks, standing_of, weight};
 
 /// Services that are ours by their own labels: Swarm's name, Swarm, service, app.
 pub(super) fn owned<'s>(
@@ -152,7 +152,7 @@ fn uses(input: &PlanInput<'_>, swarm: &Swarm, live: &LiveService, config: &str) 
     let over = match &live.update {
         Some(update) => update.state == UpdateState::Completed,
         // It was just sent, or it had nothing to replace.
-        None => standing(live, swarm.tasks_of(&live.id), input.now) == Standing::Converged,
+        None => standing_of(input, swarm, live) == Standing::Converged,
     };
     let previous = live.previous.as_ref().filter(|_| !over);
     let specs = [Some(&live.spec), previous];
