@@ -111,9 +111,9 @@ impl Executor<'_> {
         if *expect == Expect::OursBut(live.id.clone()) {
             return Verdict::Moved(format!("service {name} is still the one from before"));
         }
-        let made = change.steps.iter().any(|step| match &step.action {
-            Action::CreateService { spec, labels, .. } => self.is_made(&live, spec, &BTreeSet::new(), labels),
-            _ => false,
+        let made = change.steps.iter().any(|step| {
+            let Action::CreateService { spec, labels, .. } = &step.action else { return false };
+            self.is_made(&live, spec, &BTreeSet::new(), labels)
         });
         match made {
             true => Verdict::HoldsAs(Action::RemoveService { name: name.to_owned(), id: live.id }),

@@ -2,6 +2,7 @@
 //! trueup says what should run, watches it come about, and tells why it does not.
 
 mod down;
+mod member;
 mod networks;
 mod nodes;
 mod prune;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::app::App;
 use crate::model::drift::{Kind, Subject};
 use crate::model::names::NetworkName;
-use crate::model::observed::Seen;
+use crate::model::observed::{Engine, Seen};
 use crate::model::plan::Unknown;
 use crate::model::swarm::{LiveService, Swarm};
 
@@ -81,6 +82,12 @@ impl<'a> Swarms<'a> {
     /// Whether the app's service is as far as it should be, as far as anyone can see.
     pub fn is_well(&self, input: &PlanInput<'_>, app: &App) -> bool {
         service::is_well(self, input, app)
+    }
+
+    /// Why the host's engine is no node of its Swarm, as far as both are known.
+    pub fn apart(&self, swarm: &str, engine: &Engine) -> Option<member::Apart> {
+        let member = engine.info.membership.as_ref()?;
+        member::apart(self.known.get(swarm).copied(), member)
     }
 
     /// The overlay network that something attaches to: the number of the change that makes it, or why it can't be had.
