@@ -44,6 +44,7 @@ scenarios! {
     b3_everything_replaced
     b3_last_of_production
     b3_nibbling
+    b3_swarm_failed
     b3_swarm_nibbling
     b3_swarm_tasks
     b4_adopt
