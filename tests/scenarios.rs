@@ -44,6 +44,8 @@ scenarios! {
     b3_everything_replaced
     b3_last_of_production
     b3_nibbling
+    b3_swarm_failed
+    b3_swarm_nibbling
     b3_swarm_tasks
     b4_adopt
     b5_data_stays
@@ -88,8 +90,10 @@ scenarios! {
     swarm_c8_manager_down
     swarm_d1_create_scale_update
     swarm_d1_slow_and_well
+    swarm_d2_another_kind
     swarm_d2_held_for_good
     swarm_d2_rolled_back
+    swarm_d4_runs_nowhere
     swarm_d5_killed
     swarm_d6_loop_does_not_wait
     swarm_d7_fails_at_placement

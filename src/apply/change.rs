@@ -1,6 +1,5 @@
 //! One change: its steps in order, each re-read, journaled, sent, settled; what was taken away is put back on failure.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::SemaphorePermit;
@@ -10,7 +9,7 @@ use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
-use super::lane::Lane;
+use super::lane::{Lane, Named};
 use super::precondition::Verdict;
 use super::rollout::Awaited;
 use super::works::Ticket;
@@ -84,33 +83,40 @@ fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitService { .. })
 }
 
+/// Whether it is what takes away, in a change that does: the stop before it can be begun anew.
+fn takes_away(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::RemoveContainer { .. } | Action::RemoveService { .. } | Action::UpdateService { .. }
+    )
+}
+
 /// Whom the steps of a change are sent to: the host's engine, or the Swarm's managers; nobody where none is needed.
 struct Asked<'a> {
-    engines: &'a [Arc<dyn Engine>],
+    engines: &'a [Named],
     lane: Option<&'a Lane>,
     /// A newer revision asks for something else: waits end.
     overtaken: &'a Stop,
 }
 
 impl Asked<'_> {
-    fn order(&self) -> Vec<(usize, Option<&Arc<dyn Engine>>)> {
+    fn order(&self) -> Vec<Option<&Named>> {
         match (self.engines.is_empty(), self.lane) {
-            (true, _) => vec![(0, None)],
-            (false, Some(lane)) => {
-                lane.order(self.engines).map(|(place, engine)| (place, Some(engine))).collect()
-            }
-            (false, None) => self.engines.iter().map(Some).enumerate().collect(),
+            (true, _) => vec![None],
+            (false, Some(lane)) => lane.order(self.engines).map(Some).collect(),
+            (false, None) => self.engines.iter().map(Some).collect(),
         }
     }
 
-    fn answers(&self, place: usize) {
-        if let Some(lane) = self.lane {
-            lane.answers(place);
+    fn answers(&self, host: Option<&HostName>) {
+        if let (Some(lane), Some(host)) = (self.lane, host) {
+            lane.answers(host);
         }
     }
 }
 
 impl Executor<'_> {
+    /// How it ended, and whether it took away what it was to take away, however it ended after that.
     pub(super) async fn carry_out_change<'l>(
         &self,
         plan: &Plan,
@@ -118,13 +124,15 @@ impl Executor<'_> {
         lane: Option<&'l Lane>,
         mut slot: Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
-    ) -> Outcome {
+    ) -> (Outcome, bool) {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let outcome = self.steps(plan, change, &subject, lane, &mut slot, ticket).await;
+        let mut took = false;
+        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), ticket).await;
+        took &= !matches!(outcome, Outcome::NotNeeded { .. });
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
-        outcome
+        (outcome, took)
     }
 
     async fn steps<'l>(
@@ -133,7 +141,7 @@ impl Executor<'_> {
         change: &Change,
         subject: &str,
         lane: Option<&'l Lane>,
-        slot: &mut Option<SemaphorePermit<'l>>,
+        (slot, took): (&mut Option<SemaphorePermit<'l>>, &mut bool),
         ticket: &Ticket<'_>,
     ) -> Outcome {
         let engines = match self.engines_of(change) {
@@ -157,6 +165,9 @@ impl Executor<'_> {
             if let (true, Some(lane)) = (gives_up, lane) {
                 *slot = lane.slot().await;
             }
+            // What was found gone may have gone by a try whose answer was lost.
+            let carried_out = matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
+            *took |= change.destructive && carried_out && takes_away(&step.action);
             match end {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
@@ -192,21 +203,24 @@ impl Executor<'_> {
         if change.undo.is_empty() {
             return String::new();
         }
-        let mut problems = Vec::new();
+        let (mut problems, mut refusals, mut is_back) = (Vec::new(), Vec::new(), false);
         // Nothing is in a hurry to leave it half done.
         let engines = Asked { overtaken: &Stop::default(), ..*engines };
         for step in &change.undo {
             match self.step(plan, change, subject, step, &engines).await {
-                // A precondition that does not hold here means that there is nothing of this to put back.
-                StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Refused(_) => {}
+                StepEnd::Done | StepEnd::NotNeeded(_) => is_back = true,
+                // There may be nothing of this to put back.
+                StepEnd::Refused(why) => refusals.push(why),
                 StepEnd::Stopped(why) => problems.push(format!("{}: {why}", step.action.describe())),
                 StepEnd::Failed { error, .. } => {
                     problems.push(format!("{}: {error}", step.action.describe()))
                 }
             }
         }
-        if problems.is_empty() {
+        if problems.is_empty() && is_back {
             "; what was there before was put back".to_owned()
+        } else if problems.is_empty() {
+            format!("; nothing was put back: {}", refusals.join("; "))
         } else {
             format!("; putting back what was there before failed too: {}", problems.join("; "))
         }
@@ -256,19 +270,19 @@ impl Executor<'_> {
         let mut last = Round::default();
         for nth in 1..=TRIES {
             let mut round = Round::default();
-            for (place, engine) in asked.order() {
+            for named in asked.order() {
                 let slot = match (asked.lane, &step.action) {
                     (Some(lane), action) if change.subject.swarm.is_some() && !waits(action) => {
                         lane.slot().await
                     }
                     (_, _) => None,
                 };
-                let engine = engine.map(|engine| &**engine);
+                let engine = named.map(|(_, engine)| &**engine);
                 let ended = self.attempt(change, step, engine, asked.overtaken).await;
                 drop(slot);
                 let missed = match ended {
                     Ok(end) => {
-                        asked.answers(place);
+                        asked.answers(named.map(|(host, _)| host));
                         return end;
                     }
                     Err(missed) => missed,
@@ -359,19 +373,24 @@ impl Executor<'_> {
     }
 
     async fn on_engine(&self, change: &Change, step: &Step, engine: &dyn Engine) -> Result<StepEnd, Missed> {
-        match self.precondition(change, step, engine).await.map_err(Missed::unread)? {
-            Verdict::Holds => {}
+        let told;
+        let action = match self.precondition(change, step, engine).await.map_err(Missed::unread)? {
+            Verdict::Holds => &step.action,
+            Verdict::HoldsAs(action) => {
+                told = action;
+                &told
+            }
             Verdict::AlreadySo(why) => return Ok(StepEnd::NotNeeded(why)),
             Verdict::Moved(why) => return Ok(StepEnd::Refused(why)),
-        }
+        };
         let contents: &Contents = &self.desired.contents;
-        engine.perform(&step.action, contents, self.progress).await.map_err(Missed::sent)?;
+        engine.perform(action, contents, self.progress).await.map_err(Missed::sent)?;
         Ok(StepEnd::Done)
     }
 
     /// The host's engine; or the Swarm's managers, the one that told what the plan follows from at the head, the others in
     /// the order of fleet.toml; none for what needs none.
-    fn engines_of(&self, change: &Change) -> Result<Vec<Arc<dyn Engine>>, EngineError> {
+    fn engines_of(&self, change: &Change) -> Result<Vec<Named>, EngineError> {
         let names: Vec<&HostName> = match (&change.subject.host, &change.subject.swarm) {
             (Some(host), _) => vec![host],
             (None, Some(swarm)) => {
@@ -387,7 +406,7 @@ impl Executor<'_> {
         let mut failed = None;
         for host in hosts {
             match self.engines.engine(host) {
-                Ok(engine) => engines.push(engine),
+                Ok(engine) => engines.push((host.name.clone(), engine)),
                 Err(error) => failed = Some(error),
             }
         }

@@ -1,7 +1,6 @@
 //! What one host or one Swarm takes at once (D6), and which of a Swarm's managers is asked first.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -29,29 +28,51 @@ impl Place {
 
 pub(super) struct Lane {
     slots: Semaphore,
-    /// The manager that answered last, as its place among them.
-    answered: AtomicUsize,
+    /// The manager that answered last: plans differ in the order of theirs.
+    answered: Mutex<Option<HostName>>,
 }
+
+/// An engine that steps are sent to, by its host's name.
+pub(super) type Named = (HostName, Arc<dyn Engine>);
 
 impl Lane {
     pub fn new(at_once: usize) -> Self {
-        Self { slots: Semaphore::new(at_once.max(1)), answered: AtomicUsize::new(0) }
+        Self { slots: Semaphore::new(at_once.max(1)), answered: Mutex::default() }
     }
 
     pub async fn slot(&self) -> Option<SemaphorePermit<'_>> {
         self.slots.acquire().await.ok()
     }
 
-    /// All of them with their places, the one that answered last at the head: a hung one is not waited for again.
-    pub fn order<'e>(
-        &self,
-        engines: &'e [Arc<dyn Engine>],
-    ) -> impl Iterator<Item = (usize, &'e Arc<dyn Engine>)> {
-        let first = self.answered.load(Ordering::Relaxed);
-        engines.iter().enumerate().cycle().skip(first).take(engines.len())
+    /// All of them, the one that answered last at the head and those after it next: a hung one is not waited for again.
+    pub fn order<'e, E>(&self, engines: &'e [(HostName, E)]) -> impl Iterator<Item = &'e (HostName, E)> {
+        let answered = self.lock().clone();
+        let first = engines.iter().position(|(host, _)| answered.as_ref() == Some(host)).unwrap_or_default();
+        engines.iter().cycle().skip(first).take(engines.len())
     }
 
-    pub fn answers(&self, place: usize) {
-        self.answered.store(place, Ordering::Relaxed);
+    pub fn answers(&self, host: &HostName) {
+        *self.lock() = Some(host.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HostName>> {
+        self.answered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answered_last_is_asked_first_whatever_order_a_plan_has_them_in() {
+        let managers = |names: [&str; 3]| names.map(|name| (name.parse::<HostName>().expect("a name"), ()));
+        let first = |lane: &Lane, managers: &[(HostName, ())]| lane.order(managers).next().cloned();
+        let lane = Lane::new(1);
+        let (one_plan, another) = (managers(["h1", "h2", "h3"]), managers(["h3", "h1", "h2"]));
+        assert_eq!(first(&lane, &one_plan), Some(one_plan[0].clone()));
+        lane.answers(&one_plan[1].0);
+        assert_eq!(first(&lane, &another), Some(one_plan[1].clone()));
+        assert_eq!(lane.order(&another).count(), 3);
     }
 }

@@ -18,6 +18,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::model::desired::Desired;
+use crate::model::drift::Subject;
 use crate::model::file::{FileSet, Files};
 use crate::model::names::InstanceName;
 use crate::model::observed::Seen;
@@ -67,8 +68,8 @@ pub struct Executor<'a> {
     pub works: &'a Works,
     /// This plan's number among them.
     pub flight: u64,
-    /// Told how each change ended, at once.
-    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
+    /// Told how each change ended, at once, and whether it took away what it was to take away.
+    pub ended: &'a (dyn Fn(&Change, &Outcome, bool) + Send + Sync),
 }
 
 /// Positions of the changes that only wait for Swarm, and of all that come after those.
@@ -87,6 +88,8 @@ pub fn put_off(plan: &Plan) -> BTreeSet<usize> {
 #[must_use]
 pub struct Report {
     pub outcomes: Vec<(Change, Outcome)>,
+    /// Destructive changes that took away what they were to take away, however they ended after that (B3).
+    pub took: BTreeSet<Subject>,
 }
 
 impl Executor<'_> {
@@ -94,6 +97,7 @@ impl Executor<'_> {
     pub async fn carry_out(&self, plan: &Plan) -> Report {
         let lanes = self.lanes(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
+        let mut took_away = BTreeSet::new();
         let put_off = if self.awaits { BTreeSet::new() } else { put_off(plan) };
         let mut started: Vec<bool> = (0..plan.changes.len()).map(|index| put_off.contains(&index)).collect();
         let mut running = FuturesUnordered::new();
@@ -107,7 +111,7 @@ impl Executor<'_> {
                     Readiness::Skip(why) => {
                         started[index] = true;
                         let outcome = Outcome::Skipped { why };
-                        (self.ended)(change, &outcome);
+                        (self.ended)(change, &outcome, false);
                         outcomes.insert(index, outcome);
                     }
                     Readiness::Go => {
@@ -118,7 +122,9 @@ impl Executor<'_> {
                 }
             }
             match running.next().await {
-                Some((index, Some(outcome))) => {
+                Some((index, Some((outcome, took)))) => {
+                    let change = plan.changes.get(index).filter(|_| took);
+                    took_away.extend(change.map(|change| change.subject.clone()));
                     outcomes.insert(index, outcome);
                 }
                 Some((_, None)) => {}
@@ -139,7 +145,7 @@ impl Executor<'_> {
             };
             Some((change.clone(), outcome))
         });
-        Report { outcomes: outcomes.collect() }
+        Report { outcomes: outcomes.collect(), took: took_away }
     }
 
     fn lanes(&self, plan: &Plan) -> BTreeMap<Place, Arc<Lane>> {
@@ -183,8 +189,8 @@ impl Executor<'_> {
         Readiness::Go
     }
 
-    /// `None`: a newer plan says what becomes of it.
-    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<Outcome> {
+    /// How it ended, and whether it took something away; `None`: a newer plan says what becomes of it.
+    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<(Outcome, bool)> {
         // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
@@ -193,14 +199,14 @@ impl Executor<'_> {
             Some(_) | None => None,
         };
         let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
-        let outcome = if self.stop.is_set() {
-            Outcome::Skipped { why: "trueup was asked to end".to_owned() }
+        let (outcome, took) = if self.stop.is_set() {
+            (Outcome::Skipped { why: "trueup was asked to end".to_owned() }, false)
         } else {
             self.carry_out_change(plan, change, lane, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
-        (self.ended)(change, &outcome);
-        Some(outcome)
+        (self.ended)(change, &outcome, took);
+        Some((outcome, took))
     }
 }
 

@@ -12,6 +12,8 @@ use super::Executor;
 /// What a fresh look at the target says.
 pub(super) enum Verdict {
     Holds,
+    /// With what only this look could tell.
+    HoldsAs(Action),
     AlreadySo(String),
     Moved(String),
 }
@@ -24,7 +26,7 @@ impl Executor<'_> {
         engine: &dyn Engine,
     ) -> Result<Verdict, EngineError> {
         if let Some(swarm) = &change.subject.swarm {
-            return self.on_swarm(swarm, step, engine).await;
+            return self.on_swarm(swarm, change, step, engine).await;
         }
         match &step.action {
             Action::PullImage { image } => Ok(match engine.image(image).await? {

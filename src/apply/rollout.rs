@@ -31,6 +31,8 @@ pub(super) struct Awaited<'c> {
 
 /// What was seen so far.
 struct Seen {
+    /// When it was begun to wait, by our own clock.
+    began: Timestamp,
     /// The spec at the first look.
     spec: Option<ServiceSpec<KeyedHash>>,
     well_since: Option<Timestamp>,
@@ -48,7 +50,8 @@ impl Executor<'_> {
         awaited: &Awaited<'_>,
     ) -> Result<StepEnd, EngineError> {
         let now = self.clock.now();
-        let mut seen = Seen { spec: None, well_since: None, failing_since: None, reached: 0, moved: now };
+        let mut seen =
+            Seen { began: now, spec: None, well_since: None, failing_since: None, reached: 0, moved: now };
         loop {
             let (service, tasks) = match engine.service(awaited.name).await {
                 Ok(Some(found)) => found,
@@ -87,7 +90,7 @@ impl Seen {
         if there > self.reached {
             (self.reached, self.moved) = (there, now);
         }
-        let how = match standing(service, tasks.iter(), now) {
+        let how = match standing(service, tasks.iter(), now.since(self.began)) {
             Standing::Converged => {
                 let since = *self.well_since.get_or_insert(now);
                 // Swarm watches an update itself; a job has ended.

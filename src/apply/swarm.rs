@@ -6,7 +6,7 @@ use crate::diff;
 use crate::model::names::FieldName;
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
-use crate::model::plan::{Action, Expect, Step};
+use crate::model::plan::{Action, Change, Expect, Step};
 use crate::model::service::ServiceSpec;
 use crate::model::swarm::LiveService;
 use crate::ports::{Engine, EngineError};
@@ -19,6 +19,7 @@ impl Executor<'_> {
     pub(super) async fn on_swarm(
         &self,
         swarm: &str,
+        change: &Change,
         step: &Step,
         engine: &dyn Engine,
     ) -> Result<Verdict, EngineError> {
@@ -50,6 +51,9 @@ impl Executor<'_> {
             }
             Action::RemoveService { name, .. } => Ok(match engine.service(name).await? {
                 None => Verdict::AlreadySo(format!("service {name} is gone")),
+                Some((live, _)) if matches!(step.expect, Expect::OursBut(_)) => {
+                    self.made_by(change, name, live, &step.expect)
+                }
                 Some((live, _)) => self.ours("service", name, swarm, (&live.id, &live.labels), &step.expect),
             }),
             Action::CreateConfig { name, hash, labels } => Ok(match engine.config(name).await? {
@@ -99,6 +103,21 @@ impl Executor<'_> {
             | Action::Undrain { .. }
             | Action::InstallFiles { .. }
             | Action::WaitService { .. } => Ok(Verdict::Holds),
+        }
+    }
+
+    /// What the change made itself, and nobody touched since, is taken away again.
+    fn made_by(&self, change: &Change, name: &str, live: LiveService, expect: &Expect) -> Verdict {
+        if *expect == Expect::OursBut(live.id.clone()) {
+            return Verdict::Moved(format!("service {name} is still the one from before"));
+        }
+        let made = change.steps.iter().any(|step| {
+            let Action::CreateService { spec, labels, .. } = &step.action else { return false };
+            self.is_made(&live, spec, &BTreeSet::new(), labels)
+        });
+        match made {
+            true => Verdict::HoldsAs(Action::RemoveService { name: name.to_owned(), id: live.id }),
+            false => Verdict::Moved(format!("service {name} is not as this change made it")),
         }
     }
 

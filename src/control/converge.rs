@@ -251,8 +251,9 @@ pub(super) async fn settle_ended(
     flights: Option<&Flights>,
 ) -> Result<Vec<(Change, Outcome)>, ControlError> {
     let mut outcomes = Vec::new();
-    for Ended { pass, change, outcome } in flights.map(Flights::ended).unwrap_or_default() {
-        let report = Report { outcomes: vec![(change, outcome)] };
+    for Ended { pass, change, outcome, took } in flights.map(Flights::ended).unwrap_or_default() {
+        let took = took.then(|| change.subject.clone()).into_iter().collect();
+        let report = Report { outcomes: vec![(change, outcome)], took };
         settle(world, &pass, &report)?;
         collect::note_pulls(world, &pass, &report).await?;
         outcomes.extend(report.outcomes);
@@ -265,7 +266,7 @@ pub(super) struct Under<'a> {
     pub works: &'a Works,
     pub flight: u64,
     pub sight: &'a Sight,
-    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
+    pub ended: &'a (dyn Fn(&Change, &Outcome, bool) + Send + Sync),
 }
 
 /// Carries out a plan made from what this pass saw, with nothing beside it.
@@ -277,7 +278,8 @@ pub(super) async fn execute_alone(
 ) -> Report {
     let (works, sight) = (Works::default(), Sight::of(pass));
     let flight = works.flight();
-    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _| {} }).await
+    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _, _| {} })
+        .await
 }
 
 /// Carries out a plan made from what this pass saw.
@@ -339,7 +341,7 @@ fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlErro
         if let Some(after) = backoff::after(attempts.get(&subject), change, outcome, now) {
             memory.set_attempts(&change.subject, &after)?;
         }
-        if change.destructive && matches!(outcome, Outcome::Done) {
+        if report.took.contains(&change.subject) {
             let count = plan::taken(&pass.observed, change);
             let destroyed = Destroyed { at: now, revision: pass.plan.revision.clone(), count };
             memory.note_destroyed(&subject, &destroyed)?;

@@ -42,6 +42,8 @@ pub struct Ended {
     pub pass: Arc<Pass>,
     pub change: Change,
     pub outcome: Outcome,
+    /// It took away what it was to take away (B3).
+    pub took: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,10 +86,10 @@ impl Flights {
             passed_on(ended);
         }
         tasks.spawn(async move {
-            let ended = |change: &Change, outcome: &Outcome| {
+            let ended = |change: &Change, outcome: &Outcome, took: bool| {
                 drains(change).for_each(|instance| sight.forget(instance));
                 let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
-                lock(&all_ended).push(Ended { pass, change, outcome });
+                lock(&all_ended).push(Ended { pass, change, outcome, took });
             };
             let under = converge::Under { works: &works, flight, sight: &sight, ended: &ended };
             let _report = converge::execute(&world, &pass, &pass.plan, (&stop, false), &under).await;

@@ -399,7 +399,7 @@ fn split_ignored(target: &Target, changes: Vec<FieldChange>) -> (Vec<FieldChange
 const SKEW: Duration = Duration::from_secs(10);
 
 /// A moment of this machine's clock as the engine's own clock has it, by which it tells when containers started.
-fn by_its_clock(input: &PlanInput<'_>, engine: &Engine, moment: Timestamp) -> Timestamp {
+pub(super) fn by_its_clock(input: &PlanInput<'_>, engine: &Engine, moment: Timestamp) -> Timestamp {
     let (Some(theirs), ours) = (engine.info.clock, input.observed.at) else { return moment };
     let (ahead, behind) = (theirs.since(ours).duration(), ours.since(theirs).duration());
     if ahead > SKEW {

@@ -22,6 +22,8 @@ use super::{PlanInput, steps, volumes};
 const HINT_PROTECTED: &str =
     "declare the app again without `protect`, then take it away; or remove the container by hand";
 
+pub(super) const HINT_UNREAD: &str = "see the host's engine: whose they are is plain once they can be read, and what is trueup's goes with its app";
+
 /// Containers first, then networks nobody is attached to.
 pub(super) fn prune(
     input: &PlanInput<'_>,
@@ -239,7 +241,7 @@ fn remove_network(
 }
 
 /// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
-/// does the network.
+/// does the network. What could not be read may be either (A1).
 fn still_attached(
     input: &PlanInput<'_>,
     host: &HostName,
@@ -248,14 +250,22 @@ fn still_attached(
     subject: Subject,
     draft: &mut Draft,
 ) {
-    let is_ours = |name: &&str| {
-        let seen = name.parse::<ContainerName>().ok().and_then(|name| engine.containers.get(&name));
-        seen.and_then(Seen::known).is_some_and(|container| {
-            matches!(input.owner.container(&container.name, host, &container.labels), Belongs::Ours(_))
-        })
-    };
+    let (mut foreign, mut unread) = (Vec::new(), Vec::new());
+    for attached in network.attached.iter().map(String::as_str) {
+        let name = attached.parse::<ContainerName>();
+        match name.ok().and_then(|name| engine.containers.get(&name)) {
+            Some(Seen::Unknown { .. }) => unread.push(attached),
+            Some(Seen::Known(container)) => {
+                if let Belongs::Foreign { .. } =
+                    input.owner.container(&container.name, host, &container.labels)
+                {
+                    foreign.push(attached);
+                }
+            }
+            None => foreign.push(attached),
+        }
+    }
     let all: Vec<&str> = network.attached.iter().map(String::as_str).collect();
-    let foreign: Vec<&str> = all.iter().copied().filter(|name| !is_ours(name)).collect();
     let attached = |names: &[&str]| format!("still attached to it: {}", names.join(", "));
     draft.leave(subject.clone(), None, Nature::Extra, attached(&all));
     if !foreign.is_empty() {
@@ -263,12 +273,15 @@ fn still_attached(
             "it is no longer declared, and containers that are not trueup's are {}",
             attached(&foreign)
         );
-        draft.block(
-            subject,
-            None,
-            why,
-            "detach them (docker network disconnect), then the network is removed",
+        let hint = "detach them (docker network disconnect), then the network is removed";
+        draft.block(subject.clone(), None, why, hint);
+    }
+    if !unread.is_empty() {
+        let why = format!(
+            "it is no longer declared, and containers that could not be read are {}",
+            attached(&unread)
         );
+        draft.block(subject, None, why, HINT_UNREAD);
     }
 }
 

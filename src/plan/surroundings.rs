@@ -56,13 +56,11 @@ pub(super) fn prepare(
         if let Networks::Named(named) = &target.spec.networks {
             for name in named.keys() {
                 if let Some(swarm) = swarm_of(input, name, host) {
-                    let made = match left(engine) {
+                    let made = match swarms.apart(swarm, engine) {
                         None => swarms.network(input, swarm, name, draft),
-                        Some(state) => Err((
-                            format!(
-                                "{host} is in no Swarm ({state}), and {name} is a network of the Swarm {swarm}"
-                            ),
-                            "join it, or take `swarm` away from the host".to_owned(),
+                        Some(apart) => Err((
+                            format!("{host} {}, and {name} is a network of the Swarm {swarm}", apart.words),
+                            apart.hint,
                         )),
                     };
                     around.note(&target.instance, made);
@@ -88,12 +86,6 @@ fn swarm_of<'a>(input: &PlanInput<'a>, name: &NetworkName, host: &HostName) -> O
     let network = input.desired.networks.get(name)?;
     let swarm = input.desired.hosts.get(host)?.swarm.as_deref()?;
     (network.spec.driver == NetworkDriver::Overlay).then_some(swarm)
-}
-
-/// What an engine that is in no Swarm says of that.
-fn left(engine: &Engine) -> Option<&str> {
-    let member = engine.info.membership.as_ref()?;
-    member.node.is_empty().then_some(member.state.as_str())
 }
 
 impl Around {

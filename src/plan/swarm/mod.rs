@@ -2,6 +2,7 @@
 //! trueup says what should run, watches it come about, and tells why it does not.
 
 mod down;
+mod member;
 mod networks;
 mod nodes;
 mod prune;
@@ -16,18 +17,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::app::App;
 use crate::model::drift::{Kind, Subject};
 use crate::model::names::NetworkName;
-use crate::model::observed::Seen;
+use crate::model::observed::{Engine, Seen};
 use crate::model::plan::Unknown;
-use crate::model::swarm::Swarm;
+use crate::model::swarm::{LiveService, Swarm};
 
 use super::PlanInput;
 use super::draft::Draft;
+use super::instance::by_its_clock;
 
 pub(super) use prune::prune;
 pub use rollouts::{rollouts, sent};
 pub use standing::{Standing, failures, reached, standing};
 pub(super) use weight::leaves_nothing;
 pub use weight::taken;
+
+/// How far one of its services is. When that was changed is told by Swarm's own clock.
+fn standing_of(input: &PlanInput<'_>, swarm: &Swarm, live: &LiveService) -> Standing {
+    let manager = input.observed.engine(&swarm.manager);
+    let now = manager.map_or(input.now, |engine| by_its_clock(input, engine, input.now));
+    standing(live, swarm.tasks_of(&live.id), now.since(live.updated))
+}
 
 /// The Swarms that answered, and why others did not.
 pub(super) struct Swarms<'a> {
@@ -73,6 +82,12 @@ impl<'a> Swarms<'a> {
     /// Whether the app's service is as far as it should be, as far as anyone can see.
     pub fn is_well(&self, input: &PlanInput<'_>, app: &App) -> bool {
         service::is_well(self, input, app)
+    }
+
+    /// Why the host's engine is no node of its Swarm, as far as both are known.
+    pub fn apart(&self, swarm: &str, engine: &Engine) -> Option<member::Apart> {
+        let member = engine.info.membership.as_ref()?;
+        member::apart(self.known.get(swarm).copied(), member)
     }
 
     /// The overlay network that something attaches to: the number of the change that makes it, or why it can't be had.

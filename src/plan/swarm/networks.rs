@@ -2,9 +2,10 @@
 
 use crate::diff;
 use crate::model::drift::{Kind, Nature, Subject};
+use crate::model::host::Host;
 use crate::model::names::NetworkName;
 use crate::model::network::{Network, NetworkDriver};
-use crate::model::observed::{LiveNetwork, Seen};
+use crate::model::observed::{Engine, LiveNetwork, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
@@ -109,8 +110,9 @@ fn existing(
         return Err((reason, hint.to_owned()));
     }
     let services = users(seen, &live.name).map(str::to_owned);
-    let containers = attached(input, seen, swarm, &live.name).into_iter().map(|one| one.words);
-    let users: Vec<String> = services.chain(containers).collect();
+    let containers = attached(input, seen, swarm, &live.name);
+    let unread = containers.iter().any(|one| one.whose == Whose::Unknown);
+    let users: Vec<String> = services.chain(containers.into_iter().map(|one| one.words)).collect();
     if !users.is_empty() {
         let reason = format!(
             "network {} must be made anew for {}, and is used by {}",
@@ -119,7 +121,10 @@ fn existing(
             users.join(", ")
         );
         draft.leave(subject.clone(), None, Nature::Changed(changes), reason.clone());
-        let hint = "declare a network of another name and move everything to it, or detach what is on it";
+        let hint = match unread {
+            true => "declare a network of another name and move everything to it",
+            false => "declare a network of another name and move everything to it, or detach what is on it",
+        };
         draft.block(subject, None, reason, hint);
         return Ok(None);
     }
@@ -158,8 +163,16 @@ pub(super) fn users<'a>(swarm: &'a Swarm, network: &'a str) -> impl Iterator<Ite
 pub(super) struct Attached {
     /// As people find it.
     pub words: String,
+    pub whose: Whose,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
     /// An instance of ours: it goes with the app, not by hand.
-    pub ours: bool,
+    Ours,
+    Foreign,
+    /// It could not be read (A1).
+    Unknown,
 }
 
 /// Containers on the network, on whatever host; one on a host that died is still one to Swarm.
@@ -176,14 +189,30 @@ pub(super) fn attached(input: &PlanInput<'_>, seen: &Swarm, swarm: &str, network
             Some((host, live))
         });
         if let Some((host, live)) = found {
-            let ours =
-                matches!(input.owner.container(&live.name, &host.name, &live.labels), Belongs::Ours(_));
-            return Attached { words: format!("container {} on {}", live.name, host.name), ours };
+            let whose = match input.owner.container(&live.name, &host.name, &live.labels) {
+                Belongs::Ours(_) => Whose::Ours,
+                Belongs::Foreign { .. } => Whose::Foreign,
+            };
+            return Attached { words: format!("container {} on {}", live.name, host.name), whose };
         }
+        let whose = if may_be_unread(input, swarm, task) { Whose::Unknown } else { Whose::Foreign };
         let node = task.node.as_ref().and_then(|id| seen.nodes.get(id));
         let node = node.map_or("a node that left", |node| node.hostname.as_str());
         let short: String = container.chars().take(12).collect();
-        Attached { words: format!("container {short} on {node}"), ours: false }
+        Attached { words: format!("container {short} on {node}"), whose }
     };
     seen.tasks.values().filter(lives).map(one).collect()
+}
+
+/// Whether it may be one that its host did not tell in full: a container that could not be read has no id, and a host that
+/// does not answer tells none.
+fn may_be_unread(input: &PlanInput<'_>, swarm: &str, task: &Task) -> bool {
+    let engine = |host: &Host| input.observed.engine(&host.name);
+    let is_its = |engine: &&Engine| {
+        engine.info.membership.as_ref().is_some_and(|member| Some(&member.node) == task.node.as_ref())
+    };
+    match members(input, swarm).filter_map(engine).find(is_its) {
+        Some(engine) => engine.containers.values().any(|seen| seen.known().is_none()),
+        None => members(input, swarm).any(|host| engine(host).is_none()),
+    }
 }

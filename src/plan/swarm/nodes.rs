@@ -13,6 +13,7 @@ use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::super::surroundings::because;
 use super::Swarms;
+use super::member::{Apart, apart};
 use super::spec::{SERVES, members};
 
 /// Names of the labels that trueup wrote, one a line: another one of a node's labels is somebody else's, and stays.
@@ -26,9 +27,8 @@ pub(super) fn plan(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft: &mut Draft
             let subject = Subject::on_swarm(Kind::Node, &host.name, name);
             match node_of(input, swarm, host) {
                 Found::Node(node) => one(input, name, host, node, subject, draft),
-                Found::NotMember(why) => {
-                    let hint = "join it, or take `swarm` away from the host";
-                    draft.block(subject, None, why, hint);
+                Found::NotMember(apart) => {
+                    draft.block(subject, None, format!("its engine {}", apart.told), &apart.hint);
                 }
                 // The host itself is told as unknown.
                 Found::Unknown => {}
@@ -39,7 +39,7 @@ pub(super) fn plan(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft: &mut Draft
 
 enum Found<'a> {
     Node(&'a Node),
-    NotMember(String),
+    NotMember(Apart),
     Unknown,
 }
 
@@ -48,17 +48,10 @@ enum Found<'a> {
 fn node_of<'a>(input: &PlanInput<'_>, swarm: &'a Swarm, host: &Host) -> Found<'a> {
     let Some(Seen::Known(engine)) = input.observed.hosts.get(&host.name) else { return Found::Unknown };
     let Some(membership) = &engine.info.membership else { return Found::Unknown };
-    if membership.node.is_empty() {
-        let state = &membership.state;
-        return Found::NotMember(format!("its engine says that it is in no Swarm ({state})"));
-    }
-    match swarm.nodes.get(&membership.node) {
-        Some(node) => Found::Node(node),
-        None => Found::NotMember(format!(
-            "its engine is node {} of a Swarm, which this one does not list{}",
-            membership.node,
-            if membership.error.is_empty() { String::new() } else { format!(": {}", membership.error) }
-        )),
+    match (apart(Some(swarm), membership), swarm.nodes.get(&membership.node)) {
+        (Some(apart), _) => Found::NotMember(apart),
+        (None, Some(node)) => Found::Node(node),
+        (None, None) => Found::Unknown,
     }
 }
 

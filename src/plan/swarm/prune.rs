@@ -13,7 +13,9 @@ use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
-use super::{Standing, Swarms, networks, standing, weight};
+use super::super::prune::HINT_UNREAD;
+use super::networks::{self, Attached, Whose};
+use super::{Standing, Swarms, standing_of, weight};
 
 /// Services that are ours by their own labels: Swarm's name, Swarm, service, app.
 pub(super) fn owned<'s>(
@@ -64,13 +66,22 @@ pub(in super::super) fn prune(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft:
 }
 
 /// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
-/// does the network.
-fn still_attached(attached: &[networks::Attached], subject: Subject, draft: &mut Draft) {
-    let all: Vec<&str> = attached.iter().map(|one| one.words.as_str()).collect();
-    let why = format!("it is no longer declared, and {} is still attached to it", all.join(", "));
-    draft.leave(subject.clone(), None, Nature::Extra, why.clone());
-    if attached.iter().any(|one| !one.ours) {
-        draft.block(subject, None, why, "detach it (docker network disconnect), then the network is removed");
+/// does the network. What could not be read may be either (A1).
+fn still_attached(attached: &[Attached], subject: Subject, draft: &mut Draft) {
+    let why = |what: &str, whose: Option<Whose>| {
+        let of = attached.iter().filter(|one| whose.is_none_or(|whose| one.whose == whose));
+        let words: Vec<&str> = of.map(|one| one.words.as_str()).collect();
+        format!("it is no longer declared, and {}{what} is still attached to it", words.join(", "))
+    };
+    let is_there = |whose: Whose| attached.iter().any(|one| one.whose == whose);
+    draft.leave(subject.clone(), None, Nature::Extra, why("", None));
+    if is_there(Whose::Unknown) {
+        let why = why(", which could not be read,", Some(Whose::Unknown));
+        draft.block(subject.clone(), None, why, HINT_UNREAD);
+    }
+    if is_there(Whose::Foreign) {
+        let hint = "detach it (docker network disconnect), then the network is removed";
+        draft.block(subject, None, why("", Some(Whose::Foreign)), hint);
     }
 }
 
@@ -152,7 +163,7 @@ fn uses(input: &PlanInput<'_>, swarm: &Swarm, live: &LiveService, config: &str) 
     let over = match &live.update {
         Some(update) => update.state == UpdateState::Completed,
         // It was just sent, or it had nothing to replace.
-        None => standing(live, swarm.tasks_of(&live.id), input.now) == Standing::Converged,
+        None => standing_of(input, swarm, live) == Standing::Converged,
     };
     let previous = live.previous.as_ref().filter(|_| !over);
     let specs = [Some(&live.spec), previous];

@@ -16,7 +16,7 @@ use crate::model::units::Timestamp;
 use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::service::Case;
-use super::{Standing, Swarms, failures, reached, standing};
+use super::{Standing, Swarms, failures, reached, standing_of};
 
 /// What is to be remembered from this look on, by app: `input.holds.rollouts` and what was seen since.
 pub fn rollouts(input: &PlanInput<'_>) -> BTreeMap<AppKey, Rollout> {
@@ -73,7 +73,7 @@ impl Case<'_, '_> {
         // A person asked for one more try.
         let known = known.filter(|known| known.failed.as_ref().is_none_or(|f| asked < Some(f.seen)));
         if self.has_tasks_of(&live.spec) {
-            return match standing(live, self.swarm.tasks_of(&live.id), self.input.now) {
+            return match standing_of(self.input, self.swarm, live) {
                 Standing::Converged | Standing::Working(_) => None,
                 Standing::Converging(_) | Standing::Failing(_) | Standing::Stopped(_) => {
                     Some(self.under_way(live, known, spec))

@@ -19,7 +19,7 @@ use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::super::instance::{HINT_VEILED, VEILED};
 use super::super::surroundings::because;
-use super::{Standing, Swarms, spec, standing, weight};
+use super::{Standing, Swarms, spec, standing_of, weight};
 
 const MEND: &str = "change the app, or what its tasks need; `docker service ps --no-trunc` says more";
 
@@ -63,11 +63,11 @@ pub(super) fn plan(
 
 pub(super) fn is_well(swarms: &Swarms<'_>, input: &PlanInput<'_>, app: &App) -> bool {
     let Runtime::Swarm(service) = &app.runtime else { return true };
-    let live = swarms.known.get(service.swarm.as_str()).and_then(|swarm| {
+    let standing = swarms.known.get(service.swarm.as_str()).and_then(|swarm| {
         let live = swarm.services.get(&app.service_name())?.known()?;
-        Some((live, swarm.tasks_of(&live.id)))
+        Some(standing_of(input, swarm, live))
     });
-    live.is_some_and(|(live, tasks)| standing(live, tasks, input.now) == Standing::Converged)
+    standing == Some(Standing::Converged)
 }
 
 impl<'c, 'a> Case<'c, 'a> {
@@ -304,7 +304,7 @@ impl<'c, 'a> Case<'c, 'a> {
             self.restart(live, draft);
             return;
         }
-        match self.standing(live) {
+        match standing_of(self.input, self.swarm, live) {
             Standing::Converged => {}
             // It is as declared; only who comes after it waits for its end.
             Standing::Working(how) if self.is_waited_for() => self.watch(how, BTreeSet::new(), draft),
@@ -321,20 +321,6 @@ impl<'c, 'a> Case<'c, 'a> {
                 self.told(Nature::NotRunning(why.clone()), why, hint, draft);
             }
         }
-    }
-
-    /// One on every node that fits is one that runs nowhere where none fits.
-    fn standing(&self, live: &LiveService) -> Standing {
-        let nowhere = live.spec.mode == ServiceMode::Global && weight::wanted(self.swarm, live) == 0;
-        let standing = standing(live, self.swarm.tasks_of(&live.id), self.input.now);
-        if standing != Standing::Converged || !nowhere {
-            return standing;
-        }
-        let fits = match live.spec.constraints.is_empty() {
-            true => String::new(),
-            false => format!(" and fits {}", live.spec.constraints.join(", ")),
-        };
-        Standing::Failing(format!("it runs nowhere: no node is active{fits}"))
     }
 
     /// The numbers of the changes on this Swarm's nodes.
@@ -431,8 +417,8 @@ impl<'c, 'a> Case<'c, 'a> {
         draft.heal(self.input, Nature::Changed(changes), change);
     }
 
-    /// The service as it stands, to be made again should another kind of it fail. Values of env are hidden: it can be
-    /// known only where they are those of git.
+    /// The service as it stands, to be made again should another kind of it fail, which goes first. Values of env are
+    /// hidden: it can be known only where they are those of git.
     fn as_it_was(&self, live: &LiveService) -> Vec<Step> {
         let hidden =
             |(name, EnvValue::Plain(value)): (&String, &EnvValue)| (name.clone(), self.input.key.hide(value));
@@ -447,7 +433,12 @@ impl<'c, 'a> Case<'c, 'a> {
             labels: labels.map(|(name, value)| (name.clone(), value.clone())).collect(),
             spec: Box::new(spec),
         };
-        vec![Step { action, expect: Expect::Absent }]
+        // Which id the other one gets is not known yet.
+        let other = Action::RemoveService { name: live.name.clone(), id: String::new() };
+        vec![
+            Step { action: other, expect: Expect::OursBut(live.id.clone()) },
+            Step { action, expect: Expect::Absent },
+        ]
     }
 
     /// The only task is stopped before its successor starts.

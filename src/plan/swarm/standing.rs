@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::service::ServiceMode;
 use crate::model::swarm::{LiveService, Task, TaskState, UpdateState};
-use crate::model::units::{TimeSpan, Timestamp};
+use crate::model::units::TimeSpan;
 
 /// How far a service is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,12 +27,8 @@ const MOST_ERRORS: usize = 3;
 /// How long Swarm may take until a global service has its first task, before it is said to fit no node.
 const TO_PLACE: TimeSpan = TimeSpan::from_secs(15);
 
-/// `tasks` are the service's own, history included.
-pub fn standing<'a>(
-    service: &LiveService,
-    tasks: impl Iterator<Item = &'a Task>,
-    now: Timestamp,
-) -> Standing {
+/// `tasks` are the service's own, history included; `age`: for how long it is known to be as it is.
+pub fn standing<'a>(service: &LiveService, tasks: impl Iterator<Item = &'a Task>, age: TimeSpan) -> Standing {
     let tasks: Vec<&Task> = tasks.collect();
     let errors = errors(service, &tasks);
     let because = |words: &str| match errors.is_empty() {
@@ -57,9 +53,10 @@ pub fn standing<'a>(
     }
     match service.spec.mode {
         ServiceMode::Replicated(count) => lasting(&tasks, usize::try_from(count).ok(), &errors),
-        ServiceMode::Global if has_none(&tasks) && now.since(service.updated) < TO_PLACE => {
+        ServiceMode::Global if has_none(&tasks) && age < TO_PLACE => {
             Standing::Converging("Swarm has not made its tasks yet".to_owned())
         }
+        ServiceMode::Global if has_none(&tasks) => Standing::Failing(nowhere(service)),
         ServiceMode::Global => lasting(&tasks, None, &errors),
         ServiceMode::ReplicatedJob { total, .. } => {
             job(service, &tasks, usize::try_from(total).unwrap_or(usize::MAX), &errors)
@@ -74,6 +71,15 @@ pub fn standing<'a>(
 
 fn has_none(tasks: &[&Task]) -> bool {
     !tasks.iter().any(|task| task.wanted <= TaskState::Running)
+}
+
+/// One on every node that fits is one that runs nowhere where none fits.
+fn nowhere(service: &LiveService) -> String {
+    let fits = match service.spec.constraints.is_empty() {
+        true => String::new(),
+        false => format!(" and fits {}", service.spec.constraints.join(", ")),
+    };
+    format!("it runs nowhere: no node is active{fits}")
 }
 
 /// An update that was just sent has no status of its own until Swarm comes to it.

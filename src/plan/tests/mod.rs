@@ -4,6 +4,7 @@
 mod adoption;
 mod build;
 mod cluster;
+mod members;
 mod properties;
 mod rules;
 mod services;

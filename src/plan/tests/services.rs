@@ -405,7 +405,8 @@ fn another_kind_of_service_is_another_service() {
     let plan = plan_of(&desired, &observed);
     let [change] = plan.held.as_slice() else { panic!("{:#?}", plan.changes) };
     assert_eq!((change.action, change.interrupts), (Verb::Replace, true));
-    let [undo] = change.undo.as_slice() else { panic!("{:#?}", change.undo) };
+    let [goes, undo] = change.undo.as_slice() else { panic!("{:#?}", change.undo) };
+    assert!(matches!(goes.action, Action::RemoveService { .. }), "{goes:#?}");
     let Action::CreateService { spec, .. } = &undo.action else { panic!("{undo:#?}") };
     assert_eq!(spec.mode, ServiceMode::Replicated(2), "what stood there is made again where the other fails");
     assert_eq!(spec.env, desired.apps[&name("web-prod")].container.env);
@@ -448,18 +449,27 @@ fn a_global_service_that_runs_nowhere_is_not_as_declared() {
     let app = service(1, &Shape { global: true, ..plain() });
     let (desired, world, mut cluster) = settled(vec![app]);
     cluster.swarm.tasks.clear();
-    let mut seen = |ago: i64| {
+    // By how much the managers' clocks are ahead, and when it was changed by them.
+    let mut seen = |ahead: i64, ago: i64| {
         let Some(Seen::Known(live)) = cluster.swarm.services.values_mut().next() else {
             panic!("no service")
         };
-        live.updated = Timestamp(NOW.0 - ago);
-        plan_of(&desired, &cluster.seen(world.observed.clone()))
+        live.updated = Timestamp(NOW.0 + ahead - ago);
+        let mut observed = cluster.seen(world.observed.clone());
+        for engine in observed.hosts.values_mut() {
+            let Seen::Known(engine) = engine else { panic!("unknown") };
+            engine.info.clock = Some(Timestamp(observed.at.0 + ahead));
+        }
+        plan_of(&desired, &observed)
     };
-    let plan = seen(60_000);
+    let plan = seen(0, 60_000);
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
+    assert_eq!(blocked.reason, "it runs nowhere: no node is active");
+    let plan = seen(3_600_000, 60_000);
     let [blocked] = plan.blocked.as_slice() else { panic!("{:#?}", plan.blocked) };
     assert_eq!(blocked.reason, "it runs nowhere: no node is active");
     // It was just made, and Swarm has not come to it yet.
-    let plan = seen(1_000);
+    let plan = seen(0, 1_000);
     let waits: Vec<Verb> = plan.changes.iter().map(|change| change.action).collect();
     assert_eq!((plan.blocked.len(), waits), (0, vec![Verb::Await]), "{plan:#?}");
 }
