@@ -115,10 +115,14 @@ impl<'a> Edge<'a> {
 
     /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
     /// Only sets that are installed already are touched: a first installation is a change of the plan.
-    async fn refresh(&self, instance: &InstanceName) -> Result<bool, String> {
+    async fn refresh(&self, instance: &InstanceName) -> Result<(), String> {
         let state = self.look_at(|observed| hosts_of(observed, instance)).await;
+        self.install_changed(&state).await.map(|_| ())
+    }
+
+    async fn install_changed(&self, state: &State) -> Result<bool, String> {
         let mut changed = false;
-        for (set, files) in &self.render(&state).sets {
+        for (set, files) in &self.render(state).sets {
             let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
             if installed.as_ref().is_some_and(|installed| installed != files) {
                 self.world.files.install(set, files).await.map_err(|e| e.to_string())?;
@@ -157,9 +161,14 @@ fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> 
 #[async_trait]
 impl Traffic for Edge<'_> {
     async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String> {
-        self.seen.lock().insert(instance.clone());
+        let state = self.look_at(|observed| hosts_of(observed, instance)).await;
+        // Noted while nobody else installs: whoever installed without it before would keep its old workers from being
+        // waited for. Of an earlier try it is not known who did.
+        let again = !self.seen.lock().insert(instance.clone());
+        let changed = self.install_changed(&state).await?;
+        drop(state);
         // An instance that was in no file has no requests to finish.
-        if self.refresh(instance).await? {
+        if changed || again {
             self.until_drained(timeout.duration()).await;
         }
         Ok(())
@@ -167,7 +176,7 @@ impl Traffic for Edge<'_> {
 
     async fn undrain(&self, instance: &InstanceName) -> Result<(), String> {
         self.seen.forget(instance);
-        self.refresh(instance).await.map(|_| ())
+        self.refresh(instance).await
     }
 
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).
