@@ -44,6 +44,9 @@ pub trait Traffic: Send + Sync {
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String>;
 }
 
+/// Told how a change ended, and whether it had begun.
+pub type Told<'a> = &'a (dyn Fn(&Change, &Outcome, bool) + Send + Sync);
+
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
@@ -68,7 +71,7 @@ pub struct Executor<'a> {
     /// This plan's number among them.
     pub flight: u64,
     /// Told how each change ended, at once.
-    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
+    pub ended: Told<'a>,
 }
 
 /// Positions of the changes that only wait for Swarm, and of all that come after those.
@@ -107,7 +110,7 @@ impl Executor<'_> {
                     Readiness::Skip(why) => {
                         started[index] = true;
                         let outcome = Outcome::Skipped { why };
-                        (self.ended)(change, &outcome);
+                        (self.ended)(change, &outcome, false);
                         outcomes.insert(index, outcome);
                     }
                     Readiness::Go => {
@@ -199,7 +202,7 @@ impl Executor<'_> {
             self.carry_out_change(plan, change, lane, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
-        (self.ended)(change, &outcome);
+        (self.ended)(change, &outcome, true);
         Some(outcome)
     }
 }

@@ -10,7 +10,7 @@ use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
-use crate::model::plan::{Change, Outcome, Plan, Verb};
+use crate::model::plan::{Change, Outcome, Plan, UnderWay, Verb};
 use crate::observe::Surveyor;
 use crate::plan;
 
@@ -265,7 +265,7 @@ pub(super) struct Under<'a> {
     pub works: &'a Works,
     pub flight: u64,
     pub sight: &'a Sight,
-    pub ended: &'a (dyn Fn(&Change, &Outcome) + Send + Sync),
+    pub ended: apply::Told<'a>,
 }
 
 /// Carries out a plan made from what this pass saw, with nothing beside it.
@@ -277,7 +277,8 @@ pub(super) async fn execute_alone(
 ) -> Report {
     let (works, sight) = (Works::default(), Sight::of(pass));
     let flight = works.flight();
-    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _| {} }).await
+    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _, _| {} })
+        .await
 }
 
 /// Carries out a plan made from what this pass saw.
@@ -413,7 +414,11 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     }
     // Gone from a host that answered; a host that left the inventory keeps its note (B2).
     let answered = |host: &HostName| pass.observed.engine(host).is_some();
-    for (instance, host) in before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host)) {
+    // What is about to be created keeps its note until that has ended: its answer may yet be lost (D5).
+    let under_way: BTreeSet<InstanceName> =
+        pass.plan.under_way.iter().filter_map(UnderWay::instance).collect();
+    let gone = before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host));
+    for (instance, host) in gone.filter(|(instance, _)| !under_way.contains(*instance)) {
         let unread = pass.observed.engine(host).is_some_and(|e| {
             e.containers.get(&instance.container()).is_some_and(|seen| seen.known().is_none())
         });

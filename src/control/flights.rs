@@ -84,8 +84,11 @@ impl Flights {
             passed_on(ended);
         }
         tasks.spawn(async move {
-            let ended = |change: &Change, outcome: &Outcome| {
-                drains(change).for_each(|instance| sight.forget(instance));
+            let ended = |change: &Change, outcome: &Outcome, begun: bool| {
+                // What never began drained nothing: another change may be at the same instance.
+                if begun {
+                    drains(change).for_each(|instance| sight.forget(instance));
+                }
                 let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
                 lock(&all_ended).push(Ended { pass, change, outcome });
             };
