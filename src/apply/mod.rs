@@ -192,7 +192,11 @@ impl Executor<'_> {
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
         let slot = match lane {
-            Some(lane) if !pulls && change.subject.swarm.is_none() => lane.slot().await,
+            Some(lane) if !pulls && change.subject.swarm.is_none() => tokio::select! {
+                slot = lane.slot() => slot,
+                // It would wait for nothing, with all that its plan was made from.
+                () = self.works.until_cut(self.flight) => return None,
+            },
             Some(_) | None => None,
         };
         let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
