@@ -28,7 +28,9 @@ use trueup::model::swarm::UpdateState;
 use trueup::model::units::{TimeSpan, Timestamp};
 use trueup::output::{self, Standing};
 use trueup::ports::{Quiet, Record};
-use trueup::sim::{Behaviour, Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::sim::{
+    Behaviour, Fault, FilesFaults, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld,
+};
 
 struct Sim {
     fleet: SimWorld,
@@ -397,6 +399,9 @@ fn a_repository_that_is_gone_takes_nothing_away_over_a_restart() {
         // It is back: nothing more is told, and only what is enforced is kept.
         sim.repository.set_lost(&revision, false);
         sim.repository.set_unreachable(false);
+        let _ = sim.apply().await;
+        let again = sim.world.store.get(Record::Tree, revision.as_str()).expect("read");
+        assert_eq!(again, Some(kept), "written anew, though nothing else changed");
         sim.commit(1, &[("a", 1, "app:1")]);
         let done = sim.apply().await;
         assert_eq!((done.last.taken.kept_because, done.last.taken.kept_since), (None, None));
@@ -489,6 +494,81 @@ fn a_rollout_that_waits_delays_nobody() {
         assert_eq!(overtaken.count(), 1, "{history:#?}");
         // 60 + 60 + a few seconds after it began, and not its five minutes.
         assert!(clock.now().since(begun).duration() < Duration::from_secs(280));
+    });
+}
+
+/// C8, D5: looks beside a creation whose answer may be lost do not forget where it is made.
+#[test]
+fn looks_beside_a_creation_keep_its_note() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit_on(1, &[("a", 1, "app:1")], "");
+        // The call never ends.
+        sim.fleet.set_fault(&host(0), Some(Fault::Kill { mutations: 1, after_effect: false }));
+        let rounds = Mutex::new(0);
+        let told = |round: Result<&Converged, &ControlError>| {
+            let round = round.expect("no round fails");
+            *rounds.lock().expect("one thread") += round.last.plan.under_way.len();
+        };
+        let woken = async {
+            loop {
+                sim.world.clock.sleep(Duration::from_secs(3)).await;
+                sim.wake.notify_one();
+            }
+        };
+        let metrics = Mutex::default();
+        tokio::select! {
+            () = sim.run(Duration::from_secs(20), &metrics, &told) => {}
+            () = woken => {}
+        }
+        assert!(*rounds.lock().expect("one thread") > 2, "it is looked at beside it");
+        let noted = Memory::new(&*sim.world.store).last_seen().expect("read");
+        assert_eq!(noted.get(&"a-test-0".parse().expect("a name")), Some(&host(0)));
+    });
+}
+
+/// D1, D3: old workers are waited for before anything is stopped, and what is overtaken meanwhile stops nothing.
+#[test]
+fn what_is_overtaken_while_it_drains_takes_nothing_down() {
+    rt().block_on(async {
+        let mut sim = Sim::new(2);
+        let files = Arc::new(SimFiles::default());
+        files.set_faults(FilesFaults { old_workers: true, ..FilesFaults::default() });
+        sim.world.files = files;
+        sim.fleet.add_image_everywhere(&"app:3".parse().expect("an image"));
+        sim.commit_on(1, &[("a", 1, "app:1")], "");
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let standing = || {
+            let all = sim.fleet.containers(&host(0));
+            let name: ContainerName = "a-test-0".parse().expect("a name");
+            let image = sim.fleet.tag_of(&all[&name].image).map(|tag| tag.to_string());
+            (image.unwrap_or_default(), all[&name].state.is_running())
+        };
+        sim.commit_on(1, &[("a", 1, "app:2")], "");
+        let clock = Arc::clone(&sim.world.clock);
+        let story = async {
+            clock.sleep(Duration::from_secs(15)).await;
+            assert_eq!(sim.fleet.containers(&host(0)).len(), 2, "its successor is there, and it drains");
+            sim.commit_on(1, &[("a", 1, "app:3")], "");
+            // Its 30 s, those of the newer one, and never a moment without.
+            for _ in 0..400 {
+                clock.sleep(Duration::from_millis(100)).await;
+                assert_eq!(standing(), ("app:1".to_owned(), true));
+            }
+            clock.sleep(Duration::from_secs(60)).await;
+            assert_eq!(standing(), ("app:3".to_owned(), true));
+        };
+        let metrics = Mutex::default();
+        tokio::select! {
+            () = sim.run(Duration::from_secs(600), &metrics, &|_| {}) => panic!("it runs on"),
+            () = story => {}
+        }
+        sim.settled().await;
+        let history = sim.world.store.history(500).expect("a history");
+        let overtaken =
+            history.iter().filter(|e| e.what == "replace" && e.detail.contains("a newer revision asks"));
+        assert_eq!(overtaken.count(), 1, "{history:#?}");
     });
 }
 

@@ -78,6 +78,14 @@ fn leaves_its_place(action: &Action) -> bool {
     matches!(action, Action::WaitHealthy { .. } | Action::Drain { .. })
 }
 
+/// Why what was begun is not brought to its end.
+pub(super) const OVERTAKEN: &str = "a newer revision asks for something else";
+
+/// Whether a container that may be well is away from here on.
+fn takes_down(action: &Action) -> bool {
+    matches!(action, Action::StopContainer { .. } | Action::RestartContainer { .. })
+}
+
 /// Whether nothing is sent: Swarm is only watched.
 fn waits(action: &Action) -> bool {
     matches!(action, Action::WaitService { .. })
@@ -150,7 +158,18 @@ impl Executor<'_> {
         };
         let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken };
         let mut not_needed = Vec::new();
+        let down = change.steps.iter().position(|step| takes_down(&step.action));
         for (index, step) in change.steps.iter().enumerate() {
+            // What still runs is not taken down for what nobody wants any more (D3).
+            if down.is_some_and(|first| index <= first) && ticket.overtaken.is_set() {
+                let put_back = match index {
+                    0 => String::new(),
+                    _ => self.undo(plan, change, subject, &engines).await,
+                };
+                return Outcome::Skipped {
+                    why: format!("{}: {OVERTAKEN}{put_back}", step.action.describe()),
+                };
+            }
             // The loop looks again instead of waiting (D6).
             if !self.awaits && waits(&step.action) {
                 return Outcome::Begun;

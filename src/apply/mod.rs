@@ -45,6 +45,9 @@ pub trait Traffic: Send + Sync {
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String>;
 }
 
+/// Told how a change ended, and whether it took away what it was to take away; `None`: it never began.
+pub type Told<'a> = &'a (dyn Fn(&Change, &Outcome, Option<bool>) + Send + Sync);
+
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
@@ -68,8 +71,8 @@ pub struct Executor<'a> {
     pub works: &'a Works,
     /// This plan's number among them.
     pub flight: u64,
-    /// Told how each change ended, at once, and whether it took away what it was to take away.
-    pub ended: &'a (dyn Fn(&Change, &Outcome, bool) + Send + Sync),
+    /// Told how each change ended, at once.
+    pub ended: Told<'a>,
 }
 
 /// Positions of the changes that only wait for Swarm, and of all that come after those.
@@ -111,7 +114,7 @@ impl Executor<'_> {
                     Readiness::Skip(why) => {
                         started[index] = true;
                         let outcome = Outcome::Skipped { why };
-                        (self.ended)(change, &outcome, false);
+                        (self.ended)(change, &outcome, None);
                         outcomes.insert(index, outcome);
                     }
                     Readiness::Go => {
@@ -195,7 +198,11 @@ impl Executor<'_> {
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
         let slot = match lane {
-            Some(lane) if !pulls && change.subject.swarm.is_none() => lane.slot().await,
+            Some(lane) if !pulls && change.subject.swarm.is_none() => tokio::select! {
+                slot = lane.slot() => slot,
+                // It would wait for nothing, with all that its plan was made from.
+                () = self.works.until_cut(self.flight) => return None,
+            },
             Some(_) | None => None,
         };
         let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
@@ -205,7 +212,7 @@ impl Executor<'_> {
             self.carry_out_change(plan, change, lane, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
-        (self.ended)(change, &outcome, took);
+        (self.ended)(change, &outcome, Some(took));
         Some((outcome, took))
     }
 }

@@ -7,7 +7,7 @@ use crate::model::observed::{Container, Health, RunState};
 use crate::model::units::{TimeSpan, Timestamp};
 use crate::ports::{Engine, EngineError};
 
-use super::change::StepEnd;
+use super::change::{OVERTAKEN, StepEnd};
 use super::{Executor, Stop};
 
 /// How often it is asked.
@@ -74,7 +74,7 @@ impl Executor<'_> {
                     return Ok(StepEnd::Stopped("trueup was asked to end while it waited".to_owned()));
                 }
                 () = overtaken.wait() => {
-                    return Ok(StepEnd::Stopped("a newer revision asks for something else".to_owned()));
+                    return Ok(StepEnd::Stopped(OVERTAKEN.to_owned()));
                 }
             }
         }

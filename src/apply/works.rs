@@ -1,6 +1,7 @@
 //! What is being carried out, whichever plan it is a part of: looks and newer plans go on beside it (D6).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -20,6 +21,8 @@ pub struct Works {
     state: Mutex<State>,
     /// A change has ended.
     ended: Notify,
+    /// Plans were cut.
+    cuts: Notify,
 }
 
 #[derive(Default)]
@@ -67,6 +70,7 @@ impl Works {
     pub fn take_stock(&self) -> (Vec<Begun>, Touched) {
         let mut state = self.lock();
         state.cut = state.next_flight + 1;
+        self.cuts.notify_waiters();
         let touched = std::mem::take(&mut state.touched);
         (state.works.values().map(|work| work.begun.clone()).collect(), touched)
     }
@@ -83,6 +87,19 @@ impl Works {
     /// Returns when a change has ended since the last time.
     pub async fn ended(&self) {
         self.ended.notified().await;
+    }
+
+    /// Returns when the plan begins nothing more.
+    pub(super) async fn until_cut(&self, flight: u64) {
+        let mut cut = pin!(self.cuts.notified());
+        loop {
+            cut.as_mut().enable();
+            if self.is_cut(flight) {
+                return;
+            }
+            cut.as_mut().await;
+            cut.set(self.cuts.notified());
+        }
     }
 
     pub(super) fn is_cut(&self, flight: u64) -> bool {

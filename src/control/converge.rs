@@ -10,12 +10,12 @@ use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::Belongs;
-use crate::model::plan::{Change, Outcome, Plan, Verb};
+use crate::model::plan::{Change, Outcome, Plan, UnderWay, Verb};
 use crate::observe::Surveyor;
 use crate::plan;
 
 use super::collect;
-use super::flights::{Ended, Flights};
+use super::flights::Flights;
 use super::memory::{Destroyed, Holding, Memory};
 use super::pass::{self, Beside, Pass};
 use super::revision::Reader;
@@ -119,11 +119,13 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         rollouts::begin_anew(world)?;
     }
     let mut outcomes = Vec::new();
+    // Promises of what this round began, while some of it is under way.
+    let mut launched: BTreeSet<String> = BTreeSet::new();
     let own = world.surveyor();
     let surveyor = scope.surveyor.unwrap_or(&own);
     for number in 0..MOST_PASSES {
         let beside = scope.flights.map(|flights| flights.before_look(surveyor)).unwrap_or_default();
-        outcomes.extend(settle_ended(world, scope.flights).await?);
+        settle_ended(world, scope.flights)?;
         let taken = reader.take(world, true).await?;
         let pass = match number {
             0 if scope.asks => pass::look(world, taken, true).await?,
@@ -132,7 +134,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             _ => pass::look_quick(world, taken, surveyor, &beside, true).await?,
         };
         if let Some(flights) = scope.flights {
-            flights.after_look(&pass).await;
+            flights.after_look(&pass);
         }
         if pass.taken.first && !pass.lost && world.revision.is_none() {
             reader.begin_with(world, &pass.taken)?;
@@ -158,15 +160,35 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             note_applied(world, &pass)?;
         }
         if ends || !agreed {
+            outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
             return Ok(Converged { outcomes, last: pass });
         }
-        let report = match scope.flights {
-            None => carry_out(world, &pass, scope).await?.outcomes,
-            Some(flights) => fly(world, pass, flights, scope).await?,
+        let forward = match scope.flights {
+            None => {
+                let report = carry_out(world, &pass, scope).await?.outcomes;
+                let forward = report.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
+                outcomes.extend(report);
+                forward
+            }
+            Some(flights) => {
+                if flights.is_idle() {
+                    launched.clear();
+                }
+                // What waits for its turn goes on waiting, and whoever asks for the round does not.
+                let promises: BTreeSet<String> = pass.plan.changes.iter().map(Change::promise).collect();
+                let queued = promises.is_subset(&launched);
+                launched.extend(promises);
+                let last = queued.then(|| pass.clone());
+                launch(world, pass, flights, scope)?;
+                if let Some(last) = last {
+                    outcomes.extend(flights.told());
+                    return Ok(Converged { outcomes, last });
+                }
+                flights.landed(world, PATIENCE).await;
+                settle_ended(world, Some(flights))? || !flights.is_idle()
+            }
         };
-        let forward = report.iter().any(|(_, outcome)| matches!(outcome, Outcome::Done));
-        outcomes.extend(report);
-        if forward || scope.flights.is_some_and(|flights| !flights.is_idle()) {
+        if forward {
             continue;
         }
         if waits {
@@ -175,6 +197,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         }
         let taken = reader.take(world, true).await?;
         let last = pass::look_quick(world, taken, surveyor, &Beside::default(), true).await?;
+        outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
         return Ok(Converged { outcomes, last });
     }
     // The loop above returns in its last round at the latest.
@@ -231,34 +254,30 @@ async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Repo
 /// How long a plan is waited for before the loop looks again beside it: most are carried out by then.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Begins one plan beside whatever else is under way; what ended of all that soon after.
-async fn fly(
-    world: &World,
-    pass: Pass,
-    flights: &Flights,
-    scope: &Scope<'_>,
-) -> Result<Vec<(Change, Outcome)>, ControlError> {
+/// Begins one plan beside whatever else is under way.
+fn launch(world: &World, pass: Pass, flights: &Flights, scope: &Scope<'_>) -> Result<(), ControlError> {
     note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, &pass, &pass.plan)?;
     flights.launch(world, pass, scope.stop);
-    flights.landed(world, PATIENCE).await;
-    settle_ended(world, Some(flights)).await
+    Ok(())
 }
 
-/// Remembers how changes went that were carried out beside the looks.
-pub(super) async fn settle_ended(
-    world: &World,
-    flights: Option<&Flights>,
-) -> Result<Vec<(Change, Outcome)>, ControlError> {
-    let mut outcomes = Vec::new();
-    for Ended { pass, change, outcome, took } in flights.map(Flights::ended).unwrap_or_default() {
-        let took = took.then(|| change.subject.clone()).into_iter().collect();
-        let report = Report { outcomes: vec![(change, outcome)], took };
-        settle(world, &pass, &report)?;
-        collect::note_pulls(world, &pass, &report).await?;
-        outcomes.extend(report.outcomes);
+/// Remembers how changes went that were carried out beside the looks; whether one was done. Where that fails, what is not
+/// remembered yet is tried again the next time.
+pub(super) fn settle_ended(world: &World, flights: Option<&Flights>) -> Result<bool, ControlError> {
+    let Some(flights) = flights else { return Ok(false) };
+    let mut forward = false;
+    while let Some(ended) = flights.next_ended() {
+        let took = ended.took.then(|| ended.change.subject.clone()).into_iter().collect();
+        let report = Report { outcomes: vec![(ended.change.clone(), ended.outcome.clone())], took };
+        if let Err(error) = settle(world, &ended.pass, &report) {
+            flights.put_back(ended);
+            return Err(error);
+        }
+        forward |= ended.outcome == Outcome::Done;
+        flights.is_settled(ended);
     }
-    Ok(outcomes)
+    Ok(forward)
 }
 
 /// What a plan is carried out with, beside others.
@@ -266,7 +285,7 @@ pub(super) struct Under<'a> {
     pub works: &'a Works,
     pub flight: u64,
     pub sight: &'a Sight,
-    pub ended: &'a (dyn Fn(&Change, &Outcome, bool) + Send + Sync),
+    pub ended: apply::Told<'a>,
 }
 
 /// Carries out a plan made from what this pass saw, with nothing beside it.
@@ -415,7 +434,11 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     }
     // Gone from a host that answered; a host that left the inventory keeps its note (B2).
     let answered = |host: &HostName| pass.observed.engine(host).is_some();
-    for (instance, host) in before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host)) {
+    // What is about to be created keeps its note until that has ended: its answer may yet be lost (D5).
+    let under_way: BTreeSet<InstanceName> =
+        pass.plan.under_way.iter().filter_map(UnderWay::instance).collect();
+    let gone = before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host));
+    for (instance, host) in gone.filter(|(instance, _)| !under_way.contains(*instance)) {
         let unread = pass.observed.engine(host).is_some_and(|e| {
             e.containers.get(&instance.container()).is_some_and(|seen| seen.known().is_none())
         });

@@ -1,23 +1,23 @@
 //! Plans that are being carried out beside the loop's looks: nobody waits for a slow one (D6).
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
-use crate::apply::{Stop, Works};
-use crate::model::drift::Subject;
+use crate::apply::{Report, Stop, Works};
+use crate::model::drift::{Kind, Subject};
 use crate::model::names::InstanceName;
 use crate::model::plan::{Action, Change, Outcome};
 use crate::observe::Surveyor;
 
-use super::World;
-use super::converge;
 use super::pass::{Beside, Pass};
 use super::traffic::Sight;
+use super::{World, collect, converge};
 
 /// Dropping it ends them where they stand.
 #[derive(Default)]
@@ -27,7 +27,9 @@ pub struct Flights {
     sight: Mutex<Option<Arc<Sight>>>,
     tasks: Mutex<JoinSet<()>>,
     flying: Arc<Flying>,
-    ended: Arc<Mutex<Vec<Ended>>>,
+    ended: Arc<Mutex<VecDeque<Ended>>>,
+    /// What is remembered already and was not told with a round yet.
+    untold: Mutex<Vec<(Change, Outcome)>>,
 }
 
 #[derive(Default)]
@@ -63,13 +65,13 @@ impl Flights {
     }
 
     /// After a look: who is drained, and what is not waited for any longer.
-    pub async fn after_look(&self, pass: &Pass) {
+    pub fn after_look(&self, pass: &Pass) {
         let overtaken = pass.plan.under_way.iter().filter(|begun| begun.overtaken);
         let overtaken: Vec<&Subject> = overtaken.map(|begun| &begun.subject).collect();
         self.works.overtake(&overtaken);
         let sight = self.sight();
         match sight {
-            Some(sight) => sight.look(pass).await,
+            Some(sight) => sight.look(pass),
             None => *lock(&self.sight) = Some(Arc::new(Sight::of(pass))),
         }
     }
@@ -81,25 +83,62 @@ impl Flights {
         let (works, all_ended, flying) =
             (Arc::clone(&self.works), Arc::clone(&self.ended), Landing::of(&self.flying));
         let flight = works.flight();
+        let (pulled, mut pulls) = mpsc::unbounded_channel();
         let mut tasks = lock(&self.tasks);
         while let Some(ended) = tasks.try_join_next() {
             passed_on(ended);
         }
-        tasks.spawn(async move {
-            let ended = |change: &Change, outcome: &Outcome, took: bool| {
-                drains(change).for_each(|instance| sight.forget(instance));
+        let (of, at) = (Arc::clone(&pass), world.clone());
+        let noted = async move {
+            while let Some(report) = pulls.recv().await {
+                if let Err(error) = collect::note_pulls(&at, &of, &report).await {
+                    tracing::warn!("{error}; what was pulled just now is never collected");
+                }
+            }
+        };
+        let carried = async move {
+            let ended = |change: &Change, outcome: &Outcome, took: Option<bool>| {
+                // What never began drained nothing: another change may be at the same instance.
+                if took.is_some() {
+                    drains(change).for_each(|instance| sight.forget(instance));
+                }
+                // Asking the engine about it keeps nobody.
+                if change.subject.kind == Kind::Image && matches!(outcome, Outcome::Done) {
+                    let _ = pulled.send(Report {
+                        outcomes: vec![(change.clone(), outcome.clone())],
+                        took: BTreeSet::new(),
+                    });
+                }
                 let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
-                lock(&all_ended).push(Ended { pass, change, outcome, took });
+                lock(&all_ended).push_back(Ended { pass, change, outcome, took: took.unwrap_or_default() });
             };
             let under = converge::Under { works: &works, flight, sight: &sight, ended: &ended };
             let _report = converge::execute(&world, &pass, &pass.plan, (&stop, false), &under).await;
+        };
+        tasks.spawn(async move {
+            tokio::join!(carried, noted);
             drop(flying);
         });
     }
 
-    /// What ended since this was asked last.
-    pub fn ended(&self) -> Vec<Ended> {
-        std::mem::take(&mut *lock(&self.ended))
+    /// What ended first of what is not remembered yet.
+    pub fn next_ended(&self) -> Option<Ended> {
+        lock(&self.ended).pop_front()
+    }
+
+    /// It could not be remembered: it is the next one again.
+    pub fn put_back(&self, ended: Ended) {
+        lock(&self.ended).push_front(ended);
+    }
+
+    /// It is remembered, and told with the round that returns next.
+    pub fn is_settled(&self, ended: Ended) {
+        lock(&self.untold).push((ended.change, ended.outcome));
+    }
+
+    /// What is to be told with a round.
+    pub fn told(&self) -> Vec<(Change, Outcome)> {
+        std::mem::take(&mut *lock(&self.untold))
     }
 
     /// Returns when a change has ended that no look knows of yet.
@@ -115,13 +154,22 @@ impl Flights {
     pub async fn landed(&self, world: &World, patience: Duration) {
         let end = world.clock.sleep(patience);
         tokio::select! {
-            () = self.all_landed() => {}
+            () = self.until_idle() => {}
             () = end => {}
         }
     }
 
     /// Returns when everything has ended.
     pub async fn all_landed(&self) {
+        self.until_idle().await;
+        // One that counted down in a panic may not have come to its end yet.
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        while let Some(ended) = tasks.join_next().await {
+            passed_on(ended);
+        }
+    }
+
+    async fn until_idle(&self) {
         while !self.is_idle() {
             self.flying.landed.notified().await;
         }

@@ -53,8 +53,19 @@ pub(super) fn keep(
     let known = match known {
         Some(known) => known,
         None => {
-            let all = world.store.all(Record::Tree)?.into_keys();
-            known.insert(all.map(Revision::new).collect())
+            let mut well = BTreeSet::new();
+            for (key, json) in world.store.all(Record::Tree)? {
+                let revision = Revision::new(key);
+                // What this installation did not write, or not like this, is written anew.
+                let whole =
+                    serde_json::from_str::<Kept>(&json).is_ok_and(|kept| is_whole(world, &revision, &kept));
+                if whole {
+                    well.insert(revision);
+                } else if !used.contains(&revision) {
+                    world.store.delete(Record::Tree, revision.as_str())?;
+                }
+            }
+            known.insert(well)
         }
     };
     for revision in known.iter().filter(|revision| !used.contains(*revision)) {
@@ -95,6 +106,10 @@ fn sealed(world: &World, revision: &Revision, text: &str) -> String {
     world.key.seal(format!("tree {revision} {text}").as_bytes())
 }
 
+fn is_whole(world: &World, revision: &Revision, kept: &Kept) -> bool {
+    sealed(world, revision, &kept.tree) == kept.seal
+}
+
 fn packed(world: &World, tree: &Tree) -> Result<String, String> {
     let files = tree.blobs.iter().map(|(path, blob)| (path.clone(), (blob.id.clone(), blob.bytes.len())));
     let head = Head {
@@ -122,7 +137,7 @@ fn packed(world: &World, tree: &Tree) -> Result<String, String> {
 }
 
 fn unpacked(world: &World, revision: &Revision, kept: &Kept) -> Option<Tree> {
-    if sealed(world, revision, &kept.tree) != kept.seal {
+    if !is_whole(world, revision, kept) {
         return None;
     }
     let mut packed = Vec::new();

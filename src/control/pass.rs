@@ -21,7 +21,7 @@ use super::revision::Taken;
 use super::{ControlError, World, backoff, images, permission, rollouts};
 
 /// Everything one pass knew and concluded.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Pass {
     pub taken: Taken,
     /// What is declared, within the chosen environments.

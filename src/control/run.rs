@@ -94,7 +94,7 @@ pub async fn run(
     }
     // Steps under way are finished.
     flights.all_landed().await;
-    settle_ended(world, Some(&flights)).await?;
+    settle_ended(world, Some(&flights))?;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Who may receive traffic while a rollout goes on: drained instances leave the files, fresh observation lets them back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -29,13 +29,18 @@ pub struct Edge<'a> {
 /// once, since the files have the servers of all apps.
 pub struct Sight {
     drained: std::sync::Mutex<BTreeSet<InstanceName>>,
+    /// Held for moments only: no look waits for a reload.
+    picture: std::sync::Mutex<Picture>,
     /// Whoever holds it installs.
-    state: Mutex<State>,
+    installs: Mutex<()>,
 }
 
-struct State {
+#[derive(Clone)]
+struct Picture {
     desired: Arc<Desired>,
     observed: Observed,
+    /// When each host was begun to be read: an older read that ends later does not count.
+    began: BTreeMap<HostName, u64>,
     /// Those whose removal waits: see [`Exceptions`].
     staying: BTreeSet<InstanceName>,
 }
@@ -43,18 +48,44 @@ struct State {
 impl Sight {
     pub fn of(pass: &Pass) -> Self {
         let (desired, observed) = (Arc::new(pass.desired.clone()), pass.observed.clone());
-        let state = State { desired, observed, staying: pass.staying.clone() };
-        Self { drained: std::sync::Mutex::default(), state: Mutex::new(state) }
+        let (began, staying) = (pass.pending.began.clone(), pass.staying.clone());
+        let picture = std::sync::Mutex::new(Picture { desired, observed, began, staying });
+        Self { drained: std::sync::Mutex::default(), picture, installs: Mutex::default() }
     }
 
     /// A newer look; who is drained stays so.
-    pub async fn look(&self, pass: &Pass) {
-        let mut state = self.state.lock().await;
-        if *state.desired != pass.desired {
-            state.desired = Arc::new(pass.desired.clone());
+    pub fn look(&self, pass: &Pass) {
+        let mut picture = self.picture();
+        if *picture.desired != pass.desired {
+            picture.desired = Arc::new(pass.desired.clone());
         }
-        state.observed = pass.observed.clone();
-        state.staying.clone_from(&pass.staying);
+        let (before, began) =
+            (std::mem::replace(&mut picture.observed, pass.observed.clone()), &pass.pending.began);
+        let stamps = std::mem::replace(&mut picture.began, began.clone());
+        for (host, seen) in before.hosts {
+            let (Some(stamp), Some(new)) = (stamps.get(&host), began.get(&host)) else { continue };
+            if stamp > new && picture.desired.hosts.contains_key(&host) {
+                picture.began.insert(host.clone(), *stamp);
+                picture.observed.hosts.insert(host, seen);
+            }
+        }
+        picture.staying.clone_from(&pass.staying);
+    }
+
+    /// What a change read of some hosts, begun as `number`.
+    fn merge(&self, hosts: &BTreeSet<HostName>, fresh: Observed, number: u64) {
+        let mut picture = self.picture();
+        for (host, seen) in fresh.hosts.into_iter().filter(|(host, _)| hosts.contains(host)) {
+            let older = picture.began.get(&host).is_some_and(|began| *began > number);
+            if !older && picture.desired.hosts.contains_key(&host) {
+                picture.began.insert(host.clone(), number);
+                picture.observed.hosts.insert(host, seen);
+            }
+        }
+    }
+
+    fn picture(&self) -> std::sync::MutexGuard<'_, Picture> {
+        self.picture.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn drained(&self) -> BTreeSet<InstanceName> {
@@ -77,19 +108,20 @@ impl<'a> Edge<'a> {
     }
 
     /// Looks again at some hosts, beside whatever else installs; then nobody else does until this is dropped.
-    async fn look_at(&self, wanted: impl Fn(&Observed) -> BTreeSet<HostName>) -> MutexGuard<'_, State> {
-        let (desired, before) = {
-            let state = self.seen.state.lock().await;
-            (Arc::clone(&state.desired), state.observed.clone())
-        };
-        let hosts = wanted(&before);
-        let fresh = self.observe(&hosts, &before, &desired).await;
-        let mut state = self.seen.state.lock().await;
-        state.observed.hosts.extend(fresh.hosts.into_iter().filter(|(host, _)| hosts.contains(host)));
-        // Somebody may have installed meanwhile.
-        let now = self.observe(&BTreeSet::new(), &state.observed, &state.desired).await;
-        state.observed = now;
-        state
+    async fn look_at(
+        &self,
+        wanted: impl Fn(&Observed) -> BTreeSet<HostName>,
+    ) -> (MutexGuard<'_, ()>, Picture) {
+        let before = self.seen.picture().clone();
+        let hosts = wanted(&before.observed);
+        let number = observe::next_read();
+        let fresh = self.observe(&hosts, &before.observed, &before.desired).await;
+        self.seen.merge(&hosts, fresh, number);
+        let installs = self.seen.installs.lock().await;
+        // Somebody may have looked, or installed, meanwhile.
+        let mut picture = self.seen.picture().clone();
+        picture.observed = self.observe(&BTreeSet::new(), &picture.observed, &picture.desired).await;
+        (installs, picture)
     }
 
     async fn observe(&self, hosts: &BTreeSet<HostName>, before: &Observed, desired: &Desired) -> Observed {
@@ -106,20 +138,24 @@ impl<'a> Edge<'a> {
         .await
     }
 
-    fn render(&self, state: &State) -> Rendered {
-        let owner = self.world.owner(&state.desired.fleet);
-        let staying = state.staying.clone();
+    fn render(&self, picture: &Picture) -> Rendered {
+        let owner = self.world.owner(&picture.desired.fleet);
+        let staying = picture.staying.clone();
         let exceptions = Exceptions { staying, drained: self.seen.drained() };
-        files_for(&state.desired, &state.observed, &owner, &exceptions)
+        files_for(&picture.desired, &picture.observed, &owner, &exceptions)
     }
 
     /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
     /// Only sets that are installed already are touched: a first installation is a change of the plan.
-    async fn refresh(&self, instance: &InstanceName) -> Result<bool, String> {
-        let state = self.look_at(|observed| hosts_of(observed, instance)).await;
+    async fn refresh(&self, instance: &InstanceName) -> Result<(), String> {
+        let (_installs, picture) = self.look_at(|observed| hosts_of(observed, instance)).await;
+        self.install_changed(&picture).await.map(|_| ())
+    }
+
+    async fn install_changed(&self, picture: &Picture) -> Result<bool, String> {
         let mut changed = false;
-        for (set, files) in &self.render(&state).sets {
-            let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
+        for (set, files) in &self.render(picture).sets {
+            let installed = picture.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
             if installed.as_ref().is_some_and(|installed| installed != files) {
                 self.world.files.install(set, files).await.map_err(|e| e.to_string())?;
                 changed = true;
@@ -157,9 +193,14 @@ fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> 
 #[async_trait]
 impl Traffic for Edge<'_> {
     async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String> {
-        self.seen.lock().insert(instance.clone());
+        let (installs, picture) = self.look_at(|observed| hosts_of(observed, instance)).await;
+        // Noted while nobody else installs: whoever installed without it before would keep its old workers from being
+        // waited for. Of an earlier try it is not known who did.
+        let again = !self.seen.lock().insert(instance.clone());
+        let changed = self.install_changed(&picture).await?;
+        drop(installs);
         // An instance that was in no file has no requests to finish.
-        if self.refresh(instance).await? {
+        if changed || again {
             self.until_drained(timeout.duration()).await;
         }
         Ok(())
@@ -167,7 +208,7 @@ impl Traffic for Edge<'_> {
 
     async fn undrain(&self, instance: &InstanceName) -> Result<(), String> {
         self.seen.forget(instance);
-        self.refresh(instance).await.map(|_| ())
+        self.refresh(instance).await
     }
 
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).
@@ -176,10 +217,10 @@ impl Traffic for Edge<'_> {
         let known = |observed: &Observed| {
             observed.hosts.keys().filter(|host| observed.engine(host).is_some()).cloned().collect()
         };
-        let state = self.look_at(known).await;
-        let rendered = self.render(&state);
+        let (_installs, picture) = self.look_at(known).await;
+        let rendered = self.render(&picture);
         let files = rendered.sets.get(set).unwrap_or(planned);
-        let installed = state.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
+        let installed = picture.observed.files.get(set).and_then(|seen| seen.known()).cloned().flatten();
         if installed.as_ref() == Some(files) {
             return Ok(());
         }

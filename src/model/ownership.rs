@@ -27,6 +27,11 @@ pub const ASIDE: &str = ".trueup-old";
 /// The name of a new container before it takes the old one's place.
 pub const NEXT: &str = ".trueup-new";
 
+/// A container's name without what it is called during a replacement.
+pub fn base(name: &str) -> &str {
+    name.strip_suffix(ASIDE).or_else(|| name.strip_suffix(NEXT)).unwrap_or(name)
+}
+
 /// The installation (one reconciler with its own settings) and the fleet it serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Owner {

@@ -12,6 +12,7 @@ use super::finding::Findings;
 use super::image::{Digest, ImageRef};
 use super::names::{AppKey, ContainerName, FieldName, HostName, InstanceName, Revision, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
+use super::ownership;
 use super::secrecy::ContentHash;
 use super::service::ServiceSpec;
 use super::swarm::Availability;
@@ -63,6 +64,14 @@ pub struct UnderWay {
     /// A newer revision asks for something else: it is not waited for any longer (D3).
     #[serde(default)]
     pub overtaken: bool,
+}
+
+impl UnderWay {
+    /// Whose container it is at.
+    pub fn instance(&self) -> Option<InstanceName> {
+        let of_instance = self.subject.kind == Kind::Container;
+        of_instance.then(|| ownership::base(&self.subject.name).parse().ok()).flatten()
+    }
 }
 
 /// Something that happens to one object. Its steps are serial; changes run side by side unless `after` says otherwise.

@@ -6,6 +6,7 @@ mod swarms;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -27,6 +28,12 @@ pub use watch::Watch;
 
 /// A whole survey is many calls; it may take this many times the deadline of one.
 const SURVEY_CALLS: u32 = 3;
+
+/// A number for a read that begins: whatever the clock says, the greater one sees what is newer.
+pub fn next_read() -> u64 {
+    static READS: AtomicU64 = AtomicU64::new(1);
+    READS.fetch_add(1, Ordering::SeqCst)
+}
 
 /// Reads every host of the inventory and every generated file set.
 pub async fn observe(

@@ -13,6 +13,8 @@ use crate::model::observed::Seen;
 use crate::model::units::Timestamp;
 use crate::ports::Clock;
 
+use super::next_read;
+
 /// How long the quick wait for the slow before they are left behind for this look.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What was read longer ago is read again, where it answers at all.
@@ -38,6 +40,8 @@ pub(super) struct Reads<K, V> {
 struct Read<V> {
     addresses: Vec<EngineAddress>,
     task: Option<JoinHandle<()>>,
+    /// The place of the last read among all, as they began.
+    began: u64,
     /// What a read brought and when, until a look takes it up.
     late: Option<(Timestamp, Seen<V>)>,
     /// Why the last read failed: nobody waits for this thing before it has answered again.
@@ -115,6 +119,11 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
         }
     }
 
+    /// When what the last look told was begun to be read.
+    pub fn began(&self) -> BTreeMap<K, u64> {
+        self.lock().iter().map(|(key, read)| (key.clone(), read.began)).collect()
+    }
+
     fn forget_others(&self, wanted: &BTreeMap<K, Wanted<V>>) {
         self.lock().retain(|key, read| {
             let same = wanted.get(key).is_some_and(|wanted| wanted.addresses == read.addresses);
@@ -131,6 +140,7 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
         let read = reads.entry(key.clone()).or_insert_with(|| Read {
             addresses: wanted.addresses,
             task: None,
+            began: 0,
             late: None,
             silent: None,
             left_behind: false,
@@ -140,6 +150,7 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
         }
         let (clock, reads, key) = (Arc::clone(&self.clock), Arc::clone(&self.reads), key.clone());
         let (done, news) = (Arc::clone(done), Arc::clone(&self.news));
+        read.began = next_read();
         read.task = Some(tokio::spawn(async move {
             let seen = wanted.read.await;
             let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);

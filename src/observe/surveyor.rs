@@ -34,6 +34,8 @@ pub struct Surveyor {
 pub struct Pending {
     pub hosts: BTreeSet<HostName>,
     pub swarms: BTreeSet<String>,
+    /// When each host was begun to be read, in the order of [`next_read`](super::next_read).
+    pub began: BTreeMap<HostName, u64>,
 }
 
 impl Pending {
@@ -83,7 +85,8 @@ impl Surveyor {
                 answered.insert(name.clone(), swarm.manager.clone());
             }
         }
-        Survey { hosts, swarms, pending: Pending { hosts: slow_hosts, swarms: slow_swarms } }
+        let pending = Pending { hosts: slow_hosts, swarms: slow_swarms, began: self.hosts.began() };
+        Survey { hosts, swarms, pending }
     }
 
     /// Returns when something that a survey went on without has been read, or what was silent answers again.

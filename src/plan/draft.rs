@@ -17,6 +17,8 @@ pub(super) struct Draft {
     pub unmanaged: Vec<Unmanaged>,
     pub drift: Vec<Drift>,
     pub notes: Vec<String>,
+    /// What is under way, and would not be begun now: another change of the same has to wait.
+    pub not_now: Vec<Subject>,
 }
 
 impl Draft {
@@ -75,6 +77,11 @@ impl Draft {
         }
         self.leave(subject.clone(), app.clone(), nature, why.clone());
         self.block(subject.clone(), app.clone(), why, hint);
+    }
+
+    /// Whether something says to leave it alone.
+    pub fn leaves_alone(&self, input: &PlanInput<'_>, change: &Change) -> bool {
+        left_alone(input, change).is_some()
     }
 
     /// Drift that nothing is done about, and why.

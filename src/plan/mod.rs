@@ -52,6 +52,6 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
     swarm::prune(&swarms, input, &mut draft);
     strays::tell(input, &fleet, &mut draft);
     swarms.tell_down_nodes(input, &mut draft);
-    let under_way = under_way::told(input, &targets);
+    let under_way = under_way::told(input, &targets, &around, &draft);
     safety::finish(input, &fleet, &swarms, draft, under_way)
 }

@@ -10,9 +10,9 @@ use crate::model::host::Host;
 use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::Seen;
 
-use super::PlanInput;
 use super::draft::Draft;
 use super::seen::Fleet;
+use super::{PlanInput, under_way};
 
 /// Where an instance belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -283,6 +283,13 @@ fn maybe_elsewhere(
     }
     if !fleet.standing(instance).is_empty() {
         return None;
+    }
+    if let Some(host) = under_way::of_instance(input, instance).and_then(|begun| begun.change.host())
+        && fleet.unknown_hosts.contains_key(host)
+    {
+        return Some(format!(
+            "is being changed on {host}, which is unknown: it counts as running there (C8)"
+        ));
     }
     if let Some(host) = input.holds.last_seen.get(instance) {
         return fleet

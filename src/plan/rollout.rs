@@ -7,12 +7,12 @@ use crate::model::drift::{Drift, Kind, Nature};
 use crate::model::names::{AppKey, InstanceName};
 use crate::model::plan::{Change, Verb};
 
-use super::PlanInput;
 use super::addresses::Target;
 use super::draft::Draft;
 use super::instance::Wanted;
 use super::seen::{Fleet, serves};
 use super::swarm::Swarms;
+use super::{PlanInput, under_way};
 
 /// Takes the wanted changes up, app by app, each waiting for what it has to.
 pub(super) fn order(
@@ -24,7 +24,7 @@ pub(super) fn order(
     draft: &mut Draft,
 ) {
     let mut by_app: BTreeMap<AppKey, Vec<Wanted>> = BTreeMap::new();
-    for one in wanted {
+    for one in wanted.into_iter().chain(under_way::without_target(input, targets)) {
         if let Some(key) = one.change.app.clone() {
             by_app.entry(key).or_default().push(one);
         }
@@ -133,11 +133,13 @@ fn one_app(input: &PlanInput<'_>, app: &App, wanted: Vec<Wanted>, away: &Away, d
     let mut pace = Pace::new(app);
     for Wanted { nature, mut change, takes_away, waits_for, under_way } in wanted {
         if under_way {
+            let subject = change.subject.clone();
             let number = draft.is_begun(nature, change);
-            if takes_away {
-                pace.taken.push(number)
-            } else {
-                pace.healing.push(number)
+            let at_it = if takes_away { &mut pace.taken } else { &mut pace.healing };
+            at_it.push(number);
+            let paced = takes_away && app.update.strategy == Strategy::Rolling;
+            if not_well.is_some() || (paced && pace.next(away, draft).is_err()) {
+                draft.not_now.push(subject);
             }
             continue;
         }

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::drift::{Cure, Drift, Kind, Nature};
 use crate::model::finding::Findings;
 use crate::model::names::AppKey;
+use crate::model::ownership::base;
 use crate::model::plan::{Blocked, Change, Plan, UnderWay, Verb};
 
 use super::PlanInput;
 use super::draft::Draft;
 use super::seen::Fleet;
 use super::swarm::{self, Swarms};
+use super::under_way::Begun;
 
 /// Holds what takes away too much, drops what waits for it, and numbers the rest.
 pub(super) fn finish(
@@ -18,9 +20,12 @@ pub(super) fn finish(
     fleet: &Fleet<'_>,
     swarms: &Swarms<'_>,
     draft: Draft,
-    under_way: Vec<UnderWay>,
+    mut under_way: Vec<UnderWay>,
 ) -> Plan {
     let reasons = held(input, fleet, swarms, &draft);
+    for one in &mut under_way {
+        one.overtaken &= !is_held(&draft, &reasons, one);
+    }
     let mut notes = draft.notes;
     let mut blocked = draft.blocked;
     let (held, changes) = split(input, draft.changes, &reasons, &mut notes);
@@ -104,6 +109,18 @@ fn held(input: &PlanInput<'_>, fleet: &Fleet<'_>, swarms: &Swarms<'_>, draft: &D
     reasons
 }
 
+/// Whether what a newer revision wants in place of what is under way would be held: its removal, or replacements altogether.
+fn is_held(draft: &Draft, reasons: &Reasons, one: &UnderWay) -> bool {
+    let goes = |change: &Change| change.action == Verb::Remove && change.subject.kind == Kind::Container;
+    let held = |change: &&Change| reasons.contains_key(&change.promise());
+    let mut removals = draft
+        .changes
+        .iter()
+        .filter(|change| goes(change) && base(&change.subject.name) == base(&one.subject.name));
+    removals.any(|change| held(&change))
+        || replacements(draft).any(|change| held(&change) && change.subject.kind == Kind::Container)
+}
+
 fn replacements(draft: &Draft) -> impl Iterator<Item = &Change> {
     // A service's update replaces its tasks where a field of them changes.
     let renews = |change: &Change| {
@@ -176,7 +193,8 @@ fn split(
     let mut number: Vec<Goes> = Vec::with_capacity(changes.len());
     let (mut held, mut kept): (Vec<Change>, Vec<Change>) = (Vec::new(), Vec::new());
     for mut change in changes {
-        let begun = input.holds.under_way.iter().any(|begun| begun.covers(&change.subject));
+        let at_it = |begun: &Begun| begun.covers(&change.subject) || begun.needs(input, &change);
+        let begun = input.holds.under_way.iter().any(at_it);
         let before: Vec<Goes> = change.after.iter().filter_map(|n| number.get(*n).copied()).collect();
         let after = before.iter().filter_map(|goes| match goes {
             Goes::At(number) => Some(*number),

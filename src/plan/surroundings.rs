@@ -20,7 +20,7 @@ use super::draft::{Draft, subject};
 use super::instance;
 use super::seen::Fleet;
 use super::swarm::Swarms;
-use super::volumes;
+use super::{under_way, volumes};
 
 /// The number of a change that must come first, or why the thing can't be had and what to do.
 pub(super) type Made = Result<Option<usize>, (String, String)>;
@@ -245,7 +245,11 @@ fn existing_network(
             Networks::Default | Networks::Host | Networks::None => None,
         })
         .collect();
-    let ours = |name: &String| attachments.contains_key(name) && fleet_has(fleet, host, name);
+    // What is half way through its own change is waited for (C1).
+    let ours = |name: &String| {
+        under_way::is_at(input, host, name)
+            || (attachments.contains_key(name) && fleet_has(fleet, host, name))
+    };
     if let Some(foreign) = live.attached.iter().find(|name| !ours(name)) {
         let reason = format!(
             "network {} must be made anew for {}, and {foreign}, which is not a declared instance, is attached to it",

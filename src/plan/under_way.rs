@@ -3,14 +3,17 @@
 use crate::model::app::{Replicas, Runtime};
 use crate::model::container::Networks;
 use crate::model::drift::{Kind, Nature, Subject};
-use crate::model::names::{InstanceName, Revision};
-use crate::model::ownership::{ASIDE, NEXT};
+use crate::model::names::{HostName, InstanceName, Revision};
+use crate::model::observed::Seen;
+use crate::model::ownership::base;
 use crate::model::plan::{Action, Change, UnderWay, Verb};
 use crate::model::units::Timestamp;
 
 use super::PlanInput;
 use super::addresses::{Ledger, Target};
+use super::draft::Draft;
 use super::instance::Wanted;
+use super::surroundings::Around;
 
 /// A change of an earlier plan that has begun and not ended.
 #[derive(Debug, Clone)]
@@ -23,20 +26,53 @@ pub struct Begun {
     pub step: String,
 }
 
-/// A container's name without what it is called during a replacement.
-fn base(name: &str) -> &str {
-    name.strip_suffix(ASIDE).or_else(|| name.strip_suffix(NEXT)).unwrap_or(name)
-}
-
 impl Begun {
     /// Whether nobody else may touch the subject meanwhile: half way through a replacement an instance has several
-    /// containers, or none.
+    /// containers, or none; while a network is made anew its containers are off it.
     pub(super) fn covers(&self, subject: &Subject) -> bool {
         let own = &self.change.subject;
         match (own.kind, subject.kind) {
             (Kind::Container, Kind::Container) => base(&own.name) == base(&subject.name),
+            (Kind::Network, Kind::Container) => own.host == subject.host && self.attaches(&subject.name),
             (_, _) => own == subject,
         }
+    }
+
+    fn attaches(&self, container: &str) -> bool {
+        self.change.steps.iter().any(|step| {
+            if let Action::Connect { name, .. } | Action::Disconnect { name, .. } = &step.action {
+                base(name.as_str()) == base(container)
+            } else {
+                false
+            }
+        })
+    }
+
+    /// Whether it has to do with a network that another change would take away meanwhile: one of its containers is attached
+    /// to it, or is going to be.
+    pub(super) fn needs(&self, input: &PlanInput<'_>, other: &Change) -> bool {
+        let (own, network) = (&self.change.subject, &other.subject);
+        let takes_away = network.kind == Kind::Network && other.action != Verb::Create;
+        if !takes_away || own.kind != Kind::Container || own.host != network.host {
+            return false;
+        }
+        let told = self.change.steps.iter().any(|step| {
+            if let Action::CreateContainer { spec, .. } = &step.action {
+                match &spec.networks {
+                    Networks::Named(named) => named.keys().any(|name| name.as_str() == network.name),
+                    Networks::Default | Networks::Host | Networks::None => false,
+                }
+            } else if let Action::Connect { network: name, .. } | Action::Disconnect { network: name, .. } =
+                &step.action
+            {
+                *name == network.name
+            } else {
+                false
+            }
+        });
+        let engine = network.host.as_ref().and_then(|host| input.observed.engine(host));
+        let live = engine.and_then(|engine| engine.networks.get(&network.name)).and_then(Seen::known);
+        told || live.is_some_and(|live| live.attached.iter().any(|name| base(name) == base(&own.name)))
     }
 
     fn is_of(&self, instance: &InstanceName) -> bool {
@@ -44,8 +80,15 @@ impl Begun {
         own.kind == Kind::Container && base(&own.name) == instance.container().as_str()
     }
 
-    /// Whether this revision asks for something else than what is being done, so that nobody need wait for it (D3).
-    fn is_overtaken(&self, input: &PlanInput<'_>, targets: &[Target]) -> bool {
+    /// Whether this revision asks for something else than what is being done, and this plan would do that: then nobody need
+    /// wait for it (D3). What may not be made keeps nothing that is under way from its end.
+    fn is_overtaken(
+        &self,
+        input: &PlanInput<'_>,
+        targets: &[Target],
+        around: &Around,
+        draft: &Draft,
+    ) -> bool {
         let brings = match self.change.action {
             Verb::Create | Verb::Replace | Verb::Start | Verb::Restart | Verb::Update => true,
             Verb::Remove | Verb::Install | Verb::Recover | Verb::Await => false,
@@ -54,15 +97,40 @@ impl Begun {
             return false;
         }
         if let Some(target) = targets.iter().find(|target| self.is_of(&target.instance)) {
-            return self.change.to.as_ref() != Some(&target.spec.hash());
+            let to = Some(target.spec.hash());
+            return self.change.to != to && self.would_be_made(input, target, around, draft);
         }
-        // Without a target because it can be given none now, it is still what is declared.
-        let Ok(instance) = base(&self.change.subject.name).parse::<InstanceName>() else { return false };
+        // Without a target because it can be given none now, it is still what is declared; else it is taken away.
+        !self.is_declared(input)
+            && draft.changes.iter().any(|c| c.action == Verb::Remove && self.covers(&c.subject))
+    }
+
+    /// Nothing holds the newer change of the instance back. What is held for its blast radius (B3) only shows later.
+    fn would_be_made(&self, input: &PlanInput<'_>, target: &Target, around: &Around, draft: &Draft) -> bool {
+        let newer = Change { to: Some(target.spec.hash()), ..self.change.clone() };
+        let told = draft
+            .blocked
+            .iter()
+            .any(|blocked| blocked.subject.kind == Kind::Container && self.covers(&blocked.subject));
+        // A rollout begins when its images are there (D1).
+        let pulls = around.waits_for.get(&target.instance).into_iter().flatten();
+        let pulls = pulls.filter(|n| draft.changes.get(**n).is_some_and(|c| c.subject.kind == Kind::Image));
+        !draft.leaves_alone(input, &newer)
+            && !told
+            && !around.lacks.contains_key(&target.instance)
+            && !draft.not_now.contains(&self.change.subject)
+            && pulls.count() == 0
+    }
+
+    /// Whether git declares this very slot.
+    fn is_declared(&self, input: &PlanInput<'_>) -> bool {
+        let own = &self.change.subject;
+        let Ok(instance) = base(&own.name).parse::<InstanceName>() else { return false };
         match input.desired.apps.get(&instance.key).map(|app| &app.runtime) {
-            None | Some(Runtime::Swarm(_)) => true,
+            None | Some(Runtime::Swarm(_)) => false,
             Some(Runtime::Host(placement)) => match placement.replicas {
-                Replicas::Count(count) => instance.slot >= count,
-                Replicas::EveryHost => false,
+                Replicas::Count(count) => instance.slot < count,
+                Replicas::EveryHost => true,
             },
         }
     }
@@ -71,6 +139,20 @@ impl Begun {
 /// What is being done to the instance.
 pub(super) fn of_instance<'a>(input: &PlanInput<'a>, instance: &InstanceName) -> Option<&'a Begun> {
     input.holds.under_way.iter().find(|begun| begun.is_of(instance))
+}
+
+/// Whether the container is one of an instance that something is being done to.
+pub(super) fn is_at(input: &PlanInput<'_>, host: &HostName, container: &str) -> bool {
+    input.holds.under_way.iter().map(|begun| &begun.change.subject).any(|own| {
+        own.kind == Kind::Container && own.host.as_ref() == Some(host) && base(&own.name) == base(container)
+    })
+}
+
+/// What is being done to declared instances which have no target now, as on a host that went unknown: it still counts.
+pub(super) fn without_target(input: &PlanInput<'_>, targets: &[Target]) -> Vec<Wanted> {
+    let is_one = |begun: &&Begun| begun.change.subject.kind == Kind::Container && begun.is_declared(input);
+    let has_none = |begun: &&Begun| !targets.iter().any(|target| begun.is_of(&target.instance));
+    input.holds.under_way.iter().filter(is_one).filter(has_none).map(wanted).collect()
 }
 
 /// It stands in the plan for what else would be planned, so that pace, dependents and the blast radius count it.
@@ -84,24 +166,37 @@ pub(super) fn wanted(begun: &Begun) -> Wanted {
     Wanted { nature, change, takes_away, waits_for: Vec::new(), under_way: true }
 }
 
-/// Addresses of containers that are about to be created are held as if they stood there (C1).
+/// Addresses of containers that are about to be created, or connected again, are held as if they stood there (C1).
 pub(super) fn hold_addresses(input: &PlanInput<'_>, ledger: &mut Ledger) {
     for begun in &input.holds.under_way {
         let Some(host) = begun.change.host() else { continue };
+        let mut hold = |network: &str, address, name: &str| {
+            let Some(address) = address else { return };
+            let holder = (host.clone(), base(name).to_owned());
+            ledger.entry((network.to_owned(), address)).or_default().insert(holder);
+        };
         for step in &begun.change.steps {
-            let Action::CreateContainer { spec, .. } = &step.action else { continue };
-            let Networks::Named(networks) = &spec.networks else { continue };
-            for (network, attachment) in networks {
-                let Some(address) = attachment.address else { continue };
-                let holder = (host.clone(), base(&begun.change.subject.name).to_owned());
-                ledger.entry((network.to_string(), address)).or_default().insert(holder);
+            if let Action::CreateContainer { name, spec, .. } = &step.action
+                && let Networks::Named(networks) = &spec.networks
+            {
+                for (network, attachment) in networks {
+                    hold(network.as_str(), attachment.address, name.as_str());
+                }
+            }
+            if let Action::Connect { name, network, attachment } = &step.action {
+                hold(network, attachment.address, name.as_str());
             }
         }
     }
 }
 
 /// What the plan tells of it.
-pub(super) fn told(input: &PlanInput<'_>, targets: &[Target]) -> Vec<UnderWay> {
+pub(super) fn told(
+    input: &PlanInput<'_>,
+    targets: &[Target],
+    around: &Around,
+    draft: &Draft,
+) -> Vec<UnderWay> {
     let begun = input.holds.under_way.iter();
     begun
         .map(|begun| UnderWay {
@@ -110,7 +205,7 @@ pub(super) fn told(input: &PlanInput<'_>, targets: &[Target]) -> Vec<UnderWay> {
             app: begun.change.app.clone(),
             since: begun.since,
             step: begun.step.clone(),
-            overtaken: begun.is_overtaken(input, targets),
+            overtaken: begun.is_overtaken(input, targets, around, draft),
         })
         .collect()
 }

@@ -391,6 +391,8 @@ pub struct FilesFaults {
     pub reload: Option<String>,
     /// Why the directories cannot be read.
     pub unreadable: Option<String>,
+    /// Old workers never end.
+    pub old_workers: bool,
 }
 
 impl SimFiles {
@@ -450,7 +452,7 @@ impl FileSets for SimFiles {
         Err(FilesError::Check { set: set.clone(), command: command.to_owned(), detail })
     }
     async fn drained(&self, _: &FileSet) -> bool {
-        true
+        !lock(&self.faults).old_workers
     }
 }
 

@@ -6,7 +6,8 @@ use super::world::World;
 use crate::model::container::{EnvValue, Networks};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::names::{AppKey, Revision};
+use crate::model::names::{AppKey, HostName, Revision};
+use crate::model::observed::{Observed, Seen};
 use crate::model::plan::{Action, Change, Plan, Verb};
 use crate::plan::{Begun, Holds};
 
@@ -30,8 +31,12 @@ fn rolling() -> (Desired, World, Change) {
 }
 
 fn beside(fleet: &Desired, world: &World, begun: &Change, of: &Revision) -> Plan {
+    plan_beside(fleet, &world.observed, begun, of, Holds::default())
+}
+
+fn plan_beside(fleet: &Desired, observed: &Observed, begun: &Change, of: &Revision, holds: Holds) -> Plan {
     let begun = Begun { change: begun.clone(), revision: of.clone(), since: NOW, step: String::new() };
-    plan_with(fleet, &world.observed, &Holds { under_way: vec![begun], ..Holds::default() })
+    plan_with(fleet, observed, &Holds { under_way: vec![begun], ..holds })
 }
 
 fn containers(plan: &Plan) -> Vec<String> {
@@ -84,7 +89,22 @@ fn only_another_spec_of_a_newer_revision_overtakes_it_d3() {
     assert!(!overtaken(&fleet), "the commit does not concern it");
     with_mode(&mut fleet, "newer");
     assert!(overtaken(&fleet));
-    fleet.apps.remove(&name::<AppKey>("feed-prod"));
+    // What may not be carried out overtakes nothing.
+    let mut held = fleet.clone();
+    held.detect_only = true;
+    assert!(!overtaken(&held), "detect-only");
+    let mut held = fleet.clone();
+    edit(&mut held, "quote-prod", |app| app.detect_only = true);
+    assert!(!overtaken(&held), "detect-only");
+    let mut held = fleet.clone();
+    edit(&mut held, "quote-prod", |app| app.container.image = name("quote:2"));
+    assert!(!overtaken(&held), "its image is not there yet");
+    let paused = Holds { paused: [(name("quote-prod"), "by hand".to_owned())].into(), ..Holds::default() };
+    assert!(!plan_beside(&fleet, &world.observed, &first, &of, paused).under_way[0].overtaken, "paused");
+    let mut gone = fleet.clone();
+    gone.apps.remove(&name::<AppKey>("feed-prod"));
+    gone.apps.remove(&name::<AppKey>("quote-prod"));
+    assert!(!overtaken(&gone), "nothing is declared any more, and that is held (B3)");
     fleet.apps.remove(&name::<AppKey>("quote-prod"));
     assert!(overtaken(&fleet), "it is not declared any more");
     let plan = beside(&fleet, &world, &first, &of);
@@ -112,4 +132,90 @@ fn addresses_of_what_is_about_to_be_created_are_held() {
     let beside = beside(&more, &world, &create, &fleet.revision);
     let (alone, beside) = (address(&alone, "alpha-prod-0"), address(&beside, "alpha-prod-0"));
     assert!(alone.is_some() && beside.is_some() && alone != beside, "{alone:?} {beside:?}");
+}
+
+/// D1, D4: what is under way on a host that nobody can ask still counts.
+#[test]
+fn on_a_host_that_went_unknown_siblings_and_dependents_wait() {
+    let (fleet, mut world, first) = rolling();
+    world.carry_out_partly(&first, 4);
+    let on = first.host().expect("a host").clone();
+    let feed = world.containers().find(|(_, c)| c.name.as_str() == "feed-prod-0").map(|(h, _)| h.to_string());
+    let feed = feed.expect("it stands");
+    assert_ne!(feed, on.to_string(), "the test wants it elsewhere");
+    world.engine_mut(&feed).containers.remove(&name("feed-prod-0"));
+    let mut observed = world.observed.clone();
+    observed.hosts.insert(on.clone(), Seen::Unknown { why: "no answer".into() });
+    for last_seen in [[(name("quote-prod-0"), on)].into(), Default::default()] {
+        let holds = Holds { last_seen, memory_complete: true, ..Holds::default() };
+        let plan = plan_beside(&fleet, &observed, &first, &fleet.revision, holds);
+        assert_eq!(containers(&plan), Vec::<String>::new());
+        assert_eq!(plan.under_way.len(), 1);
+    }
+}
+
+fn other_gateway(fleet: &mut Desired) {
+    fleet.networks.get_mut(&name("market")).expect("declared").spec.gateway = Some(ip("192.0.2.2"));
+}
+
+/// C1: while a network is made anew its containers are left alone, and their addresses stay theirs.
+#[test]
+fn containers_of_a_network_that_is_made_anew_wait() {
+    let mut fleet = desired(1, vec![leasing(app("quote-prod", 2))]);
+    let mut world = World::of(&fleet);
+    world.carry_out(&plan_of(&fleet, &world.observed));
+    other_gateway(&mut fleet);
+    let plan = plan_of(&fleet, &world.observed);
+    let renewed = plan.changes.into_iter().find(|c| c.subject.kind == Kind::Network).expect("a network");
+    assert!(renewed.steps.len() >= 6, "{:?}", renewed.steps);
+    with_mode(&mut fleet, "new");
+    let mut more = leasing(app("alpha-prod", 1));
+    more.container.image = name("quote:1");
+    fleet.apps.insert(more.key.clone(), more.into());
+    for count in 0..=renewed.steps.len() {
+        let mut world = world.clone();
+        world.carry_out_partly(&renewed, count);
+        let plan = beside(&fleet, &world, &renewed, &fleet.revision);
+        let told = containers(&plan);
+        assert!(!told.iter().any(|told| told.contains("quote-prod")), "after {count} steps: {told:?}");
+        assert!(!plan.changes.iter().any(|c| c.subject.kind == Kind::Network), "after {count} steps");
+        assert_eq!(plan.blocked, [], "after {count} steps");
+        let theirs: Vec<_> = renewed
+            .steps
+            .iter()
+            .filter_map(|step| {
+                if let Action::Connect { attachment, .. } = &step.action { attachment.address } else { None }
+            })
+            .collect();
+        assert_eq!(theirs.len(), 2);
+        for step in plan.changes.iter().flat_map(|c| &c.steps) {
+            let Action::CreateContainer { spec, .. } = &step.action else { continue };
+            let Networks::Named(named) = &spec.networks else { continue };
+            let taken = named.values().any(|a| a.address.is_some_and(|address| theirs.contains(&address)));
+            assert!(!taken, "after {count} steps an address of theirs is given away");
+        }
+    }
+}
+
+/// C1: a network is not made anew under a container that is half way through its own change.
+#[test]
+fn a_network_waits_for_the_containers_that_are_at_it() {
+    let (mut fleet, world, first) = rolling();
+    other_gateway(&mut fleet);
+    let on: &HostName = first.host().expect("a host");
+    for count in 0..=first.steps.len() {
+        let mut world = world.clone();
+        world.carry_out_partly(&first, count);
+        let plan = beside(&fleet, &world, &first, &fleet.revision);
+        let networks = plan.changes.iter().filter(|c| c.subject.kind == Kind::Network);
+        let on_it = networks.filter(|c| c.subject.host.as_ref() == Some(on));
+        assert_eq!(on_it.count(), 0, "after {count} steps");
+        assert_eq!(plan.blocked, [], "after {count} steps: nobody has to detach anything");
+    }
+    let removed = Change { action: Verb::Remove, to: None, ..first.clone() };
+    fleet.networks.clear();
+    fleet.apps.clear();
+    let plan = beside(&fleet, &world, &removed, &fleet.revision);
+    let networks = plan.changes.iter().filter(|c| c.subject.kind == Kind::Network);
+    assert!(networks.filter(|c| c.subject.host.as_ref() == Some(on)).count() == 0);
 }
