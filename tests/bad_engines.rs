@@ -220,10 +220,12 @@ fn one_object_that_cannot_be_read_is_unknown_alone() {
     {
         files(&[app(&stage, "seen", "bad", &format!("round-{n}"))]);
         let kind = format!("{bad:?}");
-        engine.behave(move |_, path| path.starts_with("/containers/unseen-test-0/json").then(|| bad.clone()));
+        let call = format!("/containers/{id}/json");
+        let its = call.clone();
+        engine.behave(move |_, path| path.starts_with(&its).then(|| bad.clone()));
         let said = trueup.apply();
         assert_eq!(said.code, 3, "{kind}: {said:?}");
-        assert!(said.words().contains("bad: GET /containers/unseen-test-0/json"), "{kind}: {said:?}");
+        assert!(said.words().contains(&format!("bad: GET {call}")), "{kind}: {said:?}");
         assert_eq!(docker_ok(&["inspect", "-f", "{{.Id}}", "unseen-test-0"]), id, "{kind}: it is not pruned");
         assert_eq!(mark("seen-test-0"), format!("round-{n}"), "{kind}: what can be read goes on");
     }
@@ -233,6 +235,35 @@ fn one_object_that_cannot_be_read_is_unknown_alone() {
         !docker(&["inspect", "unseen-test-0"]).status.success(),
         "readable again, it is pruned: {said:?}"
     );
+}
+
+#[test]
+fn what_is_renamed_between_list_and_look_is_not_gone() {
+    let stage = Stage::new("renamed");
+    let trueup = Trueup::new(&stage, "call_deadline = \"10s\"");
+    let engine = BadEngine::start(stage.dir.path(), "renamed", |_, _| None);
+    let address = host("bad", &engine.address());
+    let (path, text) = app(&stage, "moving", "bad", "1");
+    stage.commit(&[("fleet.toml", FLEET), ("hosts/bad.toml", &address), (&path, &text)]);
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "{said:?}");
+    let id = docker_ok(&["inspect", "-f", "{{.Id}}", "moving-test-0"]);
+
+    // Somebody renames it while it is looked at, by whatever it is asked for.
+    let (done, looked) = (std::sync::atomic::AtomicBool::default(), format!("/containers/{id}/json"));
+    engine.behave(move |_, path| {
+        let looks = path.starts_with(&looked) || path.starts_with("/containers/moving-test-0/json");
+        if looks && !done.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            docker_ok(&["rename", "moving-test-0", "moved-away"]);
+        }
+        None
+    });
+    let said = trueup.apply();
+    let label = format!("label=io.trueup.installation={}", stage.installation);
+    let all = docker_ok(&["ps", "-a", "--filter", &label, "--format", "{{.Names}}"]);
+    assert_eq!(all.trim(), "moved-away", "nothing is started beside it (C8): {said:?}");
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.words().contains("docker rename moved-away moving-test-0"), "{said:?}");
 }
 
 /// Where a replacement is interrupted: the end of the call's path.

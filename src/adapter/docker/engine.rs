@@ -103,29 +103,30 @@ impl DockerEngine {
         list: &[ContainerSummary],
     ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
-        let mut names: VecDeque<ContainerName> = VecDeque::new();
-        let mut told = BTreeMap::new();
+        let mut looks: VecDeque<(String, ContainerName)> = VecDeque::new();
+        let mut told = Vec::new();
         for summary in list {
             let id = summary.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
             match (listed::name(summary).map(str::parse), id.parse::<ContainerName>()) {
                 (Some(Ok(name)), _) => match listed::task(summary, &name) {
-                    Some(task) => drop(told.insert(name, Seen::Known(task))),
+                    Some(task) => told.push((name, Seen::Known(task))),
                     // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
-                    None if listed::has_files(summary) => names.push_front(name),
-                    None => names.push_back(name),
+                    None if listed::has_files(summary) => looks.push_front((id.to_owned(), name)),
+                    None => looks.push_back((id.to_owned(), name)),
                 },
                 // It is there, and its image is in use, all the same (A1).
                 (_, Ok(id)) => {
                     let why = "its name is none that trueup can say: rename it (`docker rename`)";
-                    told.insert(id, Seen::unknown(why));
+                    told.push((id, Seen::unknown(why)));
                 }
                 (_, Err(_)) => return Err(self.garbage(call, "a container has neither a name nor an id")),
             }
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
-            stream::iter(names.into_iter().map(|name| async move {
-                match self.container(&name).await {
-                    Ok(Some(container)) => Some((name, Seen::Known(container))),
+            stream::iter(looks.into_iter().map(|(id, name)| async move {
+                // By its id: what got another name since the list is there all the same (C8).
+                match self.look_at(Some(&id), &name).await {
+                    Ok(Some(container)) => Some((container.name.clone(), Seen::Known(container))),
                     // Gone between list and inspect.
                     Ok(None) => None,
                     Err(error) => Some((name, Seen::unknown(error.to_string()))),
@@ -134,7 +135,7 @@ impl DockerEngine {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        Ok(seen.into_iter().flatten().chain(told).collect())
+        Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
     }
 
     /// The list tells all of them but who is attached, and the list of containers tells that.
@@ -196,9 +197,8 @@ impl DockerEngine {
     }
 }
 
-#[async_trait]
-impl Engine for DockerEngine {
-    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+impl DockerEngine {
+    async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let listed = async {
             let list = self.list().await?;
             let named = images.iter().map(ImageRef::pull_name);
@@ -229,20 +229,29 @@ impl Engine for DockerEngine {
         Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
     }
 
-    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        let call = format!("GET /containers/{name}/json");
-        let path = format!("containers/{name}/json");
+    /// The container with this id, whatever it is called by now; without one, that of this name.
+    async fn look_at(
+        &self,
+        id: Option<&str>,
+        name: &ContainerName,
+    ) -> Result<Option<Container>, EngineError> {
+        let path = format!("containers/{}/json", id.unwrap_or(name.as_str()));
+        let call = format!("GET /{path}");
         let told = self.call(&call, self.raw.get(&path)).await;
         let Some(body) = error::or_none(told)? else { return Ok(None) };
         let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
-        match inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')) {
-            None => return Err(self.garbage(&call, "the container has no name")),
-            Some(other) if other != name.as_str() => return Ok(None),
-            Some(_) => {}
+        match (inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
+            (None, _) => return Err(self.garbage(&call, "the container has no name")),
+            (Some(_), Some(id)) if inspect.known.id.as_deref() != Some(id) => {
+                return Err(self.garbage(&call, "the answer is about another container"));
+            }
+            (Some(other), None) if other != name.as_str() => return Ok(None),
+            (Some(_), _) => {}
         }
         let mut container =
             live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
+        let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
             let file = match self.file(name, path).await {
                 Ok(file) => Seen::Known(file),
@@ -251,6 +260,17 @@ impl Engine for DockerEngine {
             container.live.files.insert(path.to_owned(), file);
         }
         Ok(Some(container))
+    }
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        self.whole(images).await
+    }
+
+    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        self.look_at(None, name).await
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {

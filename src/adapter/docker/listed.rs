@@ -1,6 +1,7 @@
 //! What the list of an engine's containers tells without a look at each: names, who is attached to which network, and all
 //! that matters of a Swarm's tasks, which no host's app may be (a look at each costs as much as one at an own container).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
@@ -9,7 +10,7 @@ use bollard::models::{
 
 use crate::model::container::{Logging, Port, Protocol, Restart};
 use crate::model::names::ContainerName;
-use crate::model::observed::{Container, Health, LiveSpec, RunState};
+use crate::model::observed::{Container, Health, LiveSpec, RunState, Seen};
 use crate::model::ownership;
 use crate::model::units::{ByteSize, Cpus, Timestamp};
 
@@ -27,6 +28,24 @@ pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
 /// Whether trueup put files into it, which have to be read.
 pub(super) fn has_files(summary: &ContainerSummary) -> bool {
     summary.labels.as_ref().is_some_and(|labels| labels.contains_key(ownership::FILES))
+}
+
+/// Containers by the name that the look at each found. Names that moved on meanwhile may be found twice: then neither is
+/// known, and none is lost (A1).
+pub(super) fn by_name(
+    seen: impl Iterator<Item = (ContainerName, Seen<Container>)>,
+) -> BTreeMap<ContainerName, Seen<Container>> {
+    let mut all = BTreeMap::new();
+    for (name, container) in seen {
+        match all.entry(name) {
+            Entry::Vacant(free) => drop(free.insert(container)),
+            Entry::Occupied(mut taken) => {
+                let why = "two containers had this name while they were looked at: one was renamed meanwhile";
+                taken.insert(Seen::unknown(why));
+            }
+        }
+    }
+    all
 }
 
 /// Names of the containers that are attached now, by the network's id.
@@ -222,6 +241,16 @@ mod tests {
         list[0].image_id = None;
         list[1].state = None;
         assert!(told(&list[0]).is_none() && told(&list[1]).is_none());
+    }
+
+    #[test]
+    fn a_name_that_is_found_twice_is_unknown_and_not_one_of_the_two() {
+        let list = list();
+        let one = || told(&list[0]).expect("a task");
+        let names = |name: &str| name.parse::<ContainerName>().expect("a name");
+        let seen = [("one", one()), ("two", one()), ("one", one())].map(|(n, c)| (names(n), Seen::Known(c)));
+        let all = by_name(seen.into_iter());
+        assert!(matches!(all[&names("one")], Seen::Unknown { .. }) && all[&names("two")].known().is_some());
     }
 
     #[test]
