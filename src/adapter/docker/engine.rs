@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::{ContainerSummary, NetworkInspect};
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions,
     LogsOptionsBuilder,
@@ -139,15 +139,10 @@ impl DockerEngine {
     }
 
     /// The list tells all of them but who is attached, and the list of containers tells that.
-    async fn networks(&self) -> Result<Vec<LiveNetwork>, EngineError> {
+    async fn networks(&self) -> Result<Vec<(String, Seen<LiveNetwork>)>, EngineError> {
         let call = "GET /networks";
         let body = self.call(call, self.raw.get("networks")).await?;
-        let list: Vec<NetworkInspect> =
-            serde_json::from_slice(&body).map_err(|error| self.garbage(call, error.to_string()))?;
-        match list.iter().any(|network| network.name.is_none() || network.id.is_none()) {
-            true => Err(self.garbage(call, "a network has no name or no id")),
-            false => Ok(list.into_iter().map(live::network).collect()),
-        }
+        listed::networks(&body).map_err(|detail| self.garbage(call, detail))
     }
 
     /// A volume driver that is down hides its volumes from the list, or holds the whole list up: then what is not in
@@ -202,8 +197,14 @@ impl DockerEngine {
         let listed = async {
             let list = self.list().await?;
             let named = images.iter().map(ImageRef::pull_name);
-            let references = named.chain(list.iter().filter_map(|c| c.image_id.clone())).collect();
-            let (containers, images) = tokio::try_join!(self.containers(&list), self.images(references))?;
+            let references: BTreeSet<String> =
+                named.chain(listed::images(&list).map(|id| id.to_string())).collect();
+            let (containers, mut images) =
+                tokio::try_join!(self.containers(&list), self.images(references.clone()))?;
+            // Of what the list told no image, the look at it did.
+            let looked = containers.values().filter_map(Seen::known).map(|c| c.image.to_string());
+            let looked = looked.filter(|image| !references.contains(image)).collect();
+            images.extend(self.images(looked).await?);
             Ok((containers, images, listed::attached(&list)))
         };
         let (info, listed, networks, volumes) =
@@ -216,14 +217,16 @@ impl DockerEngine {
         }
         let (volumes, volumes_hidden) = volumes;
         let mut known = BTreeMap::new();
-        for mut network in networks? {
-            network.attached = attached.remove(&network.id).unwrap_or_default();
+        for (name, mut seen) in networks? {
+            if let Seen::Known(network) = &mut seen {
+                network.attached = attached.remove(&network.id).unwrap_or_default();
+            }
+            let id = |seen: &Seen<LiveNetwork>| seen.known().map_or("another", |known| &known.id).to_owned();
             let twice = |other: &Seen<LiveNetwork>| {
-                let other = other.known().map_or("another", |other| &other.id);
-                Seen::unknown(format!("two networks have this name: {other} and {}", network.id))
+                Seen::unknown(format!("two networks have this name: {} and {}", id(other), id(&seen)))
             };
-            let seen = known.get(&network.name).map(twice);
-            known.insert(network.name.clone(), seen.unwrap_or(Seen::Known(network)));
+            let twice = known.get(&name).map(twice);
+            known.insert(name, twice.unwrap_or(seen));
         }
         let networks = known;
         Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
