@@ -266,6 +266,48 @@ fn what_is_renamed_between_list_and_look_is_not_gone() {
     assert!(said.words().contains("docker rename moved-away moving-test-0"), "{said:?}");
 }
 
+#[test]
+fn who_is_connected_already_is_no_failure() {
+    let stage = Stage::new("connected");
+    let trueup = Trueup::new(&stage, "call_deadline = \"10s\"");
+    let engine = BadEngine::start(stage.dir.path(), "connected", |_, _| None);
+    let address = host("bad", &engine.address());
+    let networks = "[network.conn-one]\nsubnet = \"172.30.91.0/24\"\n[network.conn-two]\nsubnet = \"172.30.92.0/24\"\n\
+                    [network.conn-three]\nsubnet = \"172.30.93.0/24\"\n";
+    let (path, text) = app(&stage, "linked", "bad", "1");
+    let commit = |on: &str| {
+        let text = format!("{text}{on}");
+        stage.commit(&[
+            ("fleet.toml", FLEET),
+            ("hosts/bad.toml", &address),
+            ("networks/all.toml", networks),
+            (&path, &text),
+        ]);
+    };
+    commit("[network.conn-one]\n");
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "{said:?}");
+
+    // One answer is lost; and one comes from an engine that was still at an earlier try.
+    let once = std::sync::Mutex::new(vec!["conn-two", "conn-three"]);
+    engine.behave(move |method, path| {
+        let mut once = once.lock().expect("the networks");
+        let at = once.iter().position(|n| method == "POST" && path == format!("/networks/{n}/connect"))?;
+        match once.remove(at) {
+            "conn-two" => Some(Bad::DoneAndClosed),
+            other => {
+                docker_ok(&["network", "connect", other, "linked-test-0"]);
+                None
+            }
+        }
+    });
+    commit("[network.conn-one]\n[network.conn-two]\n[network.conn-three]\n");
+    let said = trueup.apply();
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(!said.words().contains("FAILED"), "{said:?}");
+    assert_eq!(trueup.run(&["plan"]).code, 0, "and a second plan is empty");
+}
+
 /// Where a replacement is interrupted: the end of the call's path.
 const CALLS: [&str; 3] = ["create", "start", "stop"];
 
