@@ -43,7 +43,7 @@ impl Executor<'_> {
             }),
             Action::RemoveNetwork { name } => match self.network(name, &step.expect, engine).await? {
                 Verdict::Holds => attached::none_stays(change, name, true, engine).await,
-                verdict => Ok(verdict),
+                verdict @ (Verdict::AlreadySo(_) | Verdict::Moved(_)) => Ok(verdict),
             },
             Action::CreateContainer { name, spec, labels } => {
                 let same = |there: &Container| labels.iter().all(|(k, v)| there.labels.get(k) == Some(v));
