@@ -3,7 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -696,6 +696,74 @@ fn an_unreadable_container_is_its_own_apps() {
         let of = |app: &str| &status.apps[&app.parse().expect("a key")];
         assert_eq!(of("a-test"), &Standing::InSync);
         assert!(matches!(of("a-test-test"), Standing::Unknown(_)), "{:?}", status.apps);
+    });
+}
+
+/// An app on the network, whose MTU is `mtu`.
+fn on_a_network(sim: &Sim, mtu: u32) {
+    let lan = format!(
+        "[network.lan]\nsubnet = \"198.51.100.0/24\"\noptions = {{ \"com.docker.network.driver.mtu\" = \"{mtu}\" }}\n"
+    );
+    let files = [
+        ("fleet.toml", "fleet = \"sim\"\nenvironments = [\"test\"]\n"),
+        (
+            "hosts/all.toml",
+            "[host.h0]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n",
+        ),
+        ("networks/lan.toml", &lan),
+        (
+            "apps/web/app.toml",
+            "app = \"web\"\nenvironments = [\"test\"]\nimage = \"app:1\"\nreplicas = 2\n[network.lan]\n\
+             [rollout]\nmin_healthy = \"1s\"\n",
+        ),
+    ];
+    let files = files.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    sim.repository.commit(&BTreeMap::from(files));
+}
+
+/// Names of the containers on the network.
+fn on_it(sim: &Sim) -> Vec<String> {
+    let all = sim.fleet.containers(&host(0));
+    let on = all.values().filter(|c| c.live.networks.contains_key("lan"));
+    on.map(|c| c.name.to_string()).collect()
+}
+
+#[test]
+fn a_network_that_an_endpoint_without_a_container_keeps_cuts_nobody_off() {
+    rt().block_on(async {
+        let sim = Sim::new(5);
+        on_a_network(&sim, 1400);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let (done, on) = (sim.fleet.journal(&host(0)), on_it(&sim));
+        assert_eq!(on, ["web-test-0", "web-test-1"]);
+        sim.fleet.set_phantoms(&host(0), "lan", BTreeSet::from(["long-gone".to_owned()]));
+        on_a_network(&sim, 1300);
+        let told = format!("{:?}", sim.apply().await.outcomes);
+        assert!(told.contains("long-gone"), "{told}");
+        assert_eq!(sim.fleet.journal(&host(0)), done, "nobody was taken off");
+        sim.fleet.set_phantoms(&host(0), "lan", BTreeSet::new());
+        let _ = sim.apply().await;
+        assert_eq!(on_it(&sim), on);
+        sim.settled().await;
+    });
+}
+
+#[test]
+fn a_connect_whose_answer_was_lost_is_done() {
+    rt().block_on(async {
+        let sim = Sim::new(6);
+        on_a_network(&sim, 1400);
+        let _ = sim.apply().await;
+        on_a_network(&sim, 1300);
+        // Two are taken off, the network goes and is made: the fifth mutation connects the first again.
+        sim.fleet.set_away_for(&host(0), Some(Duration::from_secs(3)));
+        sim.fleet.set_fault(&host(0), Some(Fault::Cut { mutations: 5, after_effect: true }));
+        let told = format!("{:?}", sim.apply().await.outcomes);
+        assert!(!told.contains("Failed"), "{told}");
+        let connects = sim.fleet.journal(&host(0)).into_iter().filter(|step| step.starts_with("connect"));
+        assert_eq!(connects.count(), 2, "each once: {:?}", sim.fleet.journal(&host(0)));
+        sim.settled().await;
     });
 }
 

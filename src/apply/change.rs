@@ -403,8 +403,17 @@ impl Executor<'_> {
             Verdict::Moved(why) => return Ok(StepEnd::Refused(why)),
         };
         let contents: &Contents = &self.desired.contents;
-        engine.perform(action, contents, self.progress).await.map_err(Missed::sent)?;
-        Ok(StepEnd::Done)
+        let Err(error) = engine.perform(action, contents, self.progress).await else {
+            return Ok(StepEnd::Done);
+        };
+        // An engine still at an earlier try, whose answer was lost, refuses this one and has it done (D5).
+        if matches!(step.action, Action::Connect { .. })
+            && !error.kind.is_transient()
+            && let Ok(Verdict::AlreadySo(_)) = self.precondition(change, step, engine).await
+        {
+            return Ok(StepEnd::Done);
+        }
+        Err(Missed::sent(error))
     }
 
     /// The host's engine; or the Swarm's managers, the one that told what the plan follows from at the head, the others in

@@ -1,5 +1,6 @@
 //! A `Plan` carried out: changes side by side where their order allows, each step journaled before it is sent (D5).
 
+mod attached;
 mod change;
 mod lane;
 mod precondition;

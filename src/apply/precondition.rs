@@ -7,7 +7,7 @@ use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Step};
 use crate::ports::{Engine, EngineError};
 
-use super::Executor;
+use super::{Executor, attached};
 
 /// What a fresh look at the target says.
 pub(super) enum Verdict {
@@ -43,7 +43,10 @@ impl Executor<'_> {
                 Some(_) => Verdict::AlreadySo(format!("network {name} is there")),
                 None => Verdict::Holds,
             }),
-            Action::RemoveNetwork { name } => self.network(name, &step.expect, engine).await,
+            Action::RemoveNetwork { name } => match self.network(name, &step.expect, engine).await? {
+                Verdict::Holds => attached::none_stays(change, name, true, engine).await,
+                verdict @ (Verdict::HoldsAs(_) | Verdict::AlreadySo(_) | Verdict::Moved(_)) => Ok(verdict),
+            },
             Action::CreateContainer { name, spec, labels } => {
                 let same = |there: &Container| labels.iter().all(|(k, v)| there.labels.get(k) == Some(v));
                 Ok(match engine.container(name).await? {
@@ -78,12 +81,18 @@ impl Executor<'_> {
             | Action::Connect { name, .. }
             | Action::Disconnect { name, .. } => match engine.container(name).await? {
                 None => Ok(Verdict::Moved(format!("container {name} is gone"))),
-                Some(there) => Ok(match (&step.action, self.container(name, &step.expect, &there)) {
+                Some(there) => match (&step.action, self.container(name, &step.expect, &there)) {
                     (Action::StartContainer { .. }, Verdict::Holds) if there.state.is_running() => {
-                        Verdict::AlreadySo(format!("container {name} runs"))
+                        Ok(Verdict::AlreadySo(format!("container {name} runs")))
                     }
-                    (_, verdict) => verdict,
-                }),
+                    (Action::Connect { network, attachment, .. }, Verdict::Holds) => {
+                        attached::as_wanted(&there, network, attachment, engine).await
+                    }
+                    (Action::Disconnect { network, .. }, Verdict::Holds) => {
+                        attached::none_stays(change, network, false, engine).await
+                    }
+                    (_, verdict) => Ok(verdict),
+                },
             },
             Action::WaitHealthy { .. }
             | Action::Drain { .. }

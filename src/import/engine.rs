@@ -11,7 +11,7 @@ use crate::model::host::Host;
 use crate::model::names::{
     AppKey, AppName, ContainerName, EnvironmentName, HostName, InstanceName, NetworkName,
 };
-use crate::model::observed::{Container, Engine, Health, RunState, Seen};
+use crate::model::observed::{self, Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::PREFIX;
 use crate::model::secrecy::PlainEnv;
 
@@ -52,11 +52,10 @@ struct One<'a> {
     read: Read,
 }
 
-const COMPOSE_PROJECT: &str = "com.docker.compose.project";
+pub(super) const COMPOSE_PROJECT: &str = "com.docker.compose.project";
 const COMPOSE_SERVICE: &str = "com.docker.compose.service";
 const COMPOSE_NUMBER: &str = "com.docker.compose.container-number";
 const COMPOSE_ONE_OFF: &str = "com.docker.compose.oneoff";
-const SWARM_TASK: &str = "com.docker.swarm.task.id";
 const KUBERNETES: &str = "io.kubernetes.";
 
 /// Files and notes for everything that runs on the hosts.
@@ -81,14 +80,20 @@ pub fn engines(request: &Request<'_>) -> Imported {
                 }
             }
         }
-        let of_daemon = live::log_options_of_daemon(engine);
-        if !of_daemon.is_empty() {
-            let told: Vec<String> = of_daemon.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            let words = format!(
-                "most containers there log with {}: that is taken for the daemon's own and not written",
-                told.join(", ")
-            );
-            imported.note(format!("host {}", host.name), words);
+        let options = live::log_options(engine);
+        for (options, taken) in [
+            (options.of_daemon, "that is taken for the daemon's own and not written"),
+            (
+                options.doubtful,
+                "that may be the daemon's own, and they are too few, or too much of one maker, to tell: it was written; \
+                 take it out of git where the daemon adds it by itself (daemon.json)",
+            ),
+        ] {
+            let told: Vec<String> = options.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            if !told.is_empty() {
+                let words = format!("most containers there log with {}: {taken}", told.join(", "));
+                imported.note(format!("host {}", host.name), words);
+            }
         }
         if request.with_hosts {
             imported.files.insert(format!("hosts/{}.toml", host.name), skeleton::host(host));
@@ -144,7 +149,7 @@ fn one<'a>(
         Some(
             "it carries labels of a trueup installation: what is trueup's needs no import, what is another's is not touched (B1)",
         )
-    } else if label(SWARM_TASK).is_some() {
+    } else if observed::is_task(&container.name, &container.labels) {
         Some("it is a task of a Swarm service: --swarm NAME takes over services")
     } else if any(KUBERNETES) {
         Some("it is Kubernetes'")

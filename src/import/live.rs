@@ -13,6 +13,7 @@ use crate::model::ownership;
 use crate::model::secrecy::{KeyedHash, PlainEnv};
 use crate::model::units::{ByteSize, TimeSpan};
 
+use super::engine::COMPOSE_PROJECT;
 use super::names::looks_secret;
 
 const SHM_DEFAULT: ByteSize = ByteSize(64 << 20);
@@ -54,18 +55,54 @@ pub(super) struct Read {
     pub local_image: bool,
 }
 
-/// The daemon adds its own options to its own driver, and nobody can ask it which: those that most containers of that
-/// driver have, where there are several.
-pub(super) fn log_options_of_daemon(engine: &Engine) -> BTreeMap<String, String> {
-    let all = engine.containers.values().filter_map(Seen::known).map(|container| &container.live.logging);
-    let all: Vec<_> = all.filter(|logging| logging.driver == engine.info.log_driver).collect();
-    let mut counts: BTreeMap<(&String, &String), usize> = BTreeMap::new();
-    for option in all.iter().flat_map(|logging| &logging.options) {
-        *counts.entry(option).or_default() += 1;
+/// So many makers that chose the same by chance are not to be expected.
+const MAKERS: usize = 3;
+
+/// Log options of an engine's containers that may be the daemon's, which adds its own to its own driver; nobody can ask it
+/// which.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct LogOptions {
+    /// The daemon's: most containers of that driver have them, and it was not one or two who made those.
+    pub of_daemon: BTreeMap<String, String>,
+    /// Most have them, of too few makers to tell: a container's own as likely, and nothing of its own may be lost.
+    pub doubtful: BTreeMap<String, String>,
+}
+
+/// Containers that nobody looked at (a Swarm's tasks) tell nothing of it.
+pub(super) fn log_options(engine: &Engine) -> LogOptions {
+    let all = engine.containers.values().filter_map(Seen::known).filter(|container| !container.veiled);
+    let all = all.filter(|container| container.live.logging.driver == engine.info.log_driver);
+    judged(&all.map(|container| (maker(container), &container.live.logging.options)).collect::<Vec<_>>())
+}
+
+fn judged(all: &[(Maker<'_>, &BTreeMap<String, String>)]) -> LogOptions {
+    let mut holders: BTreeMap<(&String, &String), Vec<Maker<'_>>> = BTreeMap::new();
+    for (maker, options) in all {
+        for option in *options {
+            holders.entry(option).or_default().push(*maker);
+        }
     }
-    let of_most = |count: usize| all.len() > 1 && count * 2 > all.len();
-    let usual = counts.into_iter().filter(|(_, count)| of_most(*count));
-    usual.map(|((name, value), _)| (name.clone(), value.clone())).collect()
+    let mut options = LogOptions::default();
+    for ((name, value), held) in holders.into_iter().filter(|(_, held)| held.len() * 2 > all.len()) {
+        let makers: BTreeSet<Maker<'_>> = held.into_iter().collect();
+        let to = if makers.len() < MAKERS { &mut options.doubtful } else { &mut options.of_daemon };
+        to.insert(name.clone(), value.clone());
+    }
+    options
+}
+
+/// Who chose a container's options: one file of Compose chooses for all its services.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Maker<'a> {
+    Compose(&'a str),
+    Hand(&'a str),
+}
+
+fn maker(container: &Container) -> Maker<'_> {
+    match container.labels.get(COMPOSE_PROJECT) {
+        Some(project) => Maker::Compose(project),
+        None => Maker::Hand(container.name.as_str()),
+    }
 }
 
 /// Reads a container; `words` has its variables in the clear where a person asked for them.
@@ -179,7 +216,7 @@ impl Reader<'_> {
             ContainerField::Dns => spec.dns.clone_from(&live.dns),
             ContainerField::ExtraHosts => spec.extra_hosts.clone_from(&live.extra_hosts),
             ContainerField::Logging => {
-                let of_daemon = log_options_of_daemon(self.engine);
+                let of_daemon = log_options(self.engine).of_daemon;
                 let usual = live.logging.driver == self.engine.info.log_driver
                     && live.logging.options.iter().all(|(name, value)| of_daemon.get(name) == Some(value));
                 spec.logging = (!usual).then(|| live.logging.clone());
@@ -375,5 +412,27 @@ fn image_of(container: &Container, image: Option<&Image>, notes: &mut Vec<String
             ));
             (bare.pinned(container.image.clone()), true)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What one maker chose for all of his is not the daemon's, and is not lost.
+    #[test]
+    fn log_options_are_the_daemons_only_where_several_makers_have_them() {
+        let (limit, none) = (BTreeMap::from([("max-size".to_owned(), "9m".to_owned())]), BTreeMap::new());
+        let (shop, hand) = (Maker::Compose("shop"), Maker::Hand);
+        let judged = |all: &[(Maker<'_>, bool)]| {
+            let all: Vec<_> = all.iter().map(|(m, has)| (*m, if *has { &limit } else { &none })).collect();
+            let told = super::judged(&all);
+            (told.of_daemon.len(), told.doubtful.len())
+        };
+        assert_eq!(judged(&[(hand("a"), true)]), (0, 1));
+        assert_eq!(judged(&[(hand("a"), true), (hand("b"), true)]), (0, 1));
+        assert_eq!(judged(&[(shop, true), (shop, true), (shop, true), (hand("a"), true)]), (0, 1));
+        assert_eq!(judged(&[(shop, true), (hand("a"), true), (hand("b"), true), (shop, false)]), (1, 0));
+        assert_eq!(judged(&[(hand("a"), true), (hand("b"), false)]), (0, 0), "it is that one's own");
     }
 }

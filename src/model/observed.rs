@@ -10,6 +10,7 @@ use super::file::{FileSet, Files};
 use super::image::{Digest, ImageRef};
 use super::names::{ContainerName, HostName, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
+use super::ownership;
 use super::secrecy::{ContentHash, KeyedHash};
 use super::swarm::{Membership, Swarm};
 use super::units::{ByteSize, Cpus, TimeSpan, Timestamp};
@@ -134,6 +135,18 @@ pub struct Container {
     /// It is not ours, and its texts were hidden when this snapshot was saved (G1): they cannot be compared.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub veiled: bool,
+}
+
+/// Swarm puts it on its tasks; what is made of an image that somebody made of a task (`docker commit`) has it too.
+const SWARM_TASK: &str = "com.docker.swarm.task.id";
+
+/// Whether a container of this name and these labels is a Swarm's task: it is called after the label, and carries none of
+/// trueup's, which Swarm puts on the service and not on what it runs (D8).
+pub fn is_task(name: &ContainerName, labels: &BTreeMap<String, String>) -> bool {
+    let called = labels.get(SWARM_TASK).filter(|id| !id.is_empty()).is_some_and(|id| {
+        name.as_str().strip_suffix(id.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+    });
+    called && !labels.keys().any(|label| label.starts_with(ownership::PREFIX))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use crate::diff::{self, Against};
 use crate::model::adoption;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
 use crate::model::names::ContainerName;
-use crate::model::observed::{Container, Engine, Health, RunState, Seen};
+use crate::model::observed::{self, Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{ASIDE, Belongs, NEXT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
 use crate::model::secrecy::ContentHash;
@@ -233,6 +233,12 @@ fn existing(
             draft.notes.push(note);
         }
     }
+    if observed::is_task(&live.name, &live.labels) {
+        let reason =
+            format!("{} is a task of a Swarm's service, which Swarm replaces as it likes", live.name);
+        draft.block(subject, Some(target.app.key.clone()), reason, HINT_TASK);
+        return None;
+    }
     if live.veiled {
         draft.block(subject, Some(target.app.key.clone()), VEILED.to_owned(), HINT_VEILED);
         return None;
@@ -298,6 +304,9 @@ fn existing(
 pub(super) const VEILED: &str = "it was not ours when the snapshot was saved, which hides its arguments, labels and other \
                                  texts: what adopting it would change is unknown";
 pub(super) const HINT_VEILED: &str = "ask the live engines (without --observed)";
+
+const HINT_TASK: &str =
+    "adopt the service (`trueup import --swarm NAME`), and take the container's name out of `adopt`";
 
 const HINT_UNSAID: &str =
     "declare it in git, or take it out of `ignore` where losing it is meant; until then it runs on as it is";

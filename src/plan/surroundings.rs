@@ -268,7 +268,7 @@ fn existing_network(
         from: Some(ContentHash::of(because(&changes).join("\n").as_bytes())),
         to: Some(network_hash(network)),
         steps: renew_steps(input, engine, network, host, live, &attachments),
-        undo: Vec::new(),
+        undo: as_before(engine, live),
         after: Vec::new(),
         destructive: false,
         interrupts: !live.attached.is_empty(),
@@ -312,6 +312,24 @@ fn renew_steps(
         })
     }));
     steps
+}
+
+/// The network as it was, if it is gone, and on it those who were.
+fn as_before(engine: &Engine, live: &LiveNetwork) -> Vec<Step> {
+    let create = live.spec.clone().map(|spec| Step {
+        action: Action::CreateNetwork { name: live.name.clone(), spec, labels: live.labels.clone() },
+        expect: Expect::Absent,
+    });
+    let connects = live.attached.iter().filter_map(|name| {
+        let name = name.parse().ok()?;
+        let was = engine.containers.get(&name)?.known()?.live.networks.get(&live.name)?;
+        let attachment = Attachment { address: was.requested, aliases: was.aliases.clone() };
+        Some(Step {
+            expect: id_of(engine, &name),
+            action: Action::Connect { name, network: live.name.clone(), attachment },
+        })
+    });
+    create.into_iter().chain(connects).collect()
 }
 
 fn id_of(engine: &Engine, name: &crate::model::names::ContainerName) -> Expect {

@@ -165,7 +165,8 @@ impl SimEngine {
                 state.networks.insert(name.clone(), network);
             }
             Action::RemoveNetwork { name } => {
-                if state.networks.get(name).is_some_and(|network| !network.attached.is_empty()) {
+                let phantoms = state.phantoms.get(name).is_some_and(|endpoints| !endpoints.is_empty());
+                if phantoms || state.networks.get(name).is_some_and(|network| !network.attached.is_empty()) {
                     return fail(EngineErrorKind::Refused, format!("network {name} has active endpoints"));
                 }
                 state.networks.remove(name);
@@ -236,6 +237,10 @@ impl SimEngine {
             }
             Action::Connect { name, network, attachment } => {
                 let Some(container) = state.containers.get_mut(name) else { return missing(name) };
+                if container.state.is_running() && container.live.networks.contains_key(network) {
+                    let detail = format!("endpoint with name {name} already exists in network {network}");
+                    return fail(EngineErrorKind::Refused, detail);
+                }
                 let attached = LiveAttachment {
                     requested: attachment.address,
                     address: attachment.address,
@@ -433,7 +438,11 @@ impl Engine for SimEngine {
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
         self.enter(&format!("GET /networks/{name}")).await?;
-        let local = self.read(|state, _| state.networks.get(name).cloned());
+        let local = self.read(|state, _| {
+            let mut network = state.networks.get(name)?.clone();
+            network.attached.extend(state.phantoms.get(name).into_iter().flatten().cloned());
+            Some(network)
+        });
         Ok(local.or_else(|| self.overlay(name)))
     }
 

@@ -69,6 +69,8 @@ pub(super) struct State {
     /// Containers whose inspect fails (A1).
     pub unreadable: BTreeSet<ContainerName>,
     pub meddler: Option<Meddler>,
+    /// Endpoints without a container, by network: only a look at the network tells of them.
+    pub phantoms: BTreeMap<String, BTreeSet<String>>,
     /// Mutations carried out, in words: what tests count.
     pub journal: Vec<String>,
 }
@@ -174,6 +176,12 @@ impl SimWorld {
     /// Containers of the host that cannot be inspected (A1).
     pub fn set_unreadable(&self, host: &HostName, containers: BTreeSet<ContainerName>) {
         self.lock().hosts.entry(host.clone()).or_default().unreadable = containers;
+    }
+
+    /// Endpoints on the host's network that no container has.
+    pub fn set_phantoms(&self, host: &HostName, network: &str, endpoints: BTreeSet<String>) {
+        let mut world = self.lock();
+        world.hosts.entry(host.clone()).or_default().phantoms.insert(network.to_owned(), endpoints);
     }
 
     /// Somebody changes the host's containers before each look (D7), until `None`.

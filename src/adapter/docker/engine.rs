@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::{ContainerSummary, NetworkInspect};
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions,
     LogsOptionsBuilder,
@@ -106,29 +106,30 @@ impl DockerEngine {
         list: &[ContainerSummary],
     ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
-        let mut names: VecDeque<ContainerName> = VecDeque::new();
-        let mut told = BTreeMap::new();
+        let mut looks: VecDeque<(String, ContainerName)> = VecDeque::new();
+        let mut told = Vec::new();
         for summary in list {
             let id = summary.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
             match (listed::name(summary).map(str::parse), id.parse::<ContainerName>()) {
                 (Some(Ok(name)), _) => match listed::task(summary, &name) {
-                    Some(task) => drop(told.insert(name, Seen::Known(task))),
+                    Some(task) => told.push((name, Seen::Known(task))),
                     // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
-                    None if listed::has_files(summary) => names.push_front(name),
-                    None => names.push_back(name),
+                    None if listed::has_files(summary) => looks.push_front((id.to_owned(), name)),
+                    None => looks.push_back((id.to_owned(), name)),
                 },
                 // It is there, and its image is in use, all the same (A1).
                 (_, Ok(id)) => {
                     let why = "its name is none that trueup can say: rename it (`docker rename`)";
-                    told.insert(id, Seen::unknown(why));
+                    told.push((id, Seen::unknown(why)));
                 }
                 (_, Err(_)) => return Err(self.garbage(call, "a container has neither a name nor an id")),
             }
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
-            stream::iter(names.into_iter().map(|name| async move {
-                match self.looked_at(&name).await {
-                    Ok(Some(container)) => Some((name, Seen::Known(container))),
+            stream::iter(looks.into_iter().map(|(id, name)| async move {
+                // By its id: what got another name since the list is there all the same (C8).
+                match self.look_at(Some(&id), &name).await {
+                    Ok(Some(container)) => Some((container.name.clone(), Seen::Known(container))),
                     // Gone between list and inspect.
                     Ok(None) => None,
                     Err(error) => Some((name, Seen::unknown(error.to_string()))),
@@ -137,45 +138,14 @@ impl DockerEngine {
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
-        Ok(seen.into_iter().flatten().chain(told).collect())
-    }
-
-    /// All but the files that were put in.
-    async fn inspected(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        let call = format!("GET /containers/{name}/json");
-        let path = format!("containers/{name}/json");
-        let told = self.call(&call, self.raw.get(&path)).await;
-        let Some(body) = error::or_none(told)? else { return Ok(None) };
-        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
-        // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
-        match inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')) {
-            None => return Err(self.garbage(&call, "the container has no name")),
-            Some(other) if other != name.as_str() => return Ok(None),
-            Some(_) => {}
-        }
-        live::container(inspect, &self.key).map(Some).map_err(|detail| self.garbage(&call, detail))
-    }
-
-    /// As part of a look at everything.
-    async fn looked_at(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        let Some(mut container) = self.inspected(name).await? else { return Ok(None) };
-        for path in ownership::files_put_in(&container.labels.clone()) {
-            let file = seen(self.file_or_recalled(&container.id, name, path).await);
-            container.live.files.insert(path.to_owned(), file);
-        }
-        Ok(Some(container))
+        Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
     }
 
     /// The list tells all of them but who is attached, and the list of containers tells that.
-    async fn networks(&self) -> Result<Vec<LiveNetwork>, EngineError> {
+    async fn networks(&self) -> Result<Vec<(String, Seen<LiveNetwork>)>, EngineError> {
         let call = "GET /networks";
         let body = self.call(call, self.raw.get("networks")).await?;
-        let list: Vec<NetworkInspect> =
-            serde_json::from_slice(&body).map_err(|error| self.garbage(call, error.to_string()))?;
-        match list.iter().any(|network| network.name.is_none() || network.id.is_none()) {
-            true => Err(self.garbage(call, "a network has no name or no id")),
-            false => Ok(list.into_iter().map(live::network).collect()),
-        }
+        listed::networks(&body).map_err(|detail| self.garbage(call, detail))
     }
 
     /// A volume driver that is down hides its volumes from the list, or holds the whole list up: then what is not in
@@ -225,14 +195,19 @@ impl DockerEngine {
     }
 }
 
-#[async_trait]
-impl Engine for DockerEngine {
-    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+impl DockerEngine {
+    async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let listed = async {
             let list = self.list().await?;
             let named = images.iter().map(ImageRef::pull_name);
-            let references = named.chain(list.iter().filter_map(|c| c.image_id.clone())).collect();
-            let (containers, images) = tokio::try_join!(self.containers(&list), self.images(references))?;
+            let references: BTreeSet<String> =
+                named.chain(listed::images(&list).map(|id| id.to_string())).collect();
+            let (containers, mut images) =
+                tokio::try_join!(self.containers(&list), self.images(references.clone()))?;
+            // Of what the list told no image, the look at it did.
+            let looked = containers.values().filter_map(Seen::known).map(|c| c.image.to_string());
+            let looked = looked.filter(|image| !references.contains(image)).collect();
+            images.extend(self.images(looked).await?);
             if let Some(recall) = &self.recall {
                 recall.settle(&self.host, &list.iter().filter_map(|c| c.id.as_deref()).collect());
             }
@@ -248,26 +223,64 @@ impl Engine for DockerEngine {
         }
         let (volumes, volumes_hidden) = volumes;
         let mut known = BTreeMap::new();
-        for mut network in networks? {
-            network.attached = attached.remove(&network.id).unwrap_or_default();
+        for (name, mut seen) in networks? {
+            if let Seen::Known(network) = &mut seen {
+                network.attached = attached.remove(&network.id).unwrap_or_default();
+            }
+            let id = |seen: &Seen<LiveNetwork>| seen.known().map_or("another", |known| &known.id).to_owned();
             let twice = |other: &Seen<LiveNetwork>| {
-                let other = other.known().map_or("another", |other| &other.id);
-                Seen::unknown(format!("two networks have this name: {other} and {}", network.id))
+                Seen::unknown(format!("two networks have this name: {} and {}", id(other), id(&seen)))
             };
-            let seen = known.get(&network.name).map(twice);
-            known.insert(network.name.clone(), seen.unwrap_or(Seen::Known(network)));
+            let twice = known.get(&name).map(twice);
+            known.insert(name, twice.unwrap_or(seen));
         }
         let networks = known;
         Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
     }
 
-    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        let Some(mut container) = self.inspected(name).await? else { return Ok(None) };
+    /// The container with this id, whatever it is called by now, as part of a look at everything; without one, that of this
+    /// name.
+    async fn look_at(
+        &self,
+        id: Option<&str>,
+        name: &ContainerName,
+    ) -> Result<Option<Container>, EngineError> {
+        let path = format!("containers/{}/json", id.unwrap_or(name.as_str()));
+        let call = format!("GET /{path}");
+        let told = self.call(&call, self.raw.get(&path)).await;
+        let Some(body) = error::or_none(told)? else { return Ok(None) };
+        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
+        // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
+        match (inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
+            (None, _) => return Err(self.garbage(&call, "the container has no name")),
+            (Some(_), Some(id)) if inspect.known.id.as_deref() != Some(id) => {
+                return Err(self.garbage(&call, "the answer is about another container"));
+            }
+            (Some(other), None) if other != name.as_str() => return Ok(None),
+            (Some(_), _) => {}
+        }
+        let mut container =
+            live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
+        let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
-            let file = seen(self.file(name, path).await);
-            container.live.files.insert(path.to_owned(), file);
+            let file = match id {
+                Some(id) => self.file_or_recalled(id, name, path).await,
+                None => self.file(name, path).await,
+            };
+            container.live.files.insert(path.to_owned(), seen(file));
         }
         Ok(Some(container))
+    }
+}
+
+#[async_trait]
+impl Engine for DockerEngine {
+    async fn survey(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        self.whole(images).await
+    }
+
+    async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
+        self.look_at(None, name).await
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {

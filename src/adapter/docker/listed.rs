@@ -1,22 +1,24 @@
 //! What the list of an engine's containers tells without a look at each: names, who is attached to which network, and all
 //! that matters of a Swarm's tasks, which no host's app may be (a look at each costs as much as one at an own container).
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use serde::Deserialize as _;
+
 use bollard::models::{
-    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, PortSummary, PortSummaryTypeEnum,
+    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, NetworkInspect, PortSummary,
+    PortSummaryTypeEnum,
 };
 
 use crate::model::container::{Logging, Port, Protocol, Restart};
+use crate::model::image::Digest;
 use crate::model::names::ContainerName;
-use crate::model::observed::{Container, Health, LiveSpec, RunState};
+use crate::model::observed::{self, Container, Health, LiveNetwork, LiveSpec, RunState, Seen};
 use crate::model::ownership;
 use crate::model::units::{ByteSize, Cpus, Timestamp};
 
 use super::live;
-
-/// Only Swarm itself sets it, and on tasks alone.
-const SWARM_TASK: &str = "com.docker.swarm.task.id";
 
 /// A container's own name; a linked one also lists names with a second `/`.
 pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
@@ -27,6 +29,47 @@ pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
 /// Whether trueup put files into it, which have to be read.
 pub(super) fn has_files(summary: &ContainerSummary) -> bool {
     summary.labels.as_ref().is_some_and(|labels| labels.contains_key(ownership::FILES))
+}
+
+/// Images of the listed containers; what is no id cannot be asked for.
+pub(super) fn images(list: &[ContainerSummary]) -> impl Iterator<Item = Digest> {
+    list.iter().filter_map(|summary| summary.image_id.as_deref()?.parse().ok())
+}
+
+/// The answer to `GET /networks`, one by one: an odd one is unknown by itself (A1).
+pub(super) fn networks(body: &[u8]) -> Result<Vec<(String, Seen<LiveNetwork>)>, String> {
+    let list: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let network = |told: serde_json::Value| {
+        let name = told.get("Name").and_then(serde_json::Value::as_str).filter(|name| !name.is_empty());
+        let name = name.ok_or("a network has no name")?.to_owned();
+        let seen = match NetworkInspect::deserialize(told) {
+            Ok(inspect) if inspect.id.as_deref().is_none_or(str::is_empty) => {
+                Seen::unknown("GET /networks: it has no id")
+            }
+            Ok(inspect) => Seen::Known(live::network(inspect)),
+            Err(error) => Seen::unknown(format!("GET /networks: {error}")),
+        };
+        Ok((name, seen))
+    };
+    list.into_iter().map(network).collect()
+}
+
+/// Containers by the name that the look at each found. Names that moved on meanwhile may be found twice: then neither is
+/// known, and none is lost (A1).
+pub(super) fn by_name(
+    seen: impl Iterator<Item = (ContainerName, Seen<Container>)>,
+) -> BTreeMap<ContainerName, Seen<Container>> {
+    let mut all = BTreeMap::new();
+    for (name, container) in seen {
+        match all.entry(name) {
+            Entry::Vacant(free) => drop(free.insert(container)),
+            Entry::Occupied(mut taken) => {
+                let why = "two containers had this name while they were looked at: one was renamed meanwhile";
+                taken.insert(Seen::unknown(why));
+            }
+        }
+    }
+    all
 }
 
 /// Names of the containers that are attached now, by the network's id.
@@ -53,7 +96,7 @@ fn endpoints(summary: &ContainerSummary) -> Option<&HashMap<String, EndpointSett
 /// it is none, or the list tells too little of it.
 pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<Container> {
     let labels = live::sorted(summary.labels.clone());
-    if !labels.contains_key(SWARM_TASK) {
+    if !observed::is_task(name, &labels) {
         return None;
     }
     let id = summary.id.clone()?;
@@ -165,6 +208,8 @@ mod tests {
 
     use super::*;
 
+    const SWARM_TASK: &str = "com.docker.swarm.task.id";
+
     /// As an engine of API 1.41 lists them, shortened.
     fn list() -> Vec<ContainerSummary> {
         let listed = |name: &str, status: &str, labels: serde_json::Value, endpoint: &str| {
@@ -181,10 +226,10 @@ mod tests {
                     "IPAMConfig": {"IPv4Address": "10.0.0.3"}}}},
             })
         };
-        let task = json!({(SWARM_TASK): "t1"});
+        let task = |id: &str| json!({(SWARM_TASK): id});
         serde_json::from_value(json!([
-            listed("web.1.t1", "Up 3 minutes (unhealthy)", task.clone(), "e1"),
-            listed("web.1.t0", "Exited (137) 4 minutes ago", task, ""),
+            listed("web.1.t1", "Up 3 minutes (unhealthy)", task("t1"), "e1"),
+            listed("web.1.t0", "Exited (137) 4 minutes ago", task("t0"), ""),
             listed("own", "Up 2 hours", json!({}), "e2"),
         ]))
         .expect("summaries")
@@ -222,6 +267,48 @@ mod tests {
         list[0].image_id = None;
         list[1].state = None;
         assert!(told(&list[0]).is_none() && told(&list[1]).is_none());
+    }
+
+    /// Who commits a task to an image gives its labels to all that is made of that.
+    #[test]
+    fn an_inherited_label_makes_no_task() {
+        let mut list = list();
+        list[0].names = Some(vec!["/backup".to_owned()]);
+        let ours = (format!("{}app", ownership::PREFIX), "web".to_owned());
+        list[1].labels.get_or_insert_default().extend([ours]);
+        list[2].labels.get_or_insert_default().insert(SWARM_TASK.to_owned(), String::new());
+        assert!(list.iter().all(|summary| told(summary).is_none()));
+    }
+
+    #[test]
+    fn an_odd_entry_is_unknown_by_itself() {
+        let told = json!([
+            {"Name": "lan", "Id": "n1", "Driver": "bridge"}, {"Name": "odd", "Id": "n2", "IPAM": "none"},
+            {"Name": "none", "Driver": "bridge"},
+        ]);
+        let all: BTreeMap<_, _> =
+            networks(told.to_string().as_bytes()).expect("a list").into_iter().collect();
+        assert_eq!(all["lan"].known().map(|lan| lan.id.as_str()), Some("n1"));
+        assert!(["odd", "none"].iter().all(|name| matches!(all[*name], Seen::Unknown { .. })), "{all:?}");
+        assert!(
+            networks(b"[{}]").is_err() && networks(b"{}").is_err(),
+            "what may hide any network hides all"
+        );
+
+        let mut list = list();
+        list[0].image_id = Some(String::new());
+        list[1].image_id = Some("box:1".to_owned());
+        assert_eq!(images(&list).count(), 1, "only what can be asked for by its id");
+    }
+
+    #[test]
+    fn a_name_that_is_found_twice_is_unknown_and_not_one_of_the_two() {
+        let list = list();
+        let one = || told(&list[0]).expect("a task");
+        let names = |name: &str| name.parse::<ContainerName>().expect("a name");
+        let seen = [("one", one()), ("two", one()), ("one", one())].map(|(n, c)| (names(n), Seen::Known(c)));
+        let all = by_name(seen.into_iter());
+        assert!(matches!(all[&names("one")], Seen::Unknown { .. }) && all[&names("two")].known().is_some());
     }
 
     #[test]

@@ -54,6 +54,21 @@ fn it_stands_under_its_own_name_until_it_is_replaced() {
 }
 
 #[test]
+fn a_swarms_task_is_not_taken_over_and_is_told_as_what_it_is() {
+    let (mut fleet, mut world) = taking_over();
+    edit(&mut fleet, "quote-prod", |app| drop(app.adopted.insert(0, name("web.1.t9@h2"))));
+    world.foreign("h2", "web.1.t9", None);
+    let task = world.container("h2", "web.1.t9");
+    task.labels.insert("com.docker.swarm.task.id".into(), "t9".into());
+    // As the list alone tells it.
+    task.veiled = true;
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), NOTHING);
+    let [blocked] = plan.blocked.as_slice() else { panic!("{:?}", plan.blocked) };
+    assert!(blocked.reason.contains("task of a Swarm") && blocked.hint.contains("--swarm"), "{blocked:?}");
+}
+
+#[test]
 fn a_replacement_that_was_cut_short_anywhere_is_put_right() {
     let (mut fleet, world) = taking_over();
     differ(&mut fleet);

@@ -661,6 +661,28 @@ fn a_network_is_made_anew_only_when_all_on_it_are_ours() {
 }
 
 #[test]
+fn a_network_that_cannot_be_made_anew_is_put_back_with_all_who_were_on_it() {
+    let mut fleet = desired(1, vec![leasing(app("quote-prod", 2))]);
+    let before = standing(&fleet);
+    fleet.networks.values_mut().for_each(|n| drop(n.spec.labels.insert("purpose".into(), "quotes".into())));
+    let plan = plan_of(&fleet, &before.observed);
+    let [change] = plan.changes.as_slice() else { panic!("{:?}", plan.changes) };
+    for count in 0..=change.steps.len() {
+        let mut world = before.clone();
+        world.carry_out_partly(change, count);
+        world.undo(change);
+        for container in ["quote-prod-0", "quote-prod-1"] {
+            let had = before.clone().container("h1", container).live.networks.clone();
+            assert_eq!(
+                world.container("h1", container).live.networks,
+                had,
+                "{container} after {count} steps"
+            );
+        }
+    }
+}
+
+#[test]
 fn an_undeclared_network_is_told_with_the_strangers_that_keep_it() {
     let mut fleet = desired(1, vec![leasing(app("quote-prod", 1))]);
     let mut world = standing(&fleet);

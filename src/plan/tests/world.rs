@@ -105,10 +105,18 @@ impl World {
     /// Carries out what puts back; steps whose precondition does not hold are passed over, as the executor does.
     pub fn undo(&mut self, change: &Change) {
         for step in &change.undo {
-            if self.holds(change, step) {
+            if self.holds(change, step) && !self.is_connected(change, step) {
                 self.act(change, step);
             }
         }
+    }
+
+    fn is_connected(&self, change: &Change, step: &Step) -> bool {
+        let (Some(host), Action::Connect { name, network, .. }) = (&change.subject.host, &step.action) else {
+            return false;
+        };
+        let there = self.engine(host).containers.get(name).and_then(Seen::known);
+        there.is_some_and(|container| container.live.networks.contains_key(network))
     }
 
     fn step(&mut self, change: &Change, step: &Step) {
