@@ -43,7 +43,11 @@ pub async fn note_pulls(world: &World, pass: &Pass, report: &Report) -> Result<(
             let Some(host) = pass.desired.hosts.get(host) else { continue };
             // What cannot be read now is not remembered, and so never taken away.
             let Ok(engine) = world.engines.engine(host) else { continue };
-            if let Ok(Some(there)) = engine.image(image).await {
+            let there = tokio::select! {
+                there = engine.image(image) => there,
+                () = world.clock.sleep(world.call_deadline.duration()) => continue,
+            };
+            if let Ok(Some(there)) = there {
                 let pulled = PulledImage { reference: image.clone(), at: now, last_used: now };
                 memory.note_pulled(&host.name, &there.id, &pulled)?;
             }
