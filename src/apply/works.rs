@@ -156,3 +156,27 @@ impl Drop for Ticket<'_> {
         self.works.ended.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// D6: a plan that was cut waits for no place any more, and a newer one does.
+    #[tokio::test(start_paused = true)]
+    async fn a_cut_plan_waits_no_longer() {
+        let works = Works::default();
+        let older = works.flight();
+        let waits = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let _ = works.take_stock();
+        };
+        let cut = tokio::time::timeout(Duration::from_secs(2), works.until_cut(older));
+        let (cut, ()) = tokio::join!(cut, waits);
+        assert!(cut.is_ok(), "told at once");
+        works.until_cut(older).await;
+        let newer = tokio::time::timeout(Duration::from_secs(60), works.until_cut(works.flight())).await;
+        assert!(newer.is_err(), "the next plan is not cut");
+    }
+}
