@@ -345,10 +345,14 @@ impl Executor<'_> {
             Err(error) => StepEnd::Failed { error, transient: true },
         };
         match &step.action {
-            Action::Drain { instance, timeout } => {
-                Ok(in_traffic(self.traffic.drain(instance, *timeout).await))
-            }
-            Action::Undrain { instance } => Ok(in_traffic(self.traffic.undrain(instance).await)),
+            Action::Drain { instance, timeout } => Ok(match change.host() {
+                Some(host) => in_traffic(self.traffic.drain(instance, host, *timeout).await),
+                None => no_host(),
+            }),
+            Action::Undrain { instance } => Ok(match change.host() {
+                Some(host) => in_traffic(self.traffic.undrain(instance, host).await),
+                None => no_host(),
+            }),
             Action::InstallFiles { set, files } => Ok(in_traffic(self.traffic.install(set, files).await)),
             Action::WaitHealthy { name, min_healthy, deadline } => match engine {
                 Some(engine) => {

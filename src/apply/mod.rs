@@ -21,7 +21,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::model::desired::Desired;
 use crate::model::drift::Subject;
 use crate::model::file::{FileSet, Files};
-use crate::model::names::InstanceName;
+use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::Owner;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
@@ -40,8 +40,9 @@ pub use works::{Touched, Works};
 #[async_trait]
 pub trait Traffic: Send + Sync {
     /// The instance leaves the generated files, and its requests may end within `timeout`.
-    async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String>;
-    async fn undrain(&self, instance: &InstanceName) -> Result<(), String>;
+    /// It stands on `host`.
+    async fn drain(&self, instance: &InstanceName, host: &HostName, timeout: TimeSpan) -> Result<(), String>;
+    async fn undrain(&self, instance: &InstanceName, host: &HostName) -> Result<(), String>;
     /// Installs the set as it follows from a fresh look.
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String>;
 }

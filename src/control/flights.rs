@@ -57,10 +57,10 @@ impl Flights {
     /// ended are read again.
     pub fn before_look(&self, surveyor: &Surveyor) -> Beside {
         let drained = self.sight().map(|sight| sight.drained()).unwrap_or_default();
+        // What ended until now is looked at with this look; what ends from here on wakes the loop again.
+        let _ = self.works.ended().now_or_never();
         let (begun, touched) = self.works.take_stock();
         surveyor.forget(&touched.hosts, &touched.swarms);
-        // What ended until now is looked at with this look.
-        let _ = self.works.ended().now_or_never();
         Beside { begun, drained }
     }
 

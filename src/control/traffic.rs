@@ -53,7 +53,7 @@ impl Sight {
         Self { drained: std::sync::Mutex::default(), picture, installs: Mutex::default() }
     }
 
-    /// A newer look; who is drained stays so.
+    /// A newer look; who is drained stays so. What is still being read says nothing newer than what is known.
     pub fn look(&self, pass: &Pass) {
         let mut picture = self.picture();
         if *picture.desired != pass.desired {
@@ -64,7 +64,8 @@ impl Sight {
         let stamps = std::mem::replace(&mut picture.began, began.clone());
         for (host, seen) in before.hosts {
             let (Some(stamp), Some(new)) = (stamps.get(&host), began.get(&host)) else { continue };
-            if stamp > new && picture.desired.hosts.contains_key(&host) {
+            let tells_less = pass.pending.hosts.contains(&host) && seen.known().is_some();
+            if (stamp > new || tells_less) && picture.desired.hosts.contains_key(&host) {
                 picture.began.insert(host.clone(), *stamp);
                 picture.observed.hosts.insert(host, seen);
             }
@@ -147,8 +148,8 @@ impl<'a> Edge<'a> {
 
     /// Looks again at the hosts that run the instance's app, and installs the sets that changed by it.
     /// Only sets that are installed already are touched: a first installation is a change of the plan.
-    async fn refresh(&self, instance: &InstanceName) -> Result<(), String> {
-        let (_installs, picture) = self.look_at(|observed| hosts_of(observed, instance)).await;
+    async fn refresh(&self, instance: &InstanceName, host: &HostName) -> Result<(), String> {
+        let (_installs, picture) = self.look_at(|observed| hosts_of(observed, instance, host)).await;
         self.install_changed(&picture).await.map(|_| ())
     }
 
@@ -176,8 +177,8 @@ impl<'a> Edge<'a> {
 /// How often it is asked whether the old workers are gone.
 const ASK_AGAIN: Duration = Duration::from_millis(250);
 
-/// Where instances of the same app are seen now.
-fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> {
+/// Where instances of the same app are seen now, and where this one is, whatever was seen there.
+fn hosts_of(observed: &Observed, instance: &InstanceName, own: &HostName) -> BTreeSet<HostName> {
     let prefix = format!("{}-", instance.key);
     observed
         .hosts
@@ -186,14 +187,16 @@ fn hosts_of(observed: &Observed, instance: &InstanceName) -> BTreeSet<HostName> 
             seen.known()
                 .is_some_and(|engine| engine.containers.keys().any(|n| n.as_str().starts_with(&prefix)))
         })
-        .map(|(host, _)| host.clone())
+        .map(|(host, _)| host)
+        .chain([own])
+        .cloned()
         .collect()
 }
 
 #[async_trait]
 impl Traffic for Edge<'_> {
-    async fn drain(&self, instance: &InstanceName, timeout: TimeSpan) -> Result<(), String> {
-        let (installs, picture) = self.look_at(|observed| hosts_of(observed, instance)).await;
+    async fn drain(&self, instance: &InstanceName, host: &HostName, timeout: TimeSpan) -> Result<(), String> {
+        let (installs, picture) = self.look_at(|observed| hosts_of(observed, instance, host)).await;
         // Noted while nobody else installs: whoever installed without it before would keep its old workers from being
         // waited for. Of an earlier try it is not known who did.
         let again = !self.seen.lock().insert(instance.clone());
@@ -206,9 +209,9 @@ impl Traffic for Edge<'_> {
         Ok(())
     }
 
-    async fn undrain(&self, instance: &InstanceName) -> Result<(), String> {
+    async fn undrain(&self, instance: &InstanceName, host: &HostName) -> Result<(), String> {
         self.seen.forget(instance);
-        self.refresh(instance).await
+        self.refresh(instance, host).await
     }
 
     /// Installs what follows from a fresh look, not what the plan foresaw (D11).

@@ -115,6 +115,8 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
             if let Some(task) = read.task.take() {
                 task.abort();
             }
+            // One that is at its very end does not notice.
+            read.began = 0;
             read.late = None;
         }
     }
@@ -150,11 +152,12 @@ impl<K: Ord + Clone + Send + 'static, V: Send + 'static> Reads<K, V> {
         }
         let (clock, reads, key) = (Arc::clone(&self.clock), Arc::clone(&self.reads), key.clone());
         let (done, news) = (Arc::clone(done), Arc::clone(&self.news));
-        read.began = next_read();
+        let number = next_read();
+        read.began = number;
         read.task = Some(tokio::spawn(async move {
             let seen = wanted.read.await;
             let mut reads = reads.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(read) = reads.get_mut(&key) else { return };
+            let Some(read) = reads.get_mut(&key).filter(|read| read.began == number) else { return };
             let was_silent = read.silent.is_some();
             read.silent = match &seen {
                 Seen::Known(_) => None,

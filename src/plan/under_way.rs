@@ -166,7 +166,8 @@ pub(super) fn wanted(begun: &Begun) -> Wanted {
     Wanted { nature, change, takes_away, waits_for: Vec::new(), under_way: true }
 }
 
-/// Addresses of containers that are about to be created, or connected again, are held as if they stood there (C1).
+/// Addresses of containers that are about to be created, or connected again, be it by an undo, are held as if they stood
+/// there (C1).
 pub(super) fn hold_addresses(input: &PlanInput<'_>, ledger: &mut Ledger) {
     for begun in &input.holds.under_way {
         let Some(host) = begun.change.host() else { continue };
@@ -175,7 +176,7 @@ pub(super) fn hold_addresses(input: &PlanInput<'_>, ledger: &mut Ledger) {
             let holder = (host.clone(), base(name).to_owned());
             ledger.entry((network.to_owned(), address)).or_default().insert(holder);
         };
-        for step in &begun.change.steps {
+        for step in begun.change.steps.iter().chain(&begun.change.undo) {
             if let Action::CreateContainer { name, spec, .. } = &step.action
                 && let Networks::Named(networks) = &spec.networks
             {

@@ -265,8 +265,8 @@ impl DockerEngine {
         let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
             let file = match id {
-                Some(id) => self.file_or_recalled(id, name, path).await,
-                None => self.file(name, path).await,
+                Some(id) => self.file_or_recalled(id, path).await,
+                None => self.file(name.as_str(), path).await,
             };
             container.live.files.insert(path.to_owned(), seen(file));
         }

@@ -20,18 +20,13 @@ use super::{error, within};
 const LARGEST: usize = 16 << 20;
 
 impl DockerEngine {
-    /// The file at `path` as it is now; `None`: there is no file.
-    pub(super) async fn file(
-        &self,
-        name: &ContainerName,
-        path: &str,
-    ) -> Result<Option<LiveFile>, EngineError> {
-        let call = format!("GET /containers/{name}/archive?path={path}");
+    /// The file at `path` of a container, by name or id, as it is now; `None`: there is no file.
+    pub(super) async fn file(&self, container: &str, path: &str) -> Result<Option<LiveFile>, EngineError> {
+        let call = format!("GET /containers/{container}/archive?path={path}");
         let options = DownloadFromContainerOptionsBuilder::new().path(path).build();
         let read = async {
             let mut bytes = Vec::new();
-            let mut stream =
-                std::pin::pin!(self.docker.download_from_container(name.as_str(), Some(options)));
+            let mut stream = std::pin::pin!(self.docker.download_from_container(container, Some(options)));
             while let Some(chunk) = stream.next().await {
                 bytes.extend_from_slice(&chunk?);
                 if bytes.len() > LARGEST {
@@ -53,11 +48,10 @@ impl DockerEngine {
     pub(super) async fn file_or_recalled(
         &self,
         id: &str,
-        name: &ContainerName,
         path: &str,
     ) -> Result<Option<LiveFile>, EngineError> {
-        let Some(recall) = &self.recall else { return self.file(name, path).await };
-        let call = format!("HEAD /containers/{name}/archive?path={path}");
+        let Some(recall) = &self.recall else { return self.file(id, path).await };
+        let call = format!("HEAD /containers/{id}/archive?path={path}");
         let options = ContainerArchiveInfoOptionsBuilder::new().path(path).build();
         let asked = self.call(&call, self.docker.get_container_archive_info(id, Some(options))).await;
         let Some(told) = error::or_none(asked)? else { return Ok(None) };
@@ -67,7 +61,7 @@ impl DockerEngine {
         if let Some(known) = stat.as_deref().and_then(|stat| recall.known(&self.host, id, path, stat)) {
             return Ok(Some(known));
         }
-        let file = self.file(name, path).await?;
+        let file = self.file(id, path).await?;
         if let (Some(stat), Some(file)) = (stat, &file) {
             recall.note(&self.host, id, path, stat, file);
         }
