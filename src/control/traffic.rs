@@ -230,3 +230,26 @@ impl Traffic for Edge<'_> {
         self.world.files.install(set, files).await.map_err(|e| e.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::observed::Seen;
+    use crate::model::secrecy::HashKey;
+
+    use super::*;
+
+    /// A look that left the host behind is no reason to leave the instance out of the files (D1).
+    #[test]
+    fn the_host_of_a_change_is_read_whatever_was_seen_there() {
+        let own: HostName = "h1".parse().expect("a name");
+        let observed = Observed {
+            at: crate::model::units::Timestamp::default(),
+            key: HashKey::new([1; 32]).id(),
+            hosts: BTreeMap::from([(own.clone(), Seen::unknown("it is still being read"))]),
+            swarms: BTreeMap::new(),
+            files: BTreeMap::new(),
+        };
+        let instance = "web-test-0".parse().expect("an instance");
+        assert_eq!(hosts_of(&observed, &instance, &own), BTreeSet::from([own]));
+    }
+}
