@@ -54,7 +54,7 @@ pub async fn ask<T: DeserializeOwned>(sandbox: &dyn Sandbox, question: &Question
         .map_err(Unanswered::Wrong)
 }
 
-/// Rules that took too much to answer, and when they are asked again: waits double, from a minute to [`REST`].
+/// Rules that took too much to answer, and when they are asked again: waits double, from a minute to ten.
 #[derive(Debug, Clone)]
 pub struct Silent {
     about: Revision,
