@@ -272,8 +272,8 @@ fn who_is_connected_already_is_no_failure() {
     let trueup = Trueup::new(&stage, "call_deadline = \"10s\"");
     let engine = BadEngine::start(stage.dir.path(), "connected", |_, _| None);
     let address = host("bad", &engine.address());
-    let networks = "[network.conn-one]\nsubnet = \"172.30.91.0/24\"\n[network.conn-two]\nsubnet = \"172.30.92.0/24\"\n\
-                    [network.conn-three]\nsubnet = \"172.30.93.0/24\"\n";
+    let networks = "[network.conn-one]\nsubnet = \"10.130.91.0/24\"\n[network.conn-two]\nsubnet = \"10.130.92.0/24\"\n\
+                    [network.conn-three]\nsubnet = \"10.130.93.0/24\"\n";
     let (path, text) = app(&stage, "linked", "bad", "1");
     let commit = |on: &str| {
         let text = format!("{text}{on}");

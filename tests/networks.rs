@@ -17,20 +17,20 @@ fn name(field: NetworkField) -> String {
     format!("n-{}", field.name().replace('_', "-"))
 }
 
-/// The declaration; each network has a subnet of its own.
+/// The declaration; each network has a subnet of its own, outside of those that Docker itself deals out by turns.
 fn declaration(field: NetworkField) -> String {
     let third = NetworkField::ALL.iter().position(|f| *f == field).expect("a field") + 100;
     let more = match field {
         NetworkField::Driver | NetworkField::Subnet | NetworkField::Internal | NetworkField::Attachable => {
             "".to_owned()
         }
-        NetworkField::Gateway => format!("gateway = \"172.30.{third}.1\"\n"),
-        NetworkField::IpRange => format!("ip_range = \"172.30.{third}.128/25\"\n"),
+        NetworkField::Gateway => format!("gateway = \"10.130.{third}.1\"\n"),
+        NetworkField::IpRange => format!("ip_range = \"10.130.{third}.128/25\"\n"),
         NetworkField::Parent => "driver = \"macvlan\"\nparent = \"docker0\"\n".to_owned(),
         NetworkField::Options => "options = { \"com.docker.network.driver.mtu\" = \"1400\" }\n".to_owned(),
         NetworkField::Labels => "labels = { colour = \"blue\" }\n".to_owned(),
     };
-    format!("[network.{}]\nsubnet = \"172.30.{third}.0/24\"\n{more}", name(field))
+    format!("[network.{}]\nsubnet = \"10.130.{third}.0/24\"\n{more}", name(field))
 }
 
 /// Another value of the field.
@@ -42,9 +42,9 @@ fn spoil(field: NetworkField, spec: &NetworkSpec) -> NetworkSpec {
             s.driver = NetworkDriver::Macvlan;
             s.parent = Some(bridge_of(BASES[0]));
         }
-        NetworkField::Subnet => s.subnet = Some("172.30.99.0/24".parse().expect("a subnet")),
-        NetworkField::Gateway => s.gateway = Some(format!("172.30.{third}.9").parse().expect("an address")),
-        NetworkField::IpRange => s.ip_range = Some(format!("172.30.{third}.64/26").parse().expect("a range")),
+        NetworkField::Subnet => s.subnet = Some("10.130.99.0/24".parse().expect("a subnet")),
+        NetworkField::Gateway => s.gateway = Some(format!("10.130.{third}.9").parse().expect("an address")),
+        NetworkField::IpRange => s.ip_range = Some(format!("10.130.{third}.64/26").parse().expect("a range")),
         NetworkField::Parent => s.parent = Some(bridge_of(BASES[1])),
         NetworkField::Internal => s.internal = true,
         NetworkField::Attachable => s.attachable = true,
