@@ -8,7 +8,7 @@ use crate::model::app::{
     App, Balance, Demand, Failover, HostSelector, LogSource, OnReturn, Placement, PullPolicy, Replicas,
     Runtime, Update, Upstream,
 };
-use crate::model::container::{ContainerSpec, Logging, Port, Protocol, Restart};
+use crate::model::container::{ContainerSpec, Logging, Port, Protocol};
 use crate::model::desired::{Desired, FlumeDefaults};
 use crate::model::host::{Capacity, EngineAddress, Host};
 use crate::model::image::Digest;
@@ -18,7 +18,7 @@ use crate::model::observed::{
 };
 use crate::model::ownership::Owner;
 use crate::model::secrecy::{ContentHash, HashKey};
-use crate::model::units::{ByteSize, Cpus, Timestamp};
+use crate::model::units::{ByteSize, Timestamp};
 
 pub fn name<T: std::str::FromStr>(text: &str) -> T
 where
@@ -116,38 +116,10 @@ fn live(address: Option<IpAddr>) -> LiveSpec {
         .map(|address| LiveAttachment { address: Some(address), ..LiveAttachment::default() })
         .map(|attachment| ("market".to_owned(), attachment));
     LiveSpec {
-        entrypoint: Vec::new(),
-        command: Vec::new(),
-        env: BTreeMap::new(),
-        workdir: String::new(),
-        user: String::new(),
-        hostname: String::new(),
-        ports: BTreeSet::new(),
-        mounts: BTreeMap::new(),
-        files: BTreeMap::new(),
         network_mode: "market".into(),
         networks: networks.into_iter().collect(),
-        cpus: Cpus(0),
-        memory: ByteSize(0),
-        memory_reservation: ByteSize(0),
-        pids: 0,
-        shm_size: ByteSize(0),
-        restart: Restart::No,
-        health: None,
-        cap_add: BTreeSet::new(),
-        cap_drop: BTreeSet::new(),
-        privileged: false,
-        read_only: false,
-        init: None,
-        security_opt: BTreeSet::new(),
-        sysctls: BTreeMap::new(),
-        ulimits: BTreeMap::new(),
-        devices: BTreeMap::new(),
-        dns: Vec::new(),
-        extra_hosts: BTreeMap::new(),
         logging: Logging { driver: "json-file".into(), options: BTreeMap::new() },
-        stop_signal: None,
-        stop_timeout: None,
+        ..LiveSpec::default()
     }
 }
 

@@ -259,13 +259,16 @@ pub struct Attachment {
 }
 
 /// Docker's restart policies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Restart {
+    #[default]
     No,
     Always,
     UnlessStopped,
-    OnFailure { max_retries: u32 },
+    OnFailure {
+        max_retries: u32,
+    },
 }
 
 impl fmt::Display for Restart {
@@ -311,7 +314,7 @@ pub struct Device {
 }
 
 /// A logging driver and its options, as Docker's `--log-driver` and `--log-opt`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Logging {
     pub driver: String,
     pub options: BTreeMap<String, String>,

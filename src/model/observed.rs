@@ -181,7 +181,7 @@ pub enum Health {
 }
 
 /// The live fields as Docker tells them: the image's and the daemon's defaults are still in.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct LiveSpec {
     pub entrypoint: Vec<String>,
     pub command: Vec<String>,

@@ -11,12 +11,12 @@ use bollard::models::{
     PortSummaryTypeEnum,
 };
 
-use crate::model::container::{Logging, Port, Protocol, Restart};
+use crate::model::container::{Port, Protocol};
 use crate::model::image::Digest;
 use crate::model::names::ContainerName;
 use crate::model::observed::{self, Container, Health, LiveNetwork, LiveSpec, RunState, Seen};
 use crate::model::ownership;
-use crate::model::units::{ByteSize, Cpus, Timestamp};
+use crate::model::units::Timestamp;
 
 use super::live;
 
@@ -118,7 +118,7 @@ pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<C
             ports: summary.ports.iter().flatten().filter_map(port).collect(),
             network_mode: mode.unwrap_or_default(),
             networks,
-            ..unlooked()
+            ..LiveSpec::default()
         },
         id,
     })
@@ -163,43 +163,6 @@ fn port(told: &PortSummary) -> Option<Port> {
         host: Some(told.public_port?),
         address: address.filter(|address| !address.is_unspecified()),
     })
-}
-
-fn unlooked() -> LiveSpec {
-    LiveSpec {
-        entrypoint: Vec::new(),
-        command: Vec::new(),
-        env: BTreeMap::new(),
-        workdir: String::new(),
-        user: String::new(),
-        hostname: String::new(),
-        ports: BTreeSet::new(),
-        mounts: BTreeMap::new(),
-        files: BTreeMap::new(),
-        network_mode: String::new(),
-        networks: BTreeMap::new(),
-        cpus: Cpus::default(),
-        memory: ByteSize::default(),
-        memory_reservation: ByteSize::default(),
-        pids: 0,
-        shm_size: ByteSize::default(),
-        restart: Restart::No,
-        health: None,
-        cap_add: BTreeSet::new(),
-        cap_drop: BTreeSet::new(),
-        privileged: false,
-        read_only: false,
-        init: None,
-        security_opt: BTreeSet::new(),
-        sysctls: BTreeMap::new(),
-        ulimits: BTreeMap::new(),
-        devices: BTreeMap::new(),
-        dns: Vec::new(),
-        extra_hosts: BTreeMap::new(),
-        logging: Logging { driver: String::new(), options: BTreeMap::new() },
-        stop_signal: None,
-        stop_timeout: None,
-    }
 }
 
 #[cfg(test)]

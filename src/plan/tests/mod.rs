@@ -4,9 +4,11 @@
 mod adoption;
 mod build;
 mod cluster;
+mod interrupted;
 mod members;
 mod properties;
 mod rules;
 mod services;
+mod surroundings;
 mod under_way;
 mod world;

@@ -4,35 +4,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::build::*;
 use super::world::World;
-use crate::model::app::{App, HostSelector, PullPolicy, Replicas};
+use crate::model::app::{App, HostSelector, Replicas};
 use crate::model::container::{EnvValue, Port, Protocol};
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{FileSet, Rendered};
 use crate::model::names::{ContainerName, EnvironmentName, HostName};
-use crate::model::network::VolumeSpec;
-use crate::model::observed::{Health, LiveVolume, RunState, Seen};
-use crate::model::plan::{Action, Change, Plan, Step, Verb};
+use crate::model::observed::{Health, RunState, Seen};
+use crate::model::plan::{Change, Plan, Verb};
 use crate::model::units::{ByteSize, Timestamp};
 use crate::plan::{Holds, admit};
 
 /// `verb name@host`, in the plan's order, for containers alone.
-fn told(plan: &Plan) -> Vec<String> {
+pub(super) fn told(plan: &Plan) -> Vec<String> {
     let containers = plan.changes.iter().filter(|c| c.subject.kind == Kind::Container);
     containers.map(words).collect()
 }
 
-fn words(change: &Change) -> String {
+pub(super) fn words(change: &Change) -> String {
     let host = change.subject.host.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{} {}@{host}", change.action.name(), change.subject.name)
 }
 
-fn reasons(plan: &Plan) -> String {
+pub(super) fn reasons(plan: &Plan) -> String {
     plan.blocked.iter().map(|b| format!("{}: {}\n", b.subject, b.reason)).collect()
 }
 
 /// A fleet that is as declared.
-fn standing(desired: &Desired) -> World {
+pub(super) fn standing(desired: &Desired) -> World {
     let mut world = World::of(desired);
     let plan = plan_of(desired, &world.observed);
     assert!(!plan.changes.is_empty());
@@ -41,22 +40,22 @@ fn standing(desired: &Desired) -> World {
     world
 }
 
-fn mode(app: &mut App) {
+pub(super) fn mode(app: &mut App) {
     app.container.env.insert("MODE".into(), EnvValue::Plain("new".into()));
 }
 
-fn fail(world: &mut World, host: &str, container: &str) {
+pub(super) fn fail(world: &mut World, host: &str, container: &str) {
     let container = world.container(host, container);
     container.state = RunState::Exited { exit_code: 1, at: Timestamp(5), error: String::new() };
 }
 
-fn silent(world: &World, host: &str) -> crate::model::observed::Observed {
+pub(super) fn silent(world: &World, host: &str) -> crate::model::observed::Observed {
     let mut observed = world.observed.clone();
     observed.hosts.insert(name(host), Seen::unknown("no answer"));
     observed
 }
 
-fn hosts_of(world: &World, hosts: u8) -> Vec<usize> {
+pub(super) fn hosts_of(world: &World, hosts: u8) -> Vec<usize> {
     (1..=hosts).map(|n| world.names(&format!("h{n}")).len()).collect()
 }
 
@@ -419,37 +418,6 @@ fn an_environment_that_git_no_longer_declares_is_pruned_as_if_it_were_production
 }
 
 #[test]
-fn a_volume_that_is_not_ours_is_not_written_into_b1() {
-    let mut world = standing(&desired(1, vec![app("quote-prod", 1)]));
-    let fleet = desired(1, vec![app("quote-prod", 1), with_data(app("web-prod", 1))]);
-    let spec = VolumeSpec { driver: "local".into(), options: BTreeMap::new() };
-    let volume = LiveVolume { name: name("data"), spec, labels: BTreeMap::new() };
-    world.engine_mut("h1").volumes.insert(name("data"), Seen::Known(volume));
-    let plan = plan_of(&fleet, &world.observed);
-    assert_eq!(told(&plan), Vec::<String>::new());
-    assert!(plan.unmanaged.iter().any(|u| u.collides && u.subject.name == "data"), "{:?}", plan.unmanaged);
-    assert!(reasons(&plan).contains("the volume data is there and not ours"), "{}", reasons(&plan));
-    // As it is wanted, or taken over.
-    let mut external = fleet.clone();
-    edit(&mut external, "web-prod", |app| {
-        app.volumes.values_mut().for_each(|volume| volume.external = true);
-    });
-    assert_eq!(told(&plan_of(&external, &world.observed)), ["create web-prod-0@h1"]);
-}
-
-#[test]
-fn a_volume_that_a_dead_driver_may_hide_is_not_made_anew_a1() {
-    let mut world = standing(&desired(1, vec![app("quote-prod", 1)]));
-    let fleet = desired(1, vec![app("quote-prod", 1), with_data(app("web-prod", 1))]);
-    world.engine_mut("h1").volumes_hidden = Some("GET /volumes warns: driver down".into());
-    let plan = plan_of(&fleet, &world.observed);
-    assert_eq!((told(&plan), plan.changes.len()), (vec![], 0));
-    assert!(reasons(&plan).contains("volume data is unknown: GET /volumes warns"), "{}", reasons(&plan));
-    world.engine_mut("h1").volumes_hidden = None;
-    assert_eq!(told(&plan_of(&fleet, &world.observed)), ["create web-prod-0@h1"]);
-}
-
-#[test]
 fn replacing_most_apps_at_once_waits_b3() {
     let apps = |edit: fn(&mut App)| {
         (0..12)
@@ -561,46 +529,6 @@ fn a_limit_is_updated_and_an_unhealthy_or_stopped_one_is_brought_back() {
     assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), Vec::<String>::new());
 }
 
-#[test]
-fn images_are_pulled_where_a_container_is_made_and_only_there() {
-    let fleet = desired(2, vec![app("quote-prod", 2)]);
-    let mut world = World::of(&fleet);
-    let plan = plan_of(&fleet, &world.observed);
-    let pulls = |plan: &Plan| plan.changes.iter().filter(|c| c.subject.kind == Kind::Image).count();
-    assert_eq!(pulls(&plan), 2);
-    world.carry_out(&plan);
-    // The tag was taken off by hand; what runs is still what was declared.
-    world.engine_mut("h1").images.values_mut().for_each(|image| image.tags.clear());
-    let plan = plan_of(&fleet, &world.observed);
-    assert_eq!((pulls(&plan), told(&plan).len()), (0, 0));
-
-    let mut never = app("quote-prod", 1);
-    never.pull = PullPolicy::Never;
-    let fleet = desired(1, vec![never]);
-    let plan = plan_of(&fleet, &World::of(&fleet).observed);
-    assert_eq!((pulls(&plan), told(&plan).len()), (0, 0));
-    assert!(reasons(&plan).contains("pull = \"never\""), "{}", reasons(&plan));
-}
-
-#[test]
-fn a_rollout_waits_for_the_pulls_of_all_its_hosts_and_healing_for_its_own_d1_d6() {
-    let mut fleet = desired(2, vec![app("quote-prod", 2)]);
-    let mut world = standing(&fleet);
-    edit(&mut fleet, "quote-prod", |app| {
-        app.container.image = "registry.example/quote:2".parse().expect("image")
-    });
-    let waits = |plan: &Plan, wanted: Verb| -> Vec<usize> {
-        let is_pull = |n: &&usize| plan.changes[**n].subject.kind == Kind::Image;
-        let of = |c: &&Change| c.subject.kind == Kind::Container && c.action == wanted;
-        plan.changes.iter().filter(of).map(|c| c.after.iter().filter(is_pull).count()).collect()
-    };
-    assert_eq!(waits(&plan_of(&fleet, &world.observed), Verb::Replace), [2, 2]);
-    // One of the two is gone: making it again waits for its own host's pull alone.
-    world.engine_mut("h1").containers.clear();
-    let plan = plan_of(&fleet, &world.observed);
-    assert_eq!((waits(&plan, Verb::Create), waits(&plan, Verb::Replace)), (vec![1], vec![2]));
-}
-
 // ---- what is left alone
 
 #[test]
@@ -643,144 +571,7 @@ fn drift_that_is_left_alone_is_still_told_a6_d7() {
 
 // ---- networks
 
-#[test]
-fn a_network_is_made_anew_only_when_all_on_it_are_ours() {
-    let mut fleet = desired(1, vec![leasing(app("quote-prod", 2))]);
-    let mut world = standing(&fleet);
-    fleet.networks.values_mut().for_each(|n| drop(n.spec.labels.insert("purpose".into(), "quotes".into())));
-    let mut shared = world.clone();
-    let plan = plan_of(&fleet, &world.observed);
-    assert_eq!(plan.changes.iter().map(words).collect::<Vec<_>>(), ["replace market@h1"]);
-    world.carry_out(&plan);
-    assert_eq!(plan_of(&fleet, &world.observed).changes, []);
-    shared.foreign("h1", "someones", Some(ip("192.0.2.99")));
-    shared.settle_networks();
-    let plan = plan_of(&fleet, &shared.observed);
-    assert_eq!(plan.changes, []);
-    assert!(reasons(&plan).contains("someones"), "{}", reasons(&plan));
-}
-
-#[test]
-fn a_network_that_cannot_be_made_anew_is_put_back_with_all_who_were_on_it() {
-    let mut fleet = desired(1, vec![leasing(app("quote-prod", 2))]);
-    let before = standing(&fleet);
-    fleet.networks.values_mut().for_each(|n| drop(n.spec.labels.insert("purpose".into(), "quotes".into())));
-    let plan = plan_of(&fleet, &before.observed);
-    let [change] = plan.changes.as_slice() else { panic!("{:?}", plan.changes) };
-    for count in 0..=change.steps.len() {
-        let mut world = before.clone();
-        world.carry_out_partly(change, count);
-        world.undo(change);
-        for container in ["quote-prod-0", "quote-prod-1"] {
-            let had = before.clone().container("h1", container).live.networks.clone();
-            assert_eq!(
-                world.container("h1", container).live.networks,
-                had,
-                "{container} after {count} steps"
-            );
-        }
-    }
-}
-
-#[test]
-fn an_undeclared_network_is_told_with_the_strangers_that_keep_it() {
-    let mut fleet = desired(1, vec![leasing(app("quote-prod", 1))]);
-    let mut world = standing(&fleet);
-    world.foreign("h1", "someones", Some(ip("192.0.2.99")));
-    world.settle_networks();
-    fleet.apps.clear();
-    fleet.networks.clear();
-    let told = reasons(&plan_of(&fleet, &world.observed));
-    assert!(told.contains("someones") && !told.contains("quote-prod-0"), "{told}");
-}
-
 // ---- interruptions
-
-fn interrupted() -> (Desired, World, Change) {
-    let mut quote = leasing(app("quote-prod", 1));
-    quote.upstream = Some(crate::model::app::Upstream {
-        port: 80,
-        server_names: vec![],
-        listen: 80,
-        balance: crate::model::app::Balance::RoundRobin,
-        keepalive: None,
-        max_fails: None,
-        fail_timeout: None,
-        network: None,
-    });
-    let mut fleet = desired(1, vec![quote]);
-    let world = standing(&fleet);
-    edit(&mut fleet, "quote-prod", mode);
-    let plan = plan_of(&fleet, &world.observed);
-    let change = plan.changes.into_iter().find(|c| c.action == Verb::Replace).expect("a replacement");
-    (fleet, world, change)
-}
-
-/// D5: killed after any step, the next plans finish it: one container, as declared, running, no orphan.
-#[test]
-fn a_replacement_that_was_cut_off_anywhere_is_finished() {
-    let (fleet, world, change) = interrupted();
-    for count in 0..=change.steps.len() {
-        let mut world = world.clone();
-        world.carry_out_partly(&change, count);
-        for _ in 0..3 {
-            let plan = plan_of(&fleet, &world.observed);
-            world.carry_out(&plan);
-        }
-        assert_eq!(plan_of(&fleet, &world.observed).changes, [], "after {count} steps");
-        assert_eq!(world.names("h1"), ["quote-prod-0"], "after {count} steps");
-        let container = world.container("h1", "quote-prod-0");
-        assert!(container.state.is_running() && container.live.env.contains_key("MODE"));
-    }
-}
-
-/// D2, D5: killed while it waited for a health that never comes: the new one has its whole time from its start, then the
-/// old one is there again.
-#[test]
-fn a_replacement_that_was_cut_off_and_is_not_well_goes_back() {
-    let (fleet, world, change) = interrupted();
-    let old = world.clone().container("h1", "quote-prod-0").id.clone();
-    let waits = |step: &Step| matches!(step.action, Action::WaitHealthy { .. });
-    let count = change.steps.iter().position(waits).expect("a wait");
-    let unwell = |since: u64| {
-        let health = Health::Unhealthy { last_output: "no".into() };
-        RunState::Running { since: NOW.minus(std::time::Duration::from_secs(since)), health }
-    };
-    for (state, goes_back) in [
-        (unwell(299), false),
-        (unwell(301), true),
-        (RunState::Exited { exit_code: 1, error: String::new(), at: NOW }, true),
-    ] {
-        let mut world = world.clone();
-        world.carry_out_partly(&change, count);
-        world.container("h1", "quote-prod-0").state = state.clone();
-        let plan = plan_of(&fleet, &world.observed);
-        world.carry_out(&plan);
-        let at = world.container("h1", "quote-prod-0").clone();
-        assert_eq!(
-            (at.id == old && at.state.is_running(), plan.changes.len() == 1),
-            (goes_back, goes_back),
-            "{state:?}"
-        );
-        assert_eq!(world.names("h1").len(), if goes_back { 1 } else { 2 }, "{state:?}");
-    }
-}
-
-/// A step that fails: what was there before is there again, running, and nothing else.
-#[test]
-fn a_replacement_that_fails_anywhere_is_undone() {
-    let (_, world, change) = interrupted();
-    // The last step takes the old one away; after that there is nothing to put back.
-    for count in 0..change.steps.len() {
-        let mut after = world.clone();
-        after.carry_out_partly(&change, count);
-        after.undo(&change);
-        assert_eq!(after.names("h1"), ["quote-prod-0"], "after {count} steps");
-        let old = world.clone().container("h1", "quote-prod-0").id.clone();
-        let container = after.container("h1", "quote-prod-0");
-        assert!(container.id == old && container.state.is_running(), "after {count} steps");
-    }
-}
 
 #[test]
 fn a_saved_plan_admits_what_it_promised_and_no_more_d11() {
@@ -793,15 +584,4 @@ fn a_saved_plan_admits_what_it_promised_and_no_more_d11() {
     let more = desired(1, vec![app("quote-prod", 3)]);
     let beyond = admit(&plan_of(&more, &world.observed), &saved).expect_err("one more instance");
     assert!(beyond.len() == 1 && beyond[0].contains("quote-prod-2"), "{beyond:?}");
-}
-
-#[test]
-fn a_drained_instance_is_put_back_only_after_it_is_healthy() {
-    let (_, _, change) = interrupted();
-    let position = |wanted: fn(&Action) -> bool| change.steps.iter().position(|s| wanted(&s.action));
-    let drain = position(|a| matches!(a, Action::Drain { .. }));
-    let stop = position(|a| matches!(a, Action::StopContainer { .. }));
-    let healthy = position(|a| matches!(a, Action::WaitHealthy { .. }));
-    let undrain = position(|a| matches!(a, Action::Undrain { .. }));
-    assert!(drain < stop && stop < healthy && healthy < undrain && undrain.is_some());
 }
