@@ -23,7 +23,7 @@ async fn every_field_is_detected_healed_and_then_in_sync() {
         ("hosts/local.toml".to_owned(), HOST.to_owned()),
         (
             "networks/inner.toml".to_owned(),
-            "[network.inner]\ndriver = \"bridge\"\nsubnet = \"172.30.90.0/24\"\n".to_owned(),
+            "[network.inner]\ndriver = \"bridge\"\nsubnet = \"10.130.90.0/24\"\n".to_owned(),
         ),
     ];
     for field in ContainerField::ALL {

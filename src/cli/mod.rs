@@ -139,7 +139,7 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::PolicyEval) {
         return policy_eval::run();
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(&cli.command).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             errln!("error: no runtime: {error}");
@@ -159,6 +159,16 @@ pub fn main() -> ExitCode {
             errln!("error: {}", terminal::chain(&error));
             ExitCode::from(1)
         }
+    }
+}
+
+/// A command that looks once and ends hands nothing from thread to thread; what goes on beside looks for weeks does not wait
+/// for them.
+fn runtime(command: &Command) -> tokio::runtime::Builder {
+    if matches!(command, Command::Run(_)) {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
     }
 }
 

@@ -15,9 +15,10 @@ pub struct KeyedHash(String);
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentHash(String);
 
-/// The key that hides env values. It comes from the reconciler's own settings; it has neither Debug nor Serialize.
+/// The key that hides env values, ready to hash with. It comes from the reconciler's own settings; it has neither Debug nor
+/// Serialize.
 #[derive(Clone)]
-pub struct HashKey([u8; 32]);
+pub struct HashKey(Hmac<Sha256>);
 
 /// Variables in the clear, read once because a person asked for them to be written into files. It has neither Debug nor
 /// Serialize (G1).
@@ -41,7 +42,10 @@ impl PlainEnv {
 
 impl HashKey {
     pub fn new(key: [u8; 32]) -> Self {
-        Self(key)
+        // A shorter key counts as one of a whole block that ends in zeros (RFC 2104).
+        let mut block = [0; 64];
+        block[..key.len()].copy_from_slice(&key);
+        Self(Hmac::new(&block.into()))
     }
 
     pub fn hide(&self, value: &str) -> KeyedHash {
@@ -60,8 +64,7 @@ impl HashKey {
     }
 
     fn mac(&self, bytes: &[u8]) -> [u8; 32] {
-        // HMAC accepts a key of any length, so this arm is never taken; hashing nothing would hide nothing less.
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) else { return [0; 32] };
+        let mut mac = self.0.clone();
         mac.update(bytes);
         mac.finalize().into_bytes().into()
     }
@@ -81,12 +84,8 @@ impl ContentHash {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn hex_text(text: &str, digits: usize) -> Result<String, String> {
@@ -171,6 +170,15 @@ mod tests {
         ] {
             assert_eq!(shown_url(text), shown);
         }
+    }
+
+    /// What is kept was hidden by earlier releases: test case 2 of RFC 4231, whose key is shorter than a block.
+    #[test]
+    fn a_value_is_hidden_by_hmac_sha256() {
+        let mut key = [0; 32];
+        key[..4].copy_from_slice(b"Jefe");
+        let hidden = HashKey::new(key).hide("what do ya want for nothing?");
+        assert_eq!(hidden.to_string(), "5bdcc146bf60754e");
     }
 
     #[test]

@@ -99,6 +99,11 @@ impl<E: Clone + Serialize> ServiceSpec<E> {
     /// A hash of what tasks are made from: all that an update can fail by. The number of tasks, how they are published,
     /// labels of the service and settings of updates are not of it.
     pub fn task_hash(&self) -> ContentHash {
+        self.clone().into_task_hash()
+    }
+
+    /// As [`task_hash`](Self::task_hash).
+    pub fn into_task_hash(self) -> ContentHash {
         let part = Self {
             service_labels: BTreeMap::new(),
             mode: self.mode.kind(),
@@ -106,7 +111,7 @@ impl<E: Clone + Serialize> ServiceSpec<E> {
             rollback: None,
             endpoint_mode: EndpointMode::Vip,
             ports: BTreeSet::new(),
-            ..self.clone()
+            ..self
         };
         ContentHash::of(serde_json::to_string(&part).unwrap_or_default().as_bytes())
     }

@@ -28,7 +28,7 @@ fn declaration(field: ContainerField) -> &'static str {
         ContainerField::Ports => "ports = [\"127.0.0.1:18080:8080/tcp\"]",
         ContainerField::Mounts => "[[mount]]\ntmpfs = \"1MiB\"\nat = \"/scratch\"",
         ContainerField::Files => "[[mount]]\nfile = \"files/app.conf\"\nat = \"/etc/app.conf\"",
-        ContainerField::Networks => "[network.inner]\naddress = \"172.30.90.10\"",
+        ContainerField::Networks => "[network.inner]\naddress = \"10.130.90.10\"",
         ContainerField::Cpus => "[limits]\ncpus = 0.5",
         ContainerField::Memory => "[limits]\nmemory = \"64MiB\"",
         ContainerField::MemoryReservation => "[limits]\nmemory = \"64MiB\"\nmemory_reservation = \"32MiB\"",

@@ -250,11 +250,12 @@ impl DockerEngine {
         let call = format!("GET /{path}");
         let told = self.call(&call, self.raw.get(&path)).await;
         let Some(body) = error::or_none(told)? else { return Ok(None) };
-        let inspect = live::inspected(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
+        let inspect: live::Inspected<'_> =
+            serde_json::from_slice(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
-        match (inspect.known.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
+        match (inspect.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
             (None, _) => return Err(self.garbage(&call, "the container has no name")),
-            (Some(_), Some(id)) if inspect.known.id.as_deref() != Some(id) => {
+            (Some(_), Some(id)) if inspect.id.as_deref() != Some(id) => {
                 return Err(self.garbage(&call, "the answer is about another container"));
             }
             (Some(other), None) if other != name.as_str() => return Ok(None),

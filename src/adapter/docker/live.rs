@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig,
-    HealthStatusEnum, HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect, PortMap,
-    RestartPolicyNameEnum,
+    ContainerConfig, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig,
+    HealthStatusEnum, HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect,
+    NetworkSettings, PortMap, RestartPolicyNameEnum,
 };
 use chrono::DateTime;
+use serde_json::value::RawValue;
 
 use super::beyond;
 
@@ -24,35 +25,39 @@ use crate::model::ownership;
 use crate::model::secrecy::{HashKey, KeyedHash};
 use crate::model::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 
-/// An inspected container, with what later versions of the API no longer have at that place.
-pub(super) struct Inspected {
-    pub known: ContainerInspectResponse,
+/// What is read of an inspected container.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Inspected<'a> {
+    pub id: Option<String>,
+    pub name: Option<String>,
+    image: Option<String>,
+    created: Option<String>,
+    state: Option<ContainerState>,
+    restart_count: Option<i64>,
+    host_config: Option<HostConfig>,
+    network_settings: Option<NetworkSettings>,
+    mounts: Option<Vec<MountPoint>>,
+    /// Read twice: as the API has it now, and for what later versions no longer have at that place.
+    #[serde(borrow)]
+    config: Option<&'a RawValue>,
+}
+
+/// What a container's configuration had in earlier versions of the API.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Older {
     /// As it was asked for.
     mac_address: Option<String>,
 }
 
-/// The answer to a look at one container.
-pub(super) fn inspected(body: &[u8]) -> Result<Inspected, serde_json::Error> {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default, rename_all = "PascalCase")]
-    struct Older {
-        config: OlderConfig,
-    }
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default, rename_all = "PascalCase")]
-    struct OlderConfig {
-        mac_address: Option<String>,
-    }
-    let older: Older = serde_json::from_slice(body)?;
-    Ok(Inspected { known: serde_json::from_slice(body)?, mac_address: older.config.mac_address })
-}
-
 /// The error says what the engine left out.
-pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container, String> {
-    let Inspected { known: inspect, mac_address } = inspected;
+pub(super) fn container(inspect: Inspected<'_>, key: &HashKey) -> Result<Container, String> {
     let id = inspect.id.ok_or("it has no id")?;
     let name = inspect.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let config = inspect.config.ok_or("it has no configuration")?;
+    let config = inspect.config.ok_or("it has no configuration")?.get();
+    let Older { mac_address } = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    let config: ContainerConfig = serde_json::from_str(config).map_err(|error| error.to_string())?;
     let host = inspect.host_config.ok_or("it has no host configuration")?;
     let image = inspect.image.unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
@@ -64,7 +69,7 @@ pub(super) fn container(inspected: Inspected, key: &HashKey) -> Result<Container
         name: name.parse().map_err(|e| format!("{e}"))?,
         image: image.parse().map_err(|e| format!("{e}"))?,
         image_name: config.image.clone().unwrap_or_default(),
-        created: inspect.created.map(|t| moment(&t.to_string())).unwrap_or_default(),
+        created: inspect.created.as_deref().map(moment).unwrap_or_default(),
         state: run_state(inspect.state.unwrap_or_default(), has_check),
         restarts: u64::try_from(inspect.restart_count.unwrap_or_default()).unwrap_or_default(),
         labels: sorted(config.labels),

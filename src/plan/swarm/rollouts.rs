@@ -67,18 +67,18 @@ fn is_later(began: Option<Timestamp>, asked: Option<Timestamp>) -> bool {
 impl Case<'_, '_> {
     /// What is to be remembered of the declared spec's rollout; `None`: Swarm has it, or never began it.
     pub(super) fn rollout(&self, live: &LiveService) -> Option<Rollout> {
+        let has_tasks = self.has_tasks_of(&live.spec);
+        let standing = has_tasks.then(|| standing_of(self.input, self.swarm, live));
+        if matches!(standing, Some(Standing::Converged | Standing::Working(_))) {
+            return None;
+        }
         let spec = self.spec.task_hash();
         let asked = self.input.holds.restart_requested.get(&self.app.key).copied();
         let known = self.input.holds.rollouts.get(&self.app.key).filter(|known| known.spec == spec);
         // A person asked for one more try.
         let known = known.filter(|known| known.failed.as_ref().is_none_or(|f| asked < Some(f.seen)));
-        if self.has_tasks_of(&live.spec) {
-            return match standing_of(self.input, self.swarm, live) {
-                Standing::Converged | Standing::Working(_) => None,
-                Standing::Converging(_) | Standing::Failing(_) | Standing::Stopped(_) => {
-                    Some(self.under_way(live, known, spec))
-                }
-            };
+        if has_tasks {
+            return Some(self.under_way(live, known, spec));
         }
         if known.is_some_and(|known| known.failed.is_some()) {
             return known.cloned();

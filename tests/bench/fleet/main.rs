@@ -89,7 +89,7 @@ fn repository(ground: &Ground<'_>) -> Files {
     for host in ground.fleet.state.hosts.values() {
         *hosts = hosts.replace(&host.engine, &format!("unix://{}", host.socket.display()));
     }
-    let inner = "[network.inner]\ndriver = \"bridge\"\nsubnet = \"172.30.90.0/24\"\n";
+    let inner = "[network.inner]\ndriver = \"bridge\"\nsubnet = \"10.130.90.0/24\"\n";
     files.insert("networks/inner.toml".to_owned(), inner.to_owned());
     for field in ContainerField::ALL {
         let name = hand::app_name(*field);

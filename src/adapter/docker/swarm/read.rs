@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use bollard::models::NetworkInspect;
 use futures_util::future::join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::model::observed::{LiveNetwork, Seen};
 use crate::model::secrecy::{ContentHash, HashKey};
@@ -292,9 +292,7 @@ fn failed(entry: &Value, tasks: &[Value]) -> Vec<Value> {
 /// A hash of what a task is made from, or is to be, in the fields that are modelled: an engine writes the others in one
 /// way for services and in another for tasks. Where it may be is not of it: Swarm replaces no task that is well placed.
 fn template(task: &Value, names: &Names<'_>) -> Option<ContentHash> {
-    let mut whole = json!({ "Mode": { "Global": {} }, "TaskTemplate": task });
-    whole["TaskTemplate"].as_object_mut()?.remove("Placement");
-    let part = spec::read(&whole, names).ok()?.task_hash();
+    let part = spec::of_task(task, names).ok()?.into_task_hash();
     let forced = number(task, "ForceUpdate").unwrap_or_default();
     Some(ContentHash::of(format!("{part} {forced}").as_bytes()))
 }

@@ -32,6 +32,16 @@ pub(super) struct Names<'a> {
 /// The error says what in the spec cannot be read.
 pub(super) fn read(spec: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
     let task = at(spec, "TaskTemplate").ok_or("it has no task template")?;
+    of(spec, task, names)
+}
+
+/// What a task is made from, wherever it may be. The error says what in it cannot be read.
+pub(super) fn of_task(task: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
+    let spec = of(&json!({ "Mode": { "Global": {} } }), task, names)?;
+    Ok(ServiceSpec { constraints: Vec::new(), spread: Vec::new(), max_per_node: 0, ..spec })
+}
+
+fn of(spec: &Value, task: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
     let container = at(task, "ContainerSpec").ok_or("its tasks are no containers")?;
     let image = text(container, "Image").ok_or("it names no image")?;
     let mut service_labels: BTreeMap<String, String> = pairs(spec, "Labels");
