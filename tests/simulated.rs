@@ -21,6 +21,7 @@ use trueup::control::reporting::Reporting;
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
 use trueup::model::disk::PulledImage;
+use trueup::model::drift::{Kind, Subject};
 use trueup::model::names::{ContainerName, HostName, Revision};
 use trueup::model::plan::Outcome;
 use trueup::model::secrecy::HashKey;
@@ -917,5 +918,34 @@ fn the_loop_heals_while_swarm_is_at_a_slow_update() {
         ended.expect("it ran");
         let history = sim.world.store.history(100).expect("the history");
         assert!(history.iter().all(|entry| !entry.detail.contains("FAILED")), "{history:#?}");
+    });
+}
+
+/// D3, D7: a process that looks at one environment knows nothing of what was set apart, or waits, in another.
+#[test]
+fn what_is_set_apart_elsewhere_stays_so() {
+    rt().block_on(async {
+        let mut sim = Sim::new(2);
+        sim.commit(2, &[("a", 1, "app:1")]);
+        let _ = sim.apply().await;
+        let elsewhere = Subject::on_host(Kind::Container, "web-prod-0", &host(0));
+        let here = Subject::on_host(Kind::Container, "a-test-0", &host(0));
+        {
+            let memory = Memory::new(&*sim.world.store);
+            for subject in [&elsewhere, &here] {
+                memory.quarantine(subject, "promise", "it goes round").expect("noted");
+            }
+        }
+        let test = "test".parse().expect("an environment");
+        sim.world.environments = Some(BTreeSet::from([test]));
+        let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+        assert_eq!(status.quarantined.keys().collect::<Vec<_>>(), [&here.to_string()]);
+        let _ = sim.apply().await;
+        let left = Memory::new(&*sim.world.store).quarantined().expect("read");
+        assert_eq!(
+            left.keys().collect::<Vec<_>>(),
+            [&elsewhere.to_string()],
+            "and what came to rest here is free"
+        );
     });
 }
