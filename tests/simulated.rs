@@ -23,7 +23,7 @@ use trueup::control::{ControlError, World, run, standing};
 use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
 use trueup::model::names::{ContainerName, HostName, Revision};
-use trueup::model::plan::Outcome;
+use trueup::model::plan::{Outcome, Verb};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
@@ -947,5 +947,28 @@ fn what_is_set_apart_elsewhere_stays_so() {
             [&elsewhere.to_string()],
             "and what came to rest here is free"
         );
+    });
+}
+
+/// B3: what may have been taken away counts as taken away, though no engine says so.
+#[test]
+fn a_removal_whose_answers_are_all_lost_is_counted() {
+    rt().block_on(async {
+        for (after_effect, sent) in [(true, 2), (false, 2), (false, 0)] {
+            let sim = Sim::new(2);
+            sim.commit_on(1, &[("a", 6, "app:1"), ("b", 1, "app:1")], "");
+            let _ = sim.apply().await;
+            sim.commit_on(1, &[("a", 6, "app:1")], "");
+            // The stop is answered for, and the removal is not; or nothing is sent at all.
+            let fault = if sent > 0 { Fault::Cut { mutations: sent, after_effect } } else { Fault::Down };
+            let taken = Reader::default().take(&sim.world, true).await.expect("a revision");
+            let pass = pass::look(&sim.world, taken, true).await.expect("a look");
+            assert!(pass.plan.changes.iter().any(|c| c.destructive && c.action == Verb::Remove));
+            sim.fleet.set_fault(&host(0), Some(fault));
+            let _ = sim.apply().await;
+            let revision = &pass.taken.desired.revision;
+            let counted = Memory::new(&*sim.world.store).destroyed(revision, sim.world.clock.now());
+            assert_eq!(counted.expect("read"), usize::from(sent > 0), "{after_effect} {sent}");
+        }
     });
 }
