@@ -18,12 +18,14 @@ const FLEET: &str =
     "fleet = \"shop\"\nenvironments = [\"test\", \"prod\"]\n[environment.prod]\nproduction = true\n";
 
 /// An app in both environments, of a tag.
-fn app(name: &str) -> (String, String) {
+fn app(name: &str) -> [(String, String); 3] {
     let text = format!(
-        "app = \"{name}\"\nenvironments = [\"test\", \"prod\"]\nimage = \"box:1\"\nstop_timeout = \"1s\"\n\
+        "app = \"{name}\"\nenvironments = [\"test\", \"prod\"]\nstop_timeout = \"1s\"\n\
          command = [\"/bin/busybox\", \"sleep\", \"36000\"]\n[rollout]\nmin_healthy = \"0s\"\n"
     );
-    (format!("apps/{name}/app.toml"), text)
+    let image = || "image = \"box:1\"\n".to_owned();
+    let file = |file: &str| format!("apps/{name}/{file}.toml");
+    [(file("app"), text), (file("test"), image()), (file("prod"), image())]
 }
 
 struct Pull<'a> {
@@ -43,7 +45,7 @@ impl<'a> Pull<'a> {
             ("fleet.toml".to_owned(), FLEET.to_owned()),
             ("hosts/all.toml".to_owned(), ground.inventory("1GiB")),
         ]);
-        files.extend([app("quote"), app("other")]);
+        files.extend(app("quote").into_iter().chain(app("other")));
         ground.commit(&files);
         ground.apply_in_full();
         let base = Self::head(&ground);
@@ -143,7 +145,7 @@ fn only_the_branchs_own_change_is_shown_wherever_it_is_checked() {
     let stages = ["as saved", "as earlier releases saved it"];
     for stage in stages {
         // A variable: the container is replaced, and nothing pulled.
-        pull.branch("env = { MODE = \"2\" }\n");
+        pull.branch("image = \"box:1\"\nenv = { MODE = \"2\" }\n");
         let told = pull.with_settings();
         is_only(&told, &["replace quote-prod-0"]);
         assert!(findings(&told.1).is_empty(), "{stage}: it runs this image already: {:#}", told.1);
@@ -152,7 +154,7 @@ fn only_the_branchs_own_change_is_shown_wherever_it_is_checked() {
         is_only(&told, &[]);
         assert!(told.1["warnings"].to_string().contains("another key"), "{stage}: {:#}", told.1);
         // What an engine does in place stays a change in place.
-        pull.branch("[limits]\nmemory = \"64MiB\"\n");
+        pull.branch("image = \"box:1\"\n[limits]\nmemory = \"64MiB\"\n");
         is_only(&pull.without_settings(), &["update quote-prod-0"]);
 
         // A tag that nobody resolved: said, and judged once it is merged.
@@ -176,7 +178,7 @@ fn only_the_branchs_own_change_is_shown_wherever_it_is_checked() {
     // Where trueup runs: the branch began at a revision that is no longer enforced, and of which no lock is left.
     pull.commit("README.md", "hello\n");
     pull.ground.apply_in_full();
-    pull.branch("env = { MODE = \"2\" }\n");
+    pull.branch("image = \"box:1\"\nenv = { MODE = \"2\" }\n");
     let told = pull.ground.trueup(&["check", "--base", "main", "--head", "branch"]);
     is_only(&told, &["replace quote-prod-0"]);
     assert!(findings(&told.1).is_empty(), "{:#}", told.1);
@@ -195,9 +197,13 @@ fn an_image_that_never_ran_in_test_is_held_where_it_is_enforced() {
     stage::git(&pull.ground.repo(), &["merge", "-q", "--ff-only", "branch"]);
     let before = fleet.docker_ok("h1", &["inspect", "quote-prod-0", "--format", "{{.Id}} {{.Image}}"]);
     let (code, done) = pull.ground.trueup(&["apply", "--yes"]);
-    let found = findings(&done["plan"]);
     assert_eq!(code, 3, "{done:#}");
-    assert!(done.to_string().contains("was never seen healthy in test"), "{found:?} {done:#}");
+    let (code, plan) = pull.ground.trueup(&["plan"]);
+    let found = findings(&plan);
+    let held = found
+        .iter()
+        .any(|(effect, said)| effect == "holds" && said.contains("was never seen healthy in test"));
+    assert!(code == 3 && held, "{plan:#}");
     let after = fleet.docker_ok("h1", &["inspect", "quote-prod-0", "--format", "{{.Id}} {{.Image}}"]);
     assert_eq!(after, before, "production stays as it was");
 
