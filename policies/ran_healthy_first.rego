@@ -69,7 +69,7 @@ unjudged(app) := msg if {
 	is_new(app)
 	app.after.image.digest != null
 	input.healthy_in_test == null
-	msg := sprintf("could not be judged here: whether %s ran healthy in test is known where trueup runs; a snapshot that a trueup of today saves tells it", [app.after.image.declared])
+	msg := sprintf("could not be judged here: whether %s ran healthy in test is known where trueup runs, and told by a snapshot that is saved there anew", [app.after.image.declared])
 }
 
 seen_healthy(digest) if digest in input.healthy_in_test

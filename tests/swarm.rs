@@ -402,4 +402,22 @@ fn a_snapshot_holds_no_secret_of_what_others_run() {
     assert!(!text.contains(secret), "{}", &text[at.saturating_sub(400)..][..500]);
     let (code, plan) = ground.trueup(&["plan", "--observed", &saved.display().to_string()]);
     assert_eq!(code, 0, "what is ours plans empty: {plan:#}");
+
+    // On a runner without a state, a branch is told with its own change alone: with what the tags stand for, and without.
+    stage::git(&ground.repo(), &["checkout", "-q", "-b", "branch"]);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2"), "[swarm]\nendpoint_mode = \"dnsrr\"")]);
+    ground.commit(&files);
+    let mut older = snapshot;
+    older.as_object_mut().expect("an object").remove("images").expect("what tags stand for");
+    let other = fleet.dir().join("older.json");
+    std::fs::write(&other, older.to_string()).expect("a file");
+    for file in [saved, other] {
+        let (file, empty) = (file.display().to_string(), fleet.dir().join("empty").display().to_string());
+        let check =
+            ["check", "--base", "main", "--head", "branch", "--observed", &file, "--state-dir", &empty];
+        let (code, told) = ground.trueup(&check);
+        let changes = told["forecast"]["changes"].as_array().expect("changes");
+        let one = changes.len() == 1 && changes[0]["name"] == "web-test";
+        assert!(code == 2 && one && told["forecast"]["anyway"] == Value::Array(vec![]), "{told:#}");
+    }
 }

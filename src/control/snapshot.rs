@@ -11,13 +11,16 @@ use super::{ControlError, World, healthy};
 pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
     let looked = Known { images: pass.images.clone(), healthy_in_test: None };
     let Known { images, healthy_in_test } = looked.or(Known::remembered(world)?);
-    // What this look alone saw is noted by the reconciler's next one.
-    let mut healthy_in_test = healthy_in_test.unwrap_or_default();
-    healthy_in_test.extend(healthy::seen(world, pass));
+    // What this look alone saw is noted by the reconciler's next one. Where nothing was ever enforced nobody knows what
+    // ran before.
+    let healthy_in_test = healthy_in_test.map(|mut known| {
+        known.extend(healthy::seen(world, pass));
+        known
+    });
     Ok(Snapshot {
         installation: Some(world.installation.clone()),
         images: images.digests,
-        healthy_in_test: Some(healthy_in_test),
+        healthy_in_test,
         observed: veil(&pass.observed, &world.owner(&pass.desired.fleet), &pass.desired, &world.key),
     })
 }

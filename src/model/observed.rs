@@ -62,7 +62,8 @@ pub struct Snapshot {
     /// What the tags of the enforced revision stand for: engines only know digests. Earlier releases did not write it.
     #[serde(default)]
     pub images: BTreeMap<ImageRef, Digest>,
-    /// Digests that ran healthy outside of production (F5); `None`: an earlier release, which did not write it.
+    /// Digests that ran healthy outside of production (F5); `None`: nobody knew, or it is of an earlier
+    /// release, which did not write it.
     #[serde(default)]
     pub healthy_in_test: Option<BTreeSet<Digest>>,
     #[serde(flatten)]
