@@ -209,7 +209,8 @@ async fn a_pull_tells_how_far_it_is_and_whose_it_is() {
     let mut world = stage::assemble(&ground.settings());
     world.progress = Arc::clone(&recorded) as Arc<dyn Progress>;
     let (stop, agree) = (Stop::default(), |_: &Pass| true);
-    let done = converge(&world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await.expect("an apply");
+    let done =
+        converge(&world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await.expect("an apply");
     assert_eq!(done.last.plan.exit_code(), 0, "{:#?}", done.last.plan);
     let told = recorded.0.lock().expect("a lock");
     assert_eq!(told.len(), 2, "{:?}", told.keys());
@@ -219,7 +220,10 @@ async fn a_pull_tells_how_far_it_is_and_whose_it_is() {
         assert!(step.contains("pull") && step.contains("big:1"), "{step}");
         // Alphanumeric noise has 6 bits to the byte.
         assert!(done == total && (5 * MIB..=8 * MIB).contains(total), "{subject}: {done} of {total}");
-        assert!(parts.iter().any(|(_, done, total)| *done > 0 && done < total), "{subject}: more than its end");
+        assert!(
+            parts.iter().any(|(_, done, total)| *done > 0 && done < total),
+            "{subject}: more than its end"
+        );
         assert!(parts.is_sorted_by_key(|(_, done, _)| *done), "{subject}: {parts:?}");
     }
 }

@@ -225,7 +225,11 @@ async fn a_network_with_somebody_elses_container_on_it_waits_and_nothing_else_do
     docker_ok(&["rm", "-f", THEIRS]);
     let _ = stage.apply_in_full().await;
     let colour = ["network", "inspect", "-f", "{{.Labels.colour}}", BRIDGE];
-    assert_eq!((docker_ok(&colour).as_str(), id("shared-test-0")), ("red", before.1), "made anew, with its own");
+    assert_eq!(
+        (docker_ok(&colour).as_str(), id("shared-test-0")),
+        ("red", before.1),
+        "made anew, with its own"
+    );
     assert_ne!(id(BRIDGE), before.0);
     assert_eq!(on_bridge(), ["shared-test-0"]);
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use trueup::config::{self, ParseCache};
 use trueup::model::desired::Desired;
-use trueup::model::names::HostName;
+use trueup::model::names::{HostName, Revision};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::tree::{Blob, Tree};
@@ -30,7 +30,10 @@ fn host(n: usize) -> HostName {
 
 fn desired(hosts: usize) -> Desired {
     let declared = (0..hosts).map(|n| {
-        format!("[host.h{n}]\naddress = \"192.0.2.{}\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n", n + 1)
+        format!(
+            "[host.h{n}]\naddress = \"192.0.2.{}\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n",
+            n + 1
+        )
     });
     let files = BTreeMap::from([
         ("fleet.toml".to_owned(), "fleet = \"sim\"\nenvironments = [\"test\"]\n".to_owned()),
@@ -38,7 +41,7 @@ fn desired(hosts: usize) -> Desired {
     ]);
     let blob = |text: String| Blob { id: text.clone(), bytes: text.into_bytes().into() };
     let tree = Tree {
-        revision: "4".repeat(40).parse().expect("a revision"),
+        revision: Revision::new("4".repeat(40)),
         committed: Timestamp(0),
         author: String::new(),
         summary: String::new(),
@@ -111,12 +114,16 @@ fn a_look_that_begins_is_no_reason_for_another() {
 fn however_long_a_host_was_away_its_stream_comes_back_soon() {
     rt().block_on(async {
         let mut sim = Sim::new(2);
-        assert!(sim.opened(AT_ONCE).await);
+        sim.clock.sleep(AT_ONCE).await;
+        sim.watch.looks();
         for hours in [0, 1, 30] {
             sim.fleet.set_fault(&host(1), Some(Fault::Down));
             assert!(sim.changed(AT_ONCE).await, "it is gone: a look tells since when");
             let away = Duration::from_secs(hours * 3600);
-            assert!(!sim.changed(away).await && !sim.opened(away).await, "and that it is still gone is no news");
+            assert!(
+                !sim.changed(away).await && !sim.opened(away).await,
+                "and that it is still gone is no news"
+            );
             sim.fleet.set_fault(&host(1), None);
             let back = Instant::now();
             assert!(sim.opened(Duration::from_secs(6)).await, "after {hours} h");

@@ -813,7 +813,8 @@ fn a_hand_between_the_first_look_and_the_streams_is_healed_at_once() {
         sim.run(Duration::from_secs(10), &Mutex::default(), &told).await;
         assert_eq!(sim.addresses(2).len(), 4, "healed");
         let before = *rounds.lock().expect("a lock");
-        sim.run(Duration::from_secs(3000), &Mutex::default(), &|_| *rounds.lock().expect("a lock") += 1).await;
+        sim.run(Duration::from_secs(3000), &Mutex::default(), &|_| *rounds.lock().expect("a lock") += 1)
+            .await;
         let looks = *rounds.lock().expect("a lock") - before;
         assert!((1..=3).contains(&looks), "and then nobody looks: {looks}");
     });

@@ -368,11 +368,13 @@ fn an_overlay_with_somebody_elses_container_on_it_stays_until_that_is_gone() {
     files.extend([side("10.92.0.0/24"), web("[network.side]"), other("one")]);
     ground.commit(&files);
     ground.apply_in_full();
-    let join = ["run", "-d", "--name", "theirs", "--network", "side", "box:1", "/bin/busybox", "sleep", "36000"];
+    let join =
+        ["run", "-d", "--name", "theirs", "--network", "side", "box:1", "/bin/busybox", "sleep", "36000"];
     let theirs = fleet.docker_ok("h2", &join);
     let id = || fleet.docker_ok("h1", &["network", "inspect", "side", "--format", "{{.Id}}"]);
     let is_on_it = || {
-        let format = "{{range $name, $network := .NetworkSettings.Networks}}{{$name}} {{end}}{{.State.Running}}";
+        let format =
+            "{{range $name, $network := .NetworkSettings.Networks}}{{$name}} {{end}}{{.State.Running}}";
         fleet.docker_ok("h2", &["inspect", &theirs, "--format", format]) == "side true"
     };
     let round = || services::inspect(&fleet, "h1", "other-test", "{{.Spec.TaskTemplate.ContainerSpec.Env}}");

@@ -175,7 +175,10 @@ fn a_node_takes_tasks_as_the_inventory_says() {
     fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
     let ground = Ground::new(&fleet);
     let mut files = base(&ground);
-    files.extend([app("web", &format!("{SLEEP}\nreplicas = 3"), ""), app("agent", SLEEP, "[swarm]\nglobal = true")]);
+    files.extend([
+        app("web", &format!("{SLEEP}\nreplicas = 3"), ""),
+        app("agent", SLEEP, "[swarm]\nglobal = true"),
+    ]);
     let hosts = files["hosts/all.toml"].clone();
     // Of the host h3 alone.
     let mut declare = |line: &str| {
@@ -185,11 +188,15 @@ fn a_node_takes_tasks_as_the_inventory_says() {
     };
     declare("");
     ground.apply_in_full();
-    let availability = || fleet.docker_ok("h1", &["node", "inspect", "h3", "--format", "{{.Spec.Availability}}"]);
+    let availability =
+        || fleet.docker_ok("h1", &["node", "inspect", "h3", "--format", "{{.Spec.Availability}}"]);
     let all = |service: &str| nodes(&fleet, "h1", service);
     let two = BTreeSet::from(["h1".to_owned(), "h2".to_owned()]);
     let three = BTreeSet::from(["h1".to_owned(), "h2".to_owned(), "h3".to_owned()]);
-    assert_eq!((availability().as_str(), all("web-test"), all("agent-test")), ("active", three.clone(), three.clone()));
+    assert_eq!(
+        (availability().as_str(), all("web-test"), all("agent-test")),
+        ("active", three.clone(), three.clone())
+    );
 
     declare("drain = true");
     let (code, plan) = ground.trueup(&["plan"]);

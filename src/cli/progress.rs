@@ -47,13 +47,7 @@ struct Long {
 
 impl Quarters {
     /// What to say, where another quarter is done and there is still something to wait for.
-    fn part(
-        &mut self,
-        subject: &str,
-        step: &str,
-        (done, total): (u64, u64),
-        now: Instant,
-    ) -> Option<String> {
+    fn part(&mut self, subject: &str, step: &str, (done, total): (u64, u64), now: Instant) -> Option<String> {
         let begun = || Long { step: step.to_owned(), since: now, told: 0 };
         let long = self.0.entry(subject.to_owned()).or_insert_with(begun);
         if long.step != step {
@@ -162,13 +156,18 @@ mod tests {
         assert_eq!(quarters.part(ONE, "pull box:2", (50, 100), late), None);
         quarters.ended(ONE);
         assert_eq!(quarters.part(ONE, "pull box:2", (50, 100), late + LONG), None);
-        assert_eq!(quarters.part(ONE, "pull box:2", (0, 0), late + LONG * 2), None, "of nobody knows how much");
+        assert_eq!(
+            quarters.part(ONE, "pull box:2", (0, 0), late + LONG * 2),
+            None,
+            "of nobody knows how much"
+        );
         assert!(quarters.part(ONE, "pull box:2", (1 << 20, 2 << 20), late + LONG * 2).is_some());
     }
 
     #[test]
     fn a_pull_of_one_image_on_two_hosts_is_told_at_the_bar_of_each() {
-        let bars = Bars { all: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), ..Bars::default() };
+        let bars =
+            Bars { all: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()), ..Bars::default() };
         let message = |subject: &str| {
             let mut found = None;
             bars.with(subject, |bar| found = Some(bar.message()));

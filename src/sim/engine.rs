@@ -487,12 +487,7 @@ impl Engine for SimEngine {
         })
     }
 
-    async fn perform(
-        &self,
-        action: &Action,
-        contents: &Contents,
-        _: &Parts<'_>,
-    ) -> Result<(), EngineError> {
+    async fn perform(&self, action: &Action, contents: &Contents, _: &Parts<'_>) -> Result<(), EngineError> {
         self.enter(&call_of(action)).await?;
         let broken = || self.error(EngineErrorKind::Unreachable, &call_of(action), "the connection broke");
         match self.cut() {
@@ -516,10 +511,14 @@ impl Engine for SimEngine {
         heard(Heard::Opened);
         while events.changed().await.is_ok() {
             match self.read(|state, _| state.fault) {
-                Some(Fault::Down) => return Err(self.error(EngineErrorKind::Unreachable, "watch", "it is gone")),
+                Some(Fault::Down) => {
+                    return Err(self.error(EngineErrorKind::Unreachable, "watch", "it is gone"));
+                }
                 // Nobody closes the connection, and nothing comes by it any more.
                 Some(Fault::Hung) => std::future::pending::<()>().await,
-                Some(Fault::Flaky(_) | Fault::Cut { .. } | Fault::Kill { .. }) | None => heard(Heard::Changed),
+                Some(Fault::Flaky(_) | Fault::Cut { .. } | Fault::Kill { .. }) | None => {
+                    heard(Heard::Changed)
+                }
             }
         }
         std::future::pending().await

@@ -2,6 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::container::ContainerSpec;
+use crate::model::names::ContainerName;
+use crate::model::network::NetworkSpec;
+use crate::model::plan::{Action, LiveLimits};
+use crate::model::units::TimeSpan;
+use crate::ports::{Contents, EngineError, EngineErrorKind, Parts};
 use bollard::models::{
     ContainerUpdateBody, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
     NetworkDisconnectRequest, VolumeCreateRequest,
@@ -11,12 +17,6 @@ use bollard::query_parameters::{
     RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
     StopContainerOptionsBuilder,
 };
-use crate::model::container::ContainerSpec;
-use crate::model::names::ContainerName;
-use crate::model::network::NetworkSpec;
-use crate::model::plan::{Action, LiveLimits};
-use crate::model::units::TimeSpan;
-use crate::ports::{Contents, EngineError, EngineErrorKind, Parts};
 
 use super::engine::DockerEngine;
 use super::{create, error, within};
