@@ -338,7 +338,8 @@ fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
     println!("its events come again: healed after {:?}", stopped_by_hand("h2"));
 
     // Away for so long that its stream was tried many times.
-    fleet.stop("h2");
+    let _ = at_rest();
+    fleet.kill("h2");
     std::thread::sleep(Duration::from_secs(40));
     fleet.start("h2");
     let took = soon("healed", || whole("h2"));
