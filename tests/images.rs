@@ -175,9 +175,11 @@ fn the_loop_collects_by_itself() {
     assert!(ground.present(&second), "and what runs stays");
 }
 
-/// Every part that was told, by its change.
+/// Every part that was told, by its change: of which step, bytes, of bytes.
 #[derive(Default)]
-struct Recorded(Mutex<BTreeMap<String, Vec<(String, u64, u64)>>>);
+struct Recorded(Mutex<BTreeMap<String, Vec<Part>>>);
+
+type Part = (String, u64, u64);
 
 impl Progress for Recorded {
     fn change(&self, _: &str, _: &str, _: Option<&Outcome>) {}

@@ -78,11 +78,8 @@ mod tests {
     use super::*;
 
     fn line(layer: &str, status: &str, detail: Option<(i64, i64)>) -> CreateImageInfo {
-        let detail = detail.map(|(current, total)| ProgressDetail {
-            current: Some(current),
-            total: Some(total),
-            ..ProgressDetail::default()
-        });
+        let told = |(current, total)| ProgressDetail { current: Some(current), total: Some(total) };
+        let detail = detail.map(told);
         CreateImageInfo {
             id: Some(layer.to_owned()),
             status: Some(status.to_owned()),
