@@ -22,6 +22,7 @@ use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
 use trueup::model::disk::PulledImage;
 use trueup::model::names::{ContainerName, HostName, Revision};
+use trueup::model::plan::Outcome;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
@@ -311,7 +312,14 @@ fn image_stores_of_hosts_that_answer_are_read_whoever_hangs() {
         sim.fleet.set_fault(&host(0), Some(Fault::Hung));
         let pass = sim.look().await;
         let stores = collect::read(&sim.world, &pass).await.expect("what is remembered");
-        assert_eq!(stores.values().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true]);
+        assert_eq!(stores.hosts.values().map(Result::is_ok).collect::<Vec<_>>(), [false, true, true]);
+        // Of what is not there any more nothing is remembered; what was pulled after the stores were read may be there.
+        sim.world.clock.sleep(Duration::from_secs(10)).await;
+        let at = sim.world.clock.now();
+        memory.note_pulled(&host(2), &id, &PulledImage { at, last_used: at, ..pulled }).expect("noted");
+        collect::judge(&sim.world, &pass, stores, &sim.world.limits.images).expect("judged");
+        let left = memory.pulled().expect("remembered");
+        assert_eq!(left.keys().map(|(on, _)| on.clone()).collect::<Vec<_>>(), [host(0), host(2)]);
     });
 }
 
@@ -551,6 +559,7 @@ fn what_is_overtaken_while_it_drains_takes_nothing_down() {
             clock.sleep(Duration::from_secs(15)).await;
             assert_eq!(sim.fleet.containers(&host(0)).len(), 2, "its successor is there, and it drains");
             sim.commit_on(1, &[("a", 1, "app:3")], "");
+            sim.wake.notify_one();
             // The rest of its 30 s, and a part of the newer one's.
             clock.sleep(Duration::from_secs(35)).await;
             assert_eq!(standing(), ("app:1".to_owned(), true));
@@ -625,6 +634,78 @@ fn waiting_and_hanging_take_nobodys_place() {
         }
         sim.settled().await;
         assert_eq!(waiting(0) + waiting(1), 0);
+    });
+}
+
+/// A2, D6: a repository that takes its whole time to answer holds up nothing that waits for its turn.
+#[test]
+fn a_repository_that_hangs_holds_up_no_rollout() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        sim.commit(2, &[("a", 4, "app:1")]);
+        let _ = sim.apply().await;
+        sim.commit(2, &[("a", 4, "app:2")]);
+        let clock = Arc::clone(&sim.world.clock);
+        let rolled = || {
+            let all = (0..2).flat_map(|n| sim.fleet.containers(&host(n)).into_values());
+            let tags = all.filter_map(|container| sim.fleet.tag_of(&container.image));
+            tags.filter(|tag| tag.to_string() == "app:2").count()
+        };
+        let story = async {
+            while rolled() == 0 {
+                clock.sleep(Duration::from_millis(100)).await;
+            }
+            let hung = Duration::from_secs(135);
+            sim.repository.set_slow(hung);
+            let begun = clock.now();
+            while rolled() < 4 {
+                clock.sleep(Duration::from_millis(500)).await;
+                assert!(clock.now().since(begun).duration() < hung, "{} of 4", rolled());
+            }
+        };
+        let metrics = Mutex::default();
+        tokio::select! {
+            () = sim.run(Duration::from_secs(3000), &metrics, &|_| {}) => panic!("it runs on"),
+            () = story => {}
+        }
+    });
+}
+
+/// D3: a change that failed before and is under way again wakes the loop when it ends, and not each second until then.
+#[test]
+fn a_second_try_under_way_is_no_reason_to_look_all_the_time() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        let health = "[health]\ncommand = [\"probe\"]\n";
+        sim.commit_on(2, &[("a", 2, "app:1")], health);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&"app:2".parse().expect("an image"), never);
+        sim.commit_on(2, &[("a", 2, "app:2")], health);
+        let clock = Arc::clone(&sim.world.clock);
+        let (metrics, failed) = (Mutex::default(), Mutex::new(0));
+        let rounds = |round: Result<&Converged, &ControlError>| {
+            let outcomes = &round.expect("no round fails").outcomes;
+            let ended = outcomes.iter().filter(|(_, o)| matches!(o, Outcome::Failed { .. }));
+            *failed.lock().expect("one thread") += ended.count();
+        };
+        let story = async {
+            while *failed.lock().expect("one thread") == 0 {
+                clock.sleep(Duration::from_secs(1)).await;
+            }
+            clock.sleep(Duration::from_secs(30)).await;
+            let under_way = standing::status(&sim.world, &sim.look().await).expect("a status").under_way;
+            assert_eq!(under_way.len(), 1, "the second try: {under_way:?}");
+            let before = sim.repository.asked();
+            clock.sleep(Duration::from_secs(100)).await;
+            let looks = sim.repository.asked() - before;
+            assert!((1..=10).contains(&looks), "{looks} looks in 100 s");
+        };
+        tokio::select! {
+            () = sim.run(Duration::from_secs(3000), &metrics, &rounds) => panic!("it runs on"),
+            () = story => {}
+        }
     });
 }
 

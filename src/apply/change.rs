@@ -99,6 +99,22 @@ fn takes_away(action: &Action) -> bool {
     )
 }
 
+/// What became of putting back.
+#[derive(Default)]
+struct Undone {
+    /// For the end of the outcome's own words.
+    words: String,
+    failed: bool,
+}
+
+impl Undone {
+    /// How a change ended that was given up for no fault of its own: where nothing was put back for one, it failed.
+    fn after_giving_up(self, why: &str) -> Outcome {
+        let why = format!("{why}{}", self.words);
+        if self.failed { Outcome::Failed { error: why, transient: true } } else { Outcome::Skipped { why } }
+    }
+}
+
 /// Whom the steps of a change are sent to: the host's engine, or the Swarm's managers; nobody where none is needed.
 struct Asked<'a> {
     engines: &'a [Named],
@@ -163,12 +179,10 @@ impl Executor<'_> {
             // What still runs is not taken down for what nobody wants any more (D3).
             if down.is_some_and(|first| index <= first) && ticket.overtaken.is_set() {
                 let put_back = match index {
-                    0 => String::new(),
+                    0 => Undone::default(),
                     _ => self.undo(plan, change, subject, &engines).await,
                 };
-                return Outcome::Skipped {
-                    why: format!("{}: {OVERTAKEN}{put_back}", step.action.describe()),
-                };
+                return put_back.after_giving_up(&format!("{}: {OVERTAKEN}", step.action.describe()));
             }
             // The loop looks again instead of waiting (D6).
             if !self.awaits && waits(&step.action) {
@@ -194,7 +208,7 @@ impl Executor<'_> {
                     return Outcome::Skipped { why: format!("the world moved: {why}") };
                 }
                 StepEnd::Refused(why) => {
-                    let put_back = self.undo(plan, change, subject, &engines).await;
+                    let put_back = self.undo(plan, change, subject, &engines).await.words;
                     return Outcome::Failed {
                         error: format!("{}: the world moved: {why}{put_back}", step.action.describe()),
                         transient: true,
@@ -202,10 +216,10 @@ impl Executor<'_> {
                 }
                 StepEnd::Stopped(why) => {
                     let put_back = self.undo(plan, change, subject, &engines).await;
-                    return Outcome::Skipped { why: format!("{}: {why}{put_back}", step.action.describe()) };
+                    return put_back.after_giving_up(&format!("{}: {why}", step.action.describe()));
                 }
                 StepEnd::Failed { error, transient } => {
-                    let put_back = self.undo(plan, change, subject, &engines).await;
+                    let put_back = self.undo(plan, change, subject, &engines).await.words;
                     let error = format!("{}: {error}{put_back}", step.action.describe());
                     return Outcome::Failed { error, transient };
                 }
@@ -218,9 +232,9 @@ impl Executor<'_> {
     }
 
     /// Puts back what was taken away. Each step is tried; what could not be put back is told.
-    async fn undo(&self, plan: &Plan, change: &Change, subject: &str, engines: &Asked<'_>) -> String {
+    async fn undo(&self, plan: &Plan, change: &Change, subject: &str, engines: &Asked<'_>) -> Undone {
         if change.undo.is_empty() {
-            return String::new();
+            return Undone::default();
         }
         let (mut problems, mut refusals, mut is_back) = (Vec::new(), Vec::new(), false);
         // Nothing is in a hurry to leave it half done.
@@ -236,13 +250,14 @@ impl Executor<'_> {
                 }
             }
         }
-        if problems.is_empty() && is_back {
+        let words = if problems.is_empty() && is_back {
             "; what was there before was put back".to_owned()
         } else if problems.is_empty() {
             format!("; nothing was put back: {}", refusals.join("; "))
         } else {
             format!("; putting back what was there before failed too: {}", problems.join("; "))
-        }
+        };
+        Undone { words, failed: !problems.is_empty() }
     }
 
     /// Journal, act with retries, settle (D5).

@@ -228,10 +228,7 @@ fn ports(desired: &Desired, spots: &Spots, errors: &mut Errors) {
     }
     for (host_port, users) in users {
         for (index, (app, port)) in users.iter().enumerate() {
-            let clash = users[..index].iter().find(|(_, other)| {
-                other.protocol == port.protocol
-                    && (other.address.is_none() || port.address.is_none() || other.address == port.address)
-            });
+            let clash = users[..index].iter().find(|(_, other)| port.clashes(other));
             let Some((other, _)) = clash else { continue };
             let (ours, theirs) = (hosts(desired, app), hosts(desired, other));
             let together: BTreeSet<_> = ours.union(&theirs).collect();

@@ -197,10 +197,9 @@ fn port(text: &str) -> Option<Port> {
             Some("") if address.is_some() => None,
             Some(h) => Some(h.parse().ok().filter(|p| *p > 0)?),
         },
-        // The unspecified address is every address, which is what no address is.
         address: match address {
             None => None,
-            Some(text) => Some(text.parse::<IpAddr>().ok()?).filter(|address| !address.is_unspecified()),
+            Some(text) => Some(text.parse::<IpAddr>().ok()?),
         },
     })
 }

@@ -1,13 +1,15 @@
 //! What was applied last: the state that a new revision is compared with, and whose rules judge it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::app::PullPolicy;
 use crate::model::desired::{Desired, ImageLock};
+use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, Revision};
+use crate::model::units::Timestamp;
 use crate::policy::Source;
 
 use super::memory::Memory;
@@ -55,6 +57,16 @@ pub struct Baseline {
     pub rules: Vec<Source>,
     /// The last time that these rules gave no answer.
     pub silent: Arc<Mutex<Option<Silent>>>,
+    /// Tags whose registry took its whole time to answer: why, and when it is asked again.
+    pub slow_tags: Arc<Mutex<SlowTags>>,
+}
+
+pub type SlowTags = BTreeMap<ImageRef, (String, Timestamp)>;
+
+impl Baseline {
+    pub(super) fn slow_tags(&self) -> MutexGuard<'_, SlowTags> {
+        self.slow_tags.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Reads what `applied` names.

@@ -30,7 +30,11 @@ use super::{ControlError, World, converge};
 const EVERY: TimeSpan = TimeSpan::from_secs(15 * 60);
 
 /// What each host's image store holds, or why that is not known.
-pub type Stores = BTreeMap<HostName, Result<ImageStore, String>>;
+pub struct Stores {
+    /// When reading began: what came later is not in it.
+    pub began: Timestamp,
+    pub hosts: BTreeMap<HostName, Result<ImageStore, String>>,
+}
 
 /// Remembers what this plan pulled: only that may ever be collected.
 pub async fn note_pulls(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
@@ -59,23 +63,24 @@ pub async fn note_pulls(world: &World, pass: &Pass, report: &Report) -> Result<(
 /// The image stores of every host that trueup ever pulled to.
 pub async fn read(world: &World, pass: &Pass) -> Result<Stores, ControlError> {
     let (hosts, silent) = hosts(world, pass)?;
-    let read = read_hosts(world, &hosts).await;
-    Ok(read.into_iter().chain(silent).collect())
+    let mut stores = read_hosts(world, &hosts).await;
+    stores.hosts.extend(silent.into_iter().map(|(host, why)| (host, Err(why))));
+    Ok(stores)
 }
 
 /// The hosts to ask; and those that did not answer in this look, which are not asked for more.
-fn hosts(world: &World, pass: &Pass) -> Result<(Vec<Host>, Stores), ControlError> {
+fn hosts(world: &World, pass: &Pass) -> Result<(Vec<Host>, BTreeMap<HostName, String>), ControlError> {
     let pulled = Memory::new(&*world.store).pulled()?;
     let to: BTreeSet<&HostName> = pulled.keys().map(|(host, _)| host).collect();
-    let (mut hosts, mut silent) = (Vec::new(), Stores::new());
+    let (mut hosts, mut silent) = (Vec::new(), BTreeMap::new());
     for host in pass.desired.hosts.values().filter(|host| to.contains(&host.name)) {
         match pass.observed.hosts.get(&host.name) {
             Some(Seen::Known(_)) => hosts.push(host.clone()),
             Some(Seen::Unknown { why }) => {
-                silent.insert(host.name.clone(), Err(why.clone()));
+                silent.insert(host.name.clone(), why.clone());
             }
             None => {
-                silent.insert(host.name.clone(), Err("it was not read".to_owned()));
+                silent.insert(host.name.clone(), "it was not read".to_owned());
             }
         }
     }
@@ -91,7 +96,9 @@ async fn read_hosts(world: &World, hosts: &[Host]) -> Stores {
         };
         (host.name, store)
     };
-    stream::iter(hosts.iter().cloned().map(one)).buffer_unordered(world.limits.fan_out.max(1)).collect().await
+    let began = world.clock.now();
+    let read = stream::iter(hosts.iter().cloned().map(one)).buffer_unordered(world.limits.fan_out.max(1));
+    Stores { began, hosts: read.collect().await }
 }
 
 /// What becomes of the images that trueup pulled to one host.
@@ -117,7 +124,7 @@ pub fn judge(
     let now = world.clock.now();
     let mut all = memory.pulled()?;
     let mut judged = Vec::new();
-    for (host, store) in stores {
+    for (host, store) in stores.hosts {
         let pulled = all.extract_if(.., |(on, _), _| *on == host).map(|((_, id), pulled)| (id, pulled));
         let mut pulled: BTreeMap<Digest, PulledImage> = pulled.collect();
         // A host that could not be read in full may use anything (A1).
@@ -137,6 +144,8 @@ pub fn judge(
                     memory.note_pulled(&host, id, image)?;
                 }
                 Some(_) => {}
+                // It was pulled while this was read, or since.
+                None if image.at >= stores.began => {}
                 None => memory.forget_pulled(&host, id)?,
             }
         }

@@ -1,6 +1,7 @@
 //! Tags to digests, once per revision, so that a tag that moves does not move the fleet.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use futures_util::{StreamExt as _, stream};
@@ -11,27 +12,44 @@ use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{HostName, Revision};
 use crate::ports::EngineErrorKind;
 
+use super::baseline::Baseline;
 use super::memory::Memory;
 use super::{ControlError, World};
 
+/// How long a registry that takes its whole time is left alone: nothing waits for it at every look (D6).
+const REST: Duration = Duration::from_secs(60);
+
+/// Why a tag stands for nothing yet.
+struct Unresolved {
+    why: String,
+    /// The whole time that the call may take was waited for.
+    slow: bool,
+}
+
 /// The lock of `revision`: what is remembered, completed with what is asked now for `desired`, the part of it that is not
 /// held (F4), through the hosts that `answer` (one that hangs delays nobody, D6). Only what could be resolved is remembered; the rest is asked again next
-/// time and its apps wait (A1). What revisions in `kept` resolved is not forgotten: something is still at them.
+/// time and its apps wait (A1). What revisions that something is still at resolved is not forgotten.
 pub async fn lock(
     world: &World,
     revision: &Revision,
     desired: &Desired,
     answer: &BTreeSet<HostName>,
-    kept: &BTreeSet<Revision>,
+    baseline: &Baseline,
     remember: bool,
 ) -> Result<ImageLock, ControlError> {
+    let now = world.clock.now();
+    baseline.slow_tags().retain(|_, (_, again)| now < *again);
     let memory = Memory::new(&*world.store);
     let mut lock = memory.image_lock(revision)?.unwrap_or_default();
     let before = lock.digests.len();
     let wanted = tags(desired).into_iter().filter(|image| !lock.digests.contains_key(image));
     // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
-    let mut asked: Vec<BoxFuture<'_, (ImageRef, Result<Digest, String>)>> = Vec::new();
+    let mut asked: Vec<BoxFuture<'_, (ImageRef, Result<Digest, Unresolved>)>> = Vec::new();
     for image in wanted {
+        if let Some((why, _)) = baseline.slow_tags().get(&image) {
+            lock.unresolved.insert(image, why.clone());
+            continue;
+        }
         asked.push(Box::pin(async move {
             let told = resolve(world, desired, answer, &image).await;
             (image, told)
@@ -43,13 +61,17 @@ pub async fn lock(
             Ok(digest) => {
                 lock.digests.insert(image, digest);
             }
-            Err(why) => {
+            Err(Unresolved { why, slow }) => {
+                if slow {
+                    let again = world.clock.now().plus(REST);
+                    baseline.slow_tags().insert(image.clone(), (why.clone(), again));
+                }
                 lock.unresolved.insert(image, why);
             }
         }
     }
     if remember && lock.digests.len() > before {
-        memory.set_image_lock(revision, &lock, kept)?;
+        memory.set_image_lock(revision, &lock, &baseline.applied.revisions())?;
     }
     Ok(lock)
 }
@@ -71,7 +93,7 @@ async fn resolve(
     desired: &Desired,
     answer: &BTreeSet<HostName>,
     image: &ImageRef,
-) -> Result<Digest, String> {
+) -> Result<Digest, Unresolved> {
     let environments: BTreeSet<_> = desired
         .apps
         .values()
@@ -92,9 +114,11 @@ async fn resolve(
         match asked {
             Ok(digest) => return Ok(digest),
             // The host answers, so it is the registry that does not: the next host would wait as long.
-            Err(error) if error.kind == EngineErrorKind::Deadline => return Err(error.to_string()),
+            Err(error) if error.kind == EngineErrorKind::Deadline => {
+                return Err(Unresolved { why: error.to_string(), slow: true });
+            }
             Err(error) => why = error.to_string(),
         }
     }
-    Err(why)
+    Err(Unresolved { why, slow: false })
 }

@@ -99,10 +99,10 @@ fn nothing_held() -> policy::Verdict {
 
 /// The answer of the rules; whatever keeps them from answering holds the revision.
 async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> Judgement {
-    let about = &taken.desired.revision;
+    let (about, with_plan) = (&taken.desired.revision, situation.plan.is_some());
     let silent = || taken.baseline.silent.lock().unwrap_or_else(PoisonError::into_inner);
     let before = silent().clone();
-    let known = before.as_ref().and_then(|before| before.known(about, situation.now));
+    let known = before.as_ref().and_then(|before| before.known(about, with_plan, situation.now));
     let why = match known {
         // They took their whole time at an earlier look: nothing else waits for that at each one (D6).
         Some(why) => Unanswered::Sandbox(why),
@@ -111,11 +111,11 @@ async fn ask(world: &World, taken: &Taken, situation: &Situation<'_>) -> Judgeme
             let question = Question::Judge { settings, own, input: situation.document() };
             match rules::ask(&*world.sandbox, &question).await {
                 Ok(judgement) => {
-                    *silent() = None;
+                    silent().take_if(|silent| silent.is_over(with_plan));
                     return judgement;
                 }
                 Err(why) => {
-                    *silent() = Silent::after(before.as_ref(), about, &why, world.clock.now());
+                    *silent() = Silent::after(before.as_ref(), (about, with_plan), &why, world.clock.now());
                     why
                 }
             }

@@ -23,8 +23,8 @@ use super::{ControlError, World};
 #[derive(Debug, Clone, Copy)]
 struct Moments {
     committed: Timestamp,
-    /// Since when a newer head is refused.
-    refused: Option<Timestamp>,
+    /// Since when the head is not taken.
+    not_taken: Option<Timestamp>,
     /// When what is under way longest began.
     began: Option<Timestamp>,
 }
@@ -66,7 +66,7 @@ impl Metrics {
         self.gauges = gauges(world, &round.last, took);
         let taken = &round.last.taken;
         let began = round.last.plan.under_way.iter().map(|begun| begun.since).min();
-        self.moments = Some(Moments { committed: taken.committed, refused: taken.kept_since, began });
+        self.moments = Some(Moments { committed: taken.committed, not_taken: taken.kept_since, began });
         self.kept = taken.kept_because.clone().map(|why| (why, taken.kept_since));
         self.error = None;
     }
@@ -108,13 +108,13 @@ impl Metrics {
                 at.since(Timestamp(0)).duration().as_secs_f64(),
             )
         });
-        let moments = self.moments.map(|Moments { committed, refused, began }| {
+        let moments = self.moments.map(|Moments { committed, not_taken, began }| {
             let enforced =
                 alone("trueup_revision_age_seconds", "Age of the commit that is enforced.", age(committed));
-            let help = "How long a newer head has been refused; 0 where none is (A2).";
-            let refused = alone("trueup_head_not_taken_seconds", help, refused.map_or(0.0, age));
+            let help = "How long the head has been refused or out of reach; 0 where it is enforced (A2).";
+            let not_taken = alone("trueup_head_not_taken_seconds", help, not_taken.map_or(0.0, age));
             let help = "How long the change that is under way longest has been; 0 where none is (D6).";
-            [enforced, refused, alone("trueup_under_way_seconds", help, began.map_or(0.0, age))]
+            [enforced, not_taken, alone("trueup_under_way_seconds", help, began.map_or(0.0, age))]
         });
         last.into_iter().chain(moments.into_iter().flatten()).collect()
     }

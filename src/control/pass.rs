@@ -87,9 +87,8 @@ async fn look_by(
     let mut seen = see(world, &judged, surveyor).await;
     let answer = seen.observed.hosts.iter().filter(|(_, engine)| engine.known().is_some());
     let answer = answer.map(|(host, _)| host.clone()).collect();
-    let kept = taken.baseline.applied.revisions();
     let scoped = within(world, &judged.resolvable);
-    let images = images::lock(world, revision, &scoped, &answer, &kept, remember).await?;
+    let images = images::lock(world, revision, &scoped, &answer, &taken.baseline, remember).await?;
     if images != known {
         judged = judge::judge(world, &taken, &images, None).await?;
         // What was resolved may have let a host in.

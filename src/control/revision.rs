@@ -35,7 +35,7 @@ pub struct Taken {
     pub baseline: Arc<Baseline>,
     /// The head was not taken; the last good revision stays enforced.
     pub kept_because: Option<String>,
-    /// Since when a newer head is refused, where that is noted.
+    /// Since when the head is refused or out of reach, where that is noted.
     pub kept_since: Option<Timestamp>,
     /// How the revision got its leave (F0, F1).
     pub by: Permitted,

@@ -58,6 +58,8 @@ pub async fn ask<T: DeserializeOwned>(sandbox: &dyn Sandbox, question: &Question
 #[derive(Debug, Clone)]
 pub struct Silent {
     about: Revision,
+    /// The question was about a plan too, which is more than the one that is asked first.
+    with_plan: bool,
     why: SandboxError,
     waited: Duration,
     again: Timestamp,
@@ -68,12 +70,23 @@ const FIRST_REST: Duration = Duration::from_secs(60);
 
 impl Silent {
     /// Why nothing is asked about this revision yet.
-    pub fn known(&self, about: &Revision, now: Timestamp) -> Option<SandboxError> {
-        (self.about == *about && now < self.again).then(|| self.why.clone())
+    pub fn known(&self, about: &Revision, with_plan: bool, now: Timestamp) -> Option<SandboxError> {
+        let is_it = self.about == *about && (with_plan || !self.with_plan);
+        (is_it && now < self.again).then(|| self.why.clone())
+    }
+
+    /// Whether an answer shows that they answer again: one to less than what was asked then does not.
+    pub fn is_over(&self, with_plan: bool) -> bool {
+        with_plan || !self.with_plan
     }
 
     /// After one more time. What could not be asked cost nothing, and may be asked at once.
-    pub fn after(before: Option<&Self>, about: &Revision, why: &Unanswered, now: Timestamp) -> Option<Self> {
+    pub fn after(
+        before: Option<&Self>,
+        (about, with_plan): (&Revision, bool),
+        why: &Unanswered,
+        now: Timestamp,
+    ) -> Option<Self> {
         let why = match why {
             Unanswered::Wrong(_) | Unanswered::Sandbox(SandboxError::NotAsked(_)) => return None,
             Unanswered::Sandbox(why) => why.clone(),
@@ -82,7 +95,7 @@ impl Silent {
             Some(before) => (before.waited * 2).min(REST),
             None => FIRST_REST,
         };
-        Some(Self { about: about.clone(), why, waited, again: now.plus(waited) })
+        Some(Self { about: about.clone(), with_plan, why, waited, again: now.plus(waited) })
     }
 }
 
@@ -120,5 +133,26 @@ pub async fn try_out(world: &World, rules: &[Source]) -> Tried {
         Err(why @ Unanswered::Sandbox(_)) => {
             Tried { rules, errors: why.errors(), again: Some(world.clock.now().plus(REST)) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_that_fail_with_the_plan_alone_wait_longer_each_time() {
+        let (about, now) = (Revision::new("1".repeat(40)), Timestamp(0));
+        let slow = Unanswered::Sandbox(SandboxError::Deadline { seconds: 10 });
+        let first = Silent::after(None, (&about, true), &slow, now).expect("silent");
+        assert!(first.known(&about, false, now).is_none(), "what is asked first is less");
+        assert!(!first.is_over(false), "and an answer to it shows nothing");
+        assert!(first.known(&about, true, now).is_some() && first.is_over(true));
+        let again = now.plus(FIRST_REST);
+        assert!(first.known(&about, true, again).is_none(), "asked once more");
+        let second = Silent::after(Some(&first), (&about, true), &slow, again).expect("silent");
+        assert!(second.known(&about, true, again.plus(FIRST_REST)).is_some(), "twice as long");
+        let without = Silent::after(None, (&about, false), &slow, now).expect("silent");
+        assert!(without.known(&about, true, now).is_some(), "more of the same fails as well");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::apply;
+use crate::model::drift::Drift;
 use crate::model::plan::{Outcome, Verb};
 use crate::observe::Watch;
 
@@ -46,6 +47,7 @@ pub async fn run(
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
     let flights = Flights::default();
+    let mut last = None;
     if let Err(error) = reporting.resume(world) {
         tracing::warn!("{error}; what was on its way to webhooks waits for the next start");
     }
@@ -68,7 +70,9 @@ pub async fn run(
                 watch.follow(&round.last.desired);
                 // Nothing is taken away from under what is being carried out.
                 let collector = flights.is_idle().then_some(&mut collector);
-                after_round(world, &round, reporting, collector, stop).await
+                let wait = after_round(world, &round, reporting, collector, stop).await;
+                last = Some(round.last);
+                wait
             }
             Err(error) => Err(error),
         };
@@ -103,6 +107,10 @@ pub async fn run(
     // Steps under way are finished.
     flights.all_landed().await;
     settle_ended(world, Some(&flights))?;
+    let outcomes = flights.told();
+    if let Some(last) = last.filter(|_| !outcomes.is_empty()) {
+        told(Ok(&Converged { outcomes, last }));
+    }
     Ok(())
 }
 
@@ -134,13 +142,19 @@ fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<
     if begun || round.last.plan.changes.iter().any(|change| change.action == Verb::Await) {
         wait = wait.min(WHILE_SWARM_IS_AT_IT);
     }
-    let drifting: Vec<String> = round.last.plan.drift.iter().map(|d| d.subject.to_string()).collect();
+    let (plan, seen) = (&round.last.plan, round.last.observed.at);
+    // The end of what is under way is told by itself.
+    let begun = |drift: &Drift| plan.under_way.iter().any(|begun| begun.subject == drift.subject);
+    let drifting: Vec<String> =
+        plan.drift.iter().filter(|drift| !begun(drift)).map(|drift| drift.subject.to_string()).collect();
     let attempts = memory.attempts().unwrap_or_default();
     let pauses = memory.pauses(now).unwrap_or_default();
     let backoffs = attempts
         .iter()
         .filter(|(s, _)| drifting.contains(s))
-        .map(|(_, a)| super::backoff::not_before(a, now));
+        .map(|(_, a)| super::backoff::not_before(a, now))
+        // What had its turn in this round and did not use it waits for something else.
+        .filter(|moment| *moment > seen);
     let report = reporting.next(world)?;
     for moment in backoffs.chain(report).chain(pauses.into_iter().filter_map(|(_, pause)| pause.until)) {
         wait = wait.min(moment.since(now).duration().max(Duration::from_secs(1)));

@@ -172,8 +172,22 @@ pub struct Port {
     pub protocol: Protocol,
     /// The port on the host; `None` lets the engine choose one.
     pub host: Option<u16>,
-    /// The host's address to listen on; `None` is all.
+    /// The host's address to listen on: `0.0.0.0` is all of IPv4, `::` all of IPv6, `None` is all of both.
     pub address: Option<IpAddr>,
+}
+
+impl Port {
+    /// Whether a host cannot listen on both: the same port and protocol, and an address in common.
+    pub fn clashes(&self, other: &Self) -> bool {
+        let in_common = match (self.address, other.address) {
+            (Some(one), Some(other)) => {
+                let all = one.is_unspecified() || other.is_unspecified();
+                one == other || (all && one.is_ipv4() == other.is_ipv4())
+            }
+            (None, _) | (_, None) => true,
+        };
+        self.host.is_some() && self.host == other.host && self.protocol == other.protocol && in_common
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

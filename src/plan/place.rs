@@ -66,18 +66,11 @@ impl<'a> Taken<'a> {
             return Some("no memory left".to_owned());
         }
         let ports = self.ports.get(&host.name);
-        let clash = app.container.ports.iter().find(|port| {
-            port.host.is_some() && ports.is_some_and(|taken| taken.iter().any(|other| clashes(port, other)))
-        });
+        let is_taken =
+            |port: &&Port| ports.is_some_and(|taken| taken.iter().any(|other| port.clashes(other)));
+        let clash = app.container.ports.iter().find(is_taken);
         clash.map(|port| format!("port {port} is taken"))
     }
-}
-
-/// The same port, protocol and an address in common.
-fn clashes(a: &Port, b: &Port) -> bool {
-    a.host == b.host
-        && a.protocol == b.protocol
-        && (a.address.is_none() || b.address.is_none() || a.address == b.address)
 }
 
 /// A seat for every declared instance that can have one; the others are told as blocked.
@@ -148,7 +141,11 @@ fn every_host_slots(
     let unreadable = fleet.unreadable.iter().map(|(instance, hosts)| (instance, hosts.clone()));
     let standing = |i| fleet.standing(i).iter().map(|o| o.host).collect::<Vec<_>>();
     let owned = fleet.owned.keys().map(|instance| (instance, standing(instance)));
-    for (instance, at) in unreadable.chain(owned).filter(|(instance, _)| instance.key == app.key) {
+    let of_app = unreadable.chain(owned).filter(|(instance, _)| instance.key == app.key);
+    let begun = input.holds.under_way.iter().filter_map(|begun| begun.instance());
+    let made: Vec<InstanceName> = begun.filter(|instance| instance.key == app.key).collect();
+    let made = made.iter().filter_map(|i| Some((i, vec![made_on(input, fleet, i)?])));
+    for (instance, at) in of_app.chain(made) {
         let free = at.iter().find(|host| here.contains(**host) && !served.contains(**host));
         if let (Some(host), false) = (free, kept.contains(&instance.slot)) {
             served.insert(host);
@@ -161,6 +158,12 @@ fn every_host_slots(
     let missing = here.len().saturating_sub(served.len());
     let fresh: Vec<u32> = (0u32..).filter(|slot| !kept.contains(slot)).take(missing).collect();
     kept.into_iter().chain(fresh).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
+}
+
+/// The host that answers and on which the instance is being made: it counts as standing there already (C8).
+fn made_on<'a>(input: &PlanInput<'a>, fleet: &Fleet<'_>, instance: &InstanceName) -> Option<&'a HostName> {
+    let host = under_way::of_instance(input, instance)?.change.host()?;
+    fleet.engines.contains_key(host).then_some(host)
 }
 
 fn alone_on_its_host(placement: &Placement) -> bool {
@@ -188,20 +191,23 @@ fn keep<'a>(
         // Where it belongs, and the running one of two, is the one to keep.
         standing.sort_by_key(|o| (!fits(o.host), !o.container.state.is_running(), o.host));
         // Data stays where it is, whatever became of the host or the selector (B5).
-        let Some(kept) = standing.iter().find(|o| stays || (fits(o.host) && !shared(o.host))) else {
-            continue;
-        };
-        if !fits(kept.host) || shared(kept.host) {
+        let mut stand = standing.iter().map(|o| o.host);
+        let kept = stand.find(|host| stays || (fits(host) && !shared(host))).or_else(|| {
+            let made = made_on(input, fleet, &instance).filter(|_| standing.is_empty())?;
+            (fits(made) && !shared(made)).then_some(made)
+        });
+        let Some(kept) = kept else { continue };
+        if !fits(kept) || shared(kept) {
             draft.block(
-                Subject::on_host(Kind::Container, &instance, kept.host),
+                Subject::on_host(Kind::Container, &instance, kept),
                 Some(app.key.clone()),
-                format!("it should leave {}, and the app stays where its data is (B5)", kept.host),
+                format!("it should leave {kept}, and the app stays where its data is (B5)"),
                 "move the data and the instance by hand, or declare the data disposable",
             );
         }
-        taken.take(kept.host, app, placement);
-        let moves_from = standing.iter().filter(|o| o.host != kept.host).map(|o| o.host.clone()).collect();
-        seats.insert(instance, Seat { host: kept.host.clone(), moves_from });
+        taken.take(kept, app, placement);
+        let moves_from = standing.iter().filter(|o| o.host != kept).map(|o| o.host.clone()).collect();
+        seats.insert(instance, Seat { host: kept.clone(), moves_from });
     }
 }
 

@@ -53,9 +53,11 @@ impl Begun {
     pub(super) fn needs(&self, input: &PlanInput<'_>, other: &Change) -> bool {
         let (own, network) = (&self.change.subject, &other.subject);
         let takes_away = network.kind == Kind::Network && other.action != Verb::Create;
-        if !takes_away || own.kind != Kind::Container || own.host != network.host {
-            return false;
-        }
+        let there = own.host.as_ref().filter(|host| match &network.swarm {
+            Some(swarm) => input.desired.hosts.get(*host).and_then(|h| h.swarm.as_ref()) == Some(swarm),
+            None => network.host.as_ref() == Some(*host),
+        });
+        let (Some(host), true, Kind::Container) = (there, takes_away, own.kind) else { return false };
         let told = self.change.steps.iter().any(|step| {
             if let Action::CreateContainer { spec, .. } = &step.action {
                 match &spec.networks {
@@ -70,14 +72,23 @@ impl Begun {
                 false
             }
         });
-        let engine = network.host.as_ref().and_then(|host| input.observed.engine(host));
-        let live = engine.and_then(|engine| engine.networks.get(&network.name)).and_then(Seen::known);
+        let live = input
+            .observed
+            .engine(host)
+            .and_then(|engine| engine.networks.get(&network.name))
+            .and_then(Seen::known);
         told || live.is_some_and(|live| live.attached.iter().any(|name| base(name) == base(&own.name)))
     }
 
     fn is_of(&self, instance: &InstanceName) -> bool {
         let own = &self.change.subject;
         own.kind == Kind::Container && base(&own.name) == instance.container().as_str()
+    }
+
+    /// Which instance it is about.
+    pub(super) fn instance(&self) -> Option<InstanceName> {
+        let own = &self.change.subject;
+        (own.kind == Kind::Container).then(|| base(&own.name).parse().ok()).flatten()
     }
 
     /// Whether this revision asks for something else than what is being done, and this plan would do that: then nobody need
@@ -124,8 +135,7 @@ impl Begun {
 
     /// Whether git declares this very slot.
     fn is_declared(&self, input: &PlanInput<'_>) -> bool {
-        let own = &self.change.subject;
-        let Ok(instance) = base(&own.name).parse::<InstanceName>() else { return false };
+        let Some(instance) = self.instance() else { return false };
         match input.desired.apps.get(&instance.key).map(|app| &app.runtime) {
             None | Some(Runtime::Swarm(_)) => false,
             Some(Runtime::Host(placement)) => match placement.replicas {

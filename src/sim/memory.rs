@@ -1,6 +1,7 @@
 //! The other ports in memory: a repository of texts, a state file, directories of files, and tokio's own time.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -57,6 +58,9 @@ impl Sandbox for SimSandbox {
 pub struct SimRepository {
     commits: Mutex<Vec<Commit>>,
     unreachable: Mutex<bool>,
+    /// How long it takes to tell its head, and how often it was asked for it.
+    slow: Mutex<Duration>,
+    asked: AtomicUsize,
     began: tokio::time::Instant,
 }
 
@@ -71,7 +75,13 @@ struct Commit {
 
 impl Default for SimRepository {
     fn default() -> Self {
-        Self { commits: Mutex::default(), unreachable: Mutex::default(), began: tokio::time::Instant::now() }
+        Self {
+            commits: Mutex::default(),
+            unreachable: Mutex::default(),
+            slow: Mutex::default(),
+            asked: AtomicUsize::default(),
+            began: tokio::time::Instant::now(),
+        }
     }
 }
 
@@ -142,6 +152,16 @@ impl SimRepository {
         *lock(&self.unreachable) = unreachable;
     }
 
+    /// How long it takes to tell its head from now on.
+    pub fn set_slow(&self, slow: Duration) {
+        *lock(&self.slow) = slow;
+    }
+
+    /// How often its head was asked for.
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     fn position(&self, revision: &Revision) -> Option<usize> {
         lock(&self.commits).iter().position(|commit| commit.tree.revision == *revision)
     }
@@ -158,6 +178,9 @@ impl SimRepository {
 #[async_trait]
 impl Repository for SimRepository {
     async fn head(&self) -> Result<Revision, SourceError> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let slow = *lock(&self.slow);
+        tokio::time::sleep(slow).await;
         if *lock(&self.unreachable) {
             let (url, detail) = ("simulated".to_owned(), "it was made unreachable".to_owned());
             return Err(SourceError::Unreachable { url, detail });

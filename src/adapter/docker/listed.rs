@@ -161,6 +161,7 @@ fn port(told: &PortSummary) -> Option<Port> {
             PortSummaryTypeEnum::SCTP => Protocol::Sctp,
         },
         host: Some(told.public_port?),
+        // What is published everywhere is listed as 0.0.0.0 and :: both.
         address: address.filter(|address| !address.is_unspecified()),
     })
 }

@@ -1,7 +1,6 @@
 //! What Docker tells of its objects, as the model's live types: forms made one, values of env hidden at once (G1).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
 
 use bollard::models::{
     ContainerConfig, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig,
@@ -253,13 +252,11 @@ fn ports(map: Option<&PortMap>) -> BTreeSet<Port> {
         };
         let Ok(container) = number.parse() else { continue };
         for binding in bindings.iter().flatten() {
-            let address: Option<IpAddr> = binding.host_ip.as_deref().and_then(|a| a.parse().ok());
             ports.insert(Port {
                 container,
                 protocol,
                 host: binding.host_port.as_deref().and_then(|p| p.parse().ok()).filter(|p| *p != 0),
-                // 0.0.0.0 and :: both mean everywhere; Docker lists them as twins.
-                address: address.filter(|a| !a.is_unspecified()),
+                address: binding.host_ip.as_deref().and_then(|a| a.parse().ok()),
             });
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::adapter::clock::SystemClock;
 use crate::config::{self, ParseCache};
 use crate::control::World;
+use crate::control::baseline::Baseline;
 use crate::model::desired::Desired;
 use crate::model::host::{EngineAddress, Host};
 use crate::model::names::HostName;
@@ -129,7 +130,7 @@ pub(super) async fn registries(
     answer: &BTreeSet<HostName>,
     checks: &mut Vec<Check>,
 ) {
-    match crate::control::images::lock(world, &desired.revision, desired, answer, &BTreeSet::new(), false)
+    match crate::control::images::lock(world, &desired.revision, desired, answer, &Baseline::default(), false)
         .await
     {
         Err(error) => checks.push(broken("registry", error.to_string(), "mend the state file")),

@@ -89,7 +89,7 @@ pub(super) fn ports(text: &str) -> Option<Vec<Port>> {
         container,
         protocol,
         host: outside.as_ref().and_then(|outside| outside.get(at).copied()),
-        address: address.filter(|a| !a.is_unspecified()),
+        address,
     };
     Some(inside.into_iter().enumerate().map(port).collect())
 }

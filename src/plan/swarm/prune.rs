@@ -1,6 +1,6 @@
 //! What is proven ours in a Swarm and no longer declared: services, then the configs and networks nothing uses (B2).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::app::Runtime;
 use crate::model::drift::{Kind, Nature, Subject};
@@ -9,6 +9,7 @@ use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PROTECT};
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
+use crate::model::service::ServiceSpec;
 use crate::model::swarm::{LiveService, Swarm, UpdateState};
 
 use super::super::PlanInput;
@@ -55,6 +56,10 @@ pub(in super::super) fn prune(swarms: &Swarms<'_>, input: &PlanInput<'_>, draft:
                 let attached = networks::attached(input, swarm, name, &network.name);
                 if !attached.is_empty() {
                     still_attached(&attached, subject, draft);
+                    continue;
+                }
+                let named = |spec: &ServiceSpec| spec.networks.keys().any(|n| n.as_str() == network.name);
+                if sent(input, draft).any(|(spec, _)| named(spec)) {
                     continue;
                 }
                 let users: BTreeSet<&str> = networks::users(swarm, &network.name).collect();
@@ -117,26 +122,32 @@ fn service(input: &PlanInput<'_>, swarm: &str, live: &LiveService, key: &AppKey,
     draft.heal(input, Nature::Extra, change);
 }
 
+/// Specs and configs of the services that are going to be made, or made again by an undo, by what is planned and what is
+/// under way.
+fn sent<'d>(
+    input: &'d PlanInput<'_>,
+    draft: &'d Draft,
+) -> impl Iterator<Item = (&'d ServiceSpec, &'d BTreeMap<String, String>)> {
+    let begun = input.holds.under_way.iter().map(|begun| &begun.change);
+    let steps = draft.changes.iter().chain(begun).flat_map(|change| change.steps.iter().chain(&change.undo));
+    steps.filter_map(|step| {
+        let (Action::CreateService { spec, configs, .. } | Action::UpdateService { spec, configs, .. }) =
+            &step.action
+        else {
+            return None;
+        };
+        Some((&**spec, configs))
+    })
+}
+
 /// Configs of ours that no service uses, and none would go back to.
 fn configs(input: &PlanInput<'_>, name: &str, swarm: &Swarm, draft: &mut Draft) {
     if swarm.services.values().any(|seen| seen.known().is_none()) {
         // What cannot be read may use any of them (A1).
         return;
     }
-    let planned: BTreeSet<String> = draft
-        .changes
-        .iter()
-        .flat_map(|change| &change.steps)
-        .filter_map(|step| {
-            let (Action::CreateService { configs, .. } | Action::UpdateService { configs, .. }) =
-                &step.action
-            else {
-                return None;
-            };
-            Some(configs)
-        })
-        .flat_map(|configs| configs.values().cloned())
-        .collect();
+    let planned: BTreeSet<String> =
+        sent(input, draft).flat_map(|(_, configs)| configs.values().cloned()).collect();
     for config in swarm.configs.values() {
         let Belongs::Ours(key) = input.owner.swarm_object("config", &config.name, name, &config.labels)
         else {

@@ -6,15 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::build::*;
-use super::world::{World, shared_holders, touched};
-use crate::model::app::{App, Failover, HostSelector};
+use super::world::World;
+use crate::model::app::{App, HostSelector};
 use crate::model::container::EnvValue;
 use crate::model::desired::Desired;
-use crate::model::drift::Kind;
-use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Health, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
-use crate::model::plan::{Action, Plan, Verb};
+use crate::model::plan::Plan;
 use crate::model::units::{ByteSize, Timestamp};
 use crate::plan::Holds;
 
@@ -113,7 +112,7 @@ pub(super) fn app_of(index: usize, shape: &AppShape) -> App {
 
 /// Something that happened to the fleet behind trueup's back. Numbers choose the victim.
 #[derive(Debug, Clone)]
-enum Mishap {
+pub(super) enum Mishap {
     Stopped(usize),
     Removed(usize),
     Renamed(usize),

@@ -16,7 +16,7 @@ use crate::model::plan::{Plan, Verb};
 use crate::model::swarm::{NodeState, Task, TaskState};
 
 /// One instance on `h1`, on the Swarm's network `mesh`.
-fn tied() -> (Desired, World, Cluster) {
+pub(super) fn tied() -> (Desired, World, Cluster) {
     let mut app: App = app("tied-prod", 1);
     app.container.networks = Networks::Named(BTreeMap::from([(name("mesh"), Attachment::default())]));
     let mut desired = desired(1, vec![app]);

@@ -8,15 +8,12 @@ use super::build::*;
 use super::histories::*;
 use super::world::{World, shared_holders, touched};
 use crate::model::app::{App, Failover, HostSelector};
-use crate::model::container::EnvValue;
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::names::{AppKey, HostName, InstanceName};
-use crate::model::observed::{Health, Observed, RunState, Seen};
+use crate::model::names::{AppKey, InstanceName};
+use crate::model::observed::{Health, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::{Action, Plan, Verb};
-use crate::model::units::{ByteSize, Timestamp};
-use crate::plan::Holds;
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]

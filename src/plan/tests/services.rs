@@ -325,12 +325,17 @@ proptest! {
     }
 }
 
-fn settled(apps: Vec<App>) -> (Desired, World, Cluster) {
+pub(super) fn settled(apps: Vec<App>) -> (Desired, World, Cluster) {
     let desired = on_swarm(apps);
     let world = World::of(&desired);
     let mut cluster = Cluster::new();
     converge(&desired, &world, &mut cluster, &[]);
     (desired, world, cluster)
+}
+
+/// One task of web with a config, on the Swarm's network `mesh`.
+pub(super) fn with_file_on_mesh() -> App {
+    service(1, &Shape { file: Some(1), overlay: true, ..plain() })
 }
 
 fn web(replicas: u32) -> App {

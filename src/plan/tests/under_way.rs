@@ -2,13 +2,18 @@
 //! to wait for them waits.
 
 use super::build::*;
+use super::cluster::SWARM;
+use super::members::tied;
+use super::services::{settled, with_file_on_mesh};
 use super::world::World;
+use crate::model::app::{Replicas, Runtime, SwarmService};
 use crate::model::container::{EnvValue, Networks};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::names::{AppKey, HostName, Revision};
 use crate::model::observed::{Observed, Seen};
 use crate::model::plan::{Action, Change, Plan, Verb};
+use crate::model::service::ServiceMode;
 use crate::plan::{Begun, Holds};
 
 fn with_mode(fleet: &mut Desired, mode: &str) {
@@ -215,7 +220,84 @@ fn a_network_waits_for_the_containers_that_are_at_it() {
     let removed = Change { action: Verb::Remove, to: None, ..first.clone() };
     fleet.networks.clear();
     fleet.apps.clear();
-    let plan = beside(&fleet, &world, &removed, &fleet.revision);
-    let networks = plan.changes.iter().filter(|c| c.subject.kind == Kind::Network);
-    assert!(networks.filter(|c| c.subject.host.as_ref() == Some(on)).count() == 0);
+    // All of it goes by a person's leave (B3).
+    let approved = plan_of(&fleet, &world.observed).held.iter().map(Change::promise).collect();
+    let holds = Holds { approved, ..Holds::default() };
+    let takes_it_away = |plan: &Plan| {
+        let mut networks = plan.changes.iter().filter(|c| c.subject.kind == Kind::Network);
+        networks.any(|c| c.subject.host.as_ref() == Some(on))
+    };
+    assert!(takes_it_away(&plan_with(&fleet, &world.observed, &holds)), "with nothing beside it");
+    let plan = plan_beside(&fleet, &world.observed, &removed, &fleet.revision, holds);
+    assert!(!takes_it_away(&plan), "{:#?}", plan.changes);
+}
+
+/// C8: what is being made on a host counts as standing there, be it seen yet or not.
+#[test]
+fn what_is_being_made_has_its_seat_where_it_is_made() {
+    for replicas in [Replicas::EveryHost, Replicas::Count(2)] {
+        let mut guard = app("guard-prod", 2);
+        (place(&mut guard).replicas, place(&mut guard).one_per_host) = (replicas, true);
+        let mut fleet = desired(2, vec![guard]);
+        let first = fleet.hosts.remove(&name::<HostName>("h1")).expect("declared");
+        let plan = plan_of(&fleet, &World::of(&fleet).observed);
+        let made =
+            plan.changes.into_iter().find(|c| c.action == Verb::Create && c.subject.kind == Kind::Container);
+        let made = made.expect("a creation");
+        assert_eq!(made.subject.to_string(), "container guard-prod-0 on h2");
+        // h1 is there again, and would be given the first slot.
+        fleet.hosts.insert(first.name.clone(), first);
+        let world = World::of(&fleet);
+        let told = |plan: &Plan| {
+            let created =
+                plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container);
+            created.map(|c| c.subject.to_string()).collect::<Vec<_>>()
+        };
+        let alone = ["container guard-prod-0 on h1", "container guard-prod-1 on h2"];
+        assert_eq!(told(&plan_of(&fleet, &world.observed)), alone);
+        let plan = beside(&fleet, &world, &made, &fleet.revision);
+        assert_eq!(told(&plan), ["container guard-prod-1 on h1"], "one on each host");
+    }
+}
+
+/// C1: the same of a network that the managers of a Swarm make.
+#[test]
+fn a_network_of_a_swarm_waits_for_the_containers_that_are_at_it() {
+    let (mut fleet, world, mut cluster) = tied();
+    cluster.carry_out(&plan_of(&fleet, &cluster.seen(world.observed.clone())));
+    let observed = cluster.seen(world.observed);
+    let plan = plan_of(&fleet, &observed);
+    let made = plan.changes.into_iter().find(|c| c.subject.kind == Kind::Container).expect("an instance");
+    fleet.networks.clear();
+    edit(&mut fleet, "tied-prod", |app| app.container.networks = Networks::Default);
+    let networks = |plan: &Plan| plan.changes.iter().filter(|c| c.subject.kind == Kind::Network).count();
+    assert_eq!(networks(&plan_of(&fleet, &observed)), 1, "with nothing beside it");
+    let plan = plan_beside(&fleet, &observed, &made, &fleet.revision, Holds::default());
+    assert_eq!(networks(&plan), 0, "{:#?}", plan.changes);
+}
+
+/// D5: what the undo of a change would need is not collected while the change is under way.
+#[test]
+fn what_an_undo_brings_back_keeps_its_config_and_network() {
+    let (mut fleet, world, mut cluster) = settled(vec![with_file_on_mesh()]);
+    edit(&mut fleet, "web-prod", |app| {
+        app.runtime = Runtime::Swarm(SwarmService::new(SWARM, ServiceMode::Global));
+        app.container.files.clear();
+        app.container.networks = Networks::Default;
+    });
+    fleet.networks.clear();
+    let observed = cluster.seen(world.observed.clone());
+    let plan = plan_of(&fleet, &observed);
+    let [change] = plan.changes.as_slice() else { panic!("{:#?}", plan.changes) };
+    // The old service is gone, and the new one is not made yet.
+    cluster.swarm.services.clear();
+    cluster.swarm.tasks.clear();
+    let observed = cluster.seen(world.observed);
+    let collected = |plan: &Plan| {
+        let kinds = [Kind::Config, Kind::Network];
+        plan.changes.iter().filter(|c| kinds.contains(&c.subject.kind)).count()
+    };
+    assert_eq!(collected(&plan_of(&fleet, &observed)), 2, "with nothing beside it");
+    let plan = plan_beside(&fleet, &observed, change, &fleet.revision, Holds::default());
+    assert_eq!(collected(&plan), 0, "{:#?}", plan.changes);
 }
