@@ -101,6 +101,7 @@ pub async fn run(
             tokio::select! {
                 () = watch.opened() => world.clock.sleep(GATHER).await,
                 () = world.clock.sleep(RENEWAL) => {}
+                () = stop.wait() => {}
             }
         }
     }
