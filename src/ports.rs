@@ -26,6 +26,9 @@ pub use crate::model::history::HistoryEntry;
 /// Bytes of the repository files that a container gets, by hash.
 pub type Contents = BTreeMap<ContentHash, Arc<[u8]>>;
 
+/// Hears how far a long action is: so much is done, of so much.
+pub type Parts<'a> = dyn Fn(u64, u64) + Send + Sync + 'a;
+
 /// What went wrong with an engine: says the host and the call.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{host}: {call}: {detail}")]
@@ -75,6 +78,14 @@ impl EngineErrorKind {
     }
 }
 
+/// What a watch of an engine tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// The stream is open: what changes from now on is told, and what changed before is not.
+    Opened,
+    Changed,
+}
+
 /// One Docker engine. Every call has an absolute deadline (D6) and ends; none retries by itself.
 #[async_trait]
 pub trait Engine: Send + Sync {
@@ -100,16 +111,16 @@ pub trait Engine: Send + Sync {
     /// The digest the registry has now for a tag; asks the registry through the engine.
     async fn resolve(&self, image: &ImageRef) -> Result<Digest, EngineError>;
     /// Carries out one engine primitive. `WaitHealthy`, `Drain`, `Undrain` and `InstallFiles` are not an engine's.
-    /// What is so already (a started container, a removed one) is success.
+    /// What is so already (a started container, a removed one) is success. `parts` hears how far a long one is.
     async fn perform(
         &self,
         action: &Action,
         contents: &Contents,
-        progress: &dyn Progress,
+        parts: &Parts<'_>,
     ) -> Result<(), EngineError>;
-    /// Waits for the next change on this engine that trueup did or did not make; an error ends the watch.
-    /// Events only wake; reads fill the picture.
-    async fn watch(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError>;
+    /// Tells of every change on this engine that trueup did or did not make, from the moment that it tells
+    /// [`Heard::Opened`]; an error ends the watch. Events only wake; reads fill the picture.
+    async fn watch(&self, heard: &(dyn Fn(Heard) + Send + Sync)) -> Result<(), EngineError>;
     /// Sends the log's lines to `line`, the last `tail` first, then new ones while `follow`.
     async fn logs(
         &self,
@@ -123,6 +134,8 @@ pub trait Engine: Send + Sync {
 /// Engines by inventory. A connection is made on first use and kept.
 pub trait Engines: Send + Sync {
     fn engine(&self, host: &Host) -> Result<Arc<dyn Engine>, EngineError>;
+    /// What is kept of hosts that are none of these goes.
+    fn keep_only(&self, hosts: &BTreeMap<HostName, Host>);
 }
 
 /// Why the repository could not be read.
@@ -355,8 +368,8 @@ pub trait Progress: Send + Sync {
     fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>);
     /// A step begins.
     fn step(&self, subject: &str, step: &str);
-    /// Part of a long step is done: `done` of `total` (0: unknown), such as bytes of a pull.
-    fn part(&self, step: &str, done: u64, total: u64);
+    /// Part of a long step of the change is done: `done` of `total`, such as bytes of a pull. `total` may grow.
+    fn part(&self, subject: &str, step: &str, done: u64, total: u64);
 }
 
 /// Says nothing.
@@ -365,5 +378,5 @@ pub struct Quiet;
 impl Progress for Quiet {
     fn change(&self, _: &str, _: &str, _: Option<&Outcome>) {}
     fn step(&self, _: &str, _: &str) {}
-    fn part(&self, _: &str, _: u64, _: u64) {}
+    fn part(&self, _: &str, _: &str, _: u64, _: u64) {}
 }

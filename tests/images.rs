@@ -8,12 +8,19 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleet::Fleet;
 use parts::registry::Registry;
 use parts::{Process, Trueup, soon};
 use stage::{FLEET, HOST, Stage, docker_ok, make_image_with};
+use trueup::apply::Stop;
+use trueup::control::converge::{Scope, converge};
+use trueup::control::pass::Pass;
+use trueup::control::revision::Reader;
+use trueup::model::plan::Outcome;
+use trueup::ports::Progress;
 
 /// What came from the test's registry is taken away with it.
 struct Sweep(u16);
@@ -166,6 +173,61 @@ fn the_loop_collects_by_itself() {
     let _run = Process(command.spawn().expect("trueup run"));
     soon("the image that nothing needs goes", || !ground.present(&first));
     assert!(ground.present(&second), "and what runs stays");
+}
+
+/// Every part that was told, by its change: of which step, bytes, of bytes.
+#[derive(Default)]
+struct Recorded(Mutex<BTreeMap<String, Vec<Part>>>);
+
+type Part = (String, u64, u64);
+
+impl Progress for Recorded {
+    fn change(&self, _: &str, _: &str, _: Option<&Outcome>) {}
+    fn step(&self, _: &str, _: &str) {}
+    fn part(&self, subject: &str, step: &str, done: u64, total: u64) {
+        let mut told = self.0.lock().expect("a lock");
+        told.entry(subject.to_owned()).or_default().push((step.to_owned(), done, total));
+    }
+}
+
+/// Two hosts pull one image at once: each pull is told as its own change's, from its beginning to its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_tells_how_far_it_is_and_whose_it_is() {
+    const BYTES: usize = 8 << 20;
+    let fleet = Fleet::up(2, 0);
+    let ground = fleet::ground::Ground::new(&fleet);
+    // Nothing that a registry's compression makes small.
+    let mut random = fastrand::Rng::with_seed(8);
+    let noise: String = (0..BYTES).map(|_| random.alphanumeric()).collect();
+    fleet.push("big:1", &stage::pack_busybox(fleet.dir(), &noise));
+    let app = "app = \"web\"\nenvironments = [\"test\"]\nimage = \"big:1\"\nreplicas = \"every-host\"\nstop_timeout = \"1s\"\n\
+               command = [\"/bin/busybox\", \"sleep\", \"36000\"]\n[rollout]\nmin_healthy = \"0s\"\n";
+    ground.commit(&BTreeMap::from([
+        ("fleet.toml".to_owned(), FLEET.replace("[\"test\"]", "[\"test\", \"prod\"]")),
+        ("hosts/all.toml".to_owned(), ground.inventory("1GiB")),
+        ("apps/web/app.toml".to_owned(), app.to_owned()),
+    ]));
+    let recorded = Arc::new(Recorded::default());
+    let mut world = stage::assemble(&ground.settings());
+    world.progress = Arc::clone(&recorded) as Arc<dyn Progress>;
+    let (stop, agree) = (Stop::default(), |_: &Pass| true);
+    let done =
+        converge(&world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await.expect("an apply");
+    assert_eq!(done.last.plan.exit_code(), 0, "{:#?}", done.last.plan);
+    let told = recorded.0.lock().expect("a lock");
+    assert_eq!(told.len(), 2, "{:?}", told.keys());
+    for (host, (subject, parts)) in ["h1", "h2"].iter().zip(told.iter()) {
+        assert!(subject.ends_with(host), "{subject}");
+        let (step, done, total) = parts.last().expect("a part");
+        assert!(step.contains("pull") && step.contains("big:1"), "{step}");
+        // Alphanumeric noise has 6 bits to the byte.
+        assert!(done == total && (5 * MIB..=8 * MIB).contains(total), "{subject}: {done} of {total}");
+        assert!(
+            parts.iter().any(|(_, done, total)| *done > 0 && done < total),
+            "{subject}: more than its end"
+        );
+        assert!(parts.is_sorted_by_key(|(_, done, _)| *done), "{subject}: {parts:?}");
+    }
 }
 
 const MIB: u64 = 1 << 20;

@@ -52,8 +52,10 @@ fn apps(ground: &Ground<'_>) -> BTreeMap<String, String> {
     ])
 }
 
-/// What the settings of [`Ground`] say.
-const RELIST: Duration = Duration::from_secs(30);
+/// From a hand to the healed container, on a loaded machine.
+const HEALED: Duration = Duration::from_secs(10);
+/// From an engine that answers again to the healed host, on a loaded machine: its stream is tried every few seconds.
+const BACK: Duration = Duration::from_secs(20);
 
 /// A fleet on which these apps run.
 fn converged() -> Fleet {
@@ -300,10 +302,13 @@ fn a_cut_cable_moves_nothing_and_starts_nothing_twice() {
     }
 }
 
+/// Nothing but an event can be the reason for a look: one without a reason comes after ten minutes, which is longer than
+/// anything here is waited for.
 #[test]
 fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
     let fleet = converged();
     let ground = Ground::there(&fleet);
+    ground.relist("10m");
     let run = ground.run();
     // A round under way would notice by itself.
     let at_rest = || {
@@ -319,8 +324,8 @@ fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
         let victim = of_app(&fleet, host, "web-test");
         fleet.docker_ok(host, &["stop", "-t", "0", &victim]);
         let took = soon("healed", || running(&fleet, host).contains_key(&victim));
-        // A look without a reason comes once in RELIST: what is healed sooner was told by an event.
-        assert!(took < RELIST * 2 / 3, "not told by an event: {took:?}");
+        // Noticed within a second, as the bench measures; then it is started, on cores that others use as well.
+        assert!(took < HEALED, "{took:?}");
         took
     };
     println!("a container stopped by hand runs again after {:?}", stopped_by_hand("h1"));
@@ -330,6 +335,16 @@ fn a_hand_is_noticed_by_events_that_survive_engines_and_hosts() {
     fleet.start("h2");
     let whole = |host: &str| running(&fleet, host).len() >= 3;
     println!("a restarted engine's host is whole after {:?}", soon("healed", || whole("h2")));
+    println!("its events come again: healed after {:?}", stopped_by_hand("h2"));
+
+    // Away for so long that its stream was tried many times.
+    let _ = at_rest();
+    fleet.kill("h2");
+    std::thread::sleep(Duration::from_secs(40));
+    fleet.start("h2");
+    let took = soon("healed", || whole("h2"));
+    println!("a host that was away for long is whole after {took:?}");
+    assert!(took < BACK, "{took:?}");
     println!("its events come again: healed after {:?}", stopped_by_hand("h2"));
 
     // The power fails: nobody closes the connection that the events came by.

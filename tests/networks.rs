@@ -1,5 +1,6 @@
 //! Every modelled field of a network on the real engine: made anew by hand with another value, detected by name, healed
-//! with its instances still attached, and the second plan empty (A4).
+//! with its instances still attached, and the second plan empty (A4). And what is not done where somebody else's container
+//! is on one.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -8,10 +9,11 @@ mod stage;
 use std::collections::BTreeMap;
 
 use stage::{FLEET, HOST, Stage, docker_ok};
+use trueup::control::pass::Pass;
 use trueup::model::drift::{Kind, Nature};
 use trueup::model::network::{NetworkDriver, NetworkField, NetworkSpec};
 use trueup::model::plan::Action;
-use trueup::ports::{Contents, Quiet};
+use trueup::ports::Contents;
 
 fn name(field: NetworkField) -> String {
     format!("n-{}", field.name().replace('_', "-"))
@@ -113,7 +115,7 @@ async fn every_field_is_detected_healed_and_then_in_sync() {
         docker_ok(&["network", "rm", &network]);
         let action =
             Action::CreateNetwork { name: network.clone(), spec: spoil(*field, &declared.spec), labels };
-        engine.perform(&action, &Contents::new(), &Quiet).await.expect("the hand's own work");
+        engine.perform(&action, &Contents::new(), &|_, _| {}).await.expect("the hand's own work");
         docker_ok(&["network", "connect", &network, "netted-test-0"]);
     }
 
@@ -141,4 +143,106 @@ async fn every_field_is_detected_healed_and_then_in_sync() {
         before,
         "its instance went on (D8)"
     );
+}
+
+/// Somebody else's containers, by their names.
+struct Theirs(&'static [&'static str]);
+
+impl Drop for Theirs {
+    fn drop(&mut self) {
+        for name in self.0 {
+            stage::docker(&["rm", "-f", name]);
+        }
+    }
+}
+
+/// Why the network is blocked.
+fn blocked(pass: &Pass, network: &str) -> Option<String> {
+    let mut all = pass.plan.blocked.iter();
+    let found = all.find(|blocked| blocked.subject.kind == Kind::Network && blocked.subject.name == network);
+    found.map(|blocked| blocked.reason.clone())
+}
+
+/// A container that trueup did not make is on a bridge of its: nobody is cut off, whatever git wants of the bridge, the
+/// reason names it, and everything else goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_with_somebody_elses_container_on_it_waits_and_nothing_else_does() {
+    const BRIDGE: &str = "n-shared";
+    const THEIRS: &str = "trueup-test-networks-theirs";
+    // Dropped after the stage, whose image and network it holds.
+    let stage = Stage::new("networksshared");
+    let _theirs = Theirs(&[THEIRS]);
+    let bridge = |colour: &str| {
+        format!("[network.{BRIDGE}]\nsubnet = \"10.130.150.0/24\"\nlabels = {{ colour = {colour:?} }}\n")
+    };
+    let app = |name: &str, round: &str, network: &str| {
+        format!(
+            "app = \"{name}\"\nenvironments = [\"test\"]\nimage = \"{}\"\npull = \"never\"\nenv = {{ ROUND = {round:?} }}\n\
+             command = [\"/bin/busybox\", \"sleep\", \"3600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n{network}",
+            stage.image
+        )
+    };
+    let on_it = format!("[network.{BRIDGE}]\n");
+    let commit = |networks: &str, network: &str, round: &str| {
+        stage.commit(&[
+            ("fleet.toml", FLEET),
+            ("hosts/local.toml", HOST),
+            ("networks/all.toml", networks),
+            ("apps/shared/app.toml", &app("shared", "one", network)),
+            ("apps/beside/app.toml", &app("beside", round, "")),
+        ]);
+    };
+    let id = |of: &str| docker_ok(&["inspect", "-f", "{{.Id}}", of]);
+    let on_bridge = || {
+        let format = "{{range .Containers}}{{.Name}} {{end}}";
+        let mut names: Vec<String> = docker_ok(&["network", "inspect", "-f", format, BRIDGE])
+            .split_whitespace()
+            .map(str::to_owned)
+            .collect();
+        names.sort();
+        names
+    };
+    let round = || docker_ok(&["inspect", "-f", "{{.Config.Env}}", "beside-test-0"]);
+    let join = || {
+        let run = ["run", "-d", "--name", THEIRS, "--network", BRIDGE, &stage.image];
+        docker_ok(&[&run[..], &["/bin/busybox", "sleep", "3600"]].concat())
+    };
+    commit(&bridge("blue"), &on_it, "one");
+    let _ = stage.apply_in_full().await;
+    let theirs = join();
+    let pass = stage.look().await;
+    assert!(pass.plan.changes.is_empty() && pass.plan.blocked.is_empty(), "a guest alone is no drift");
+
+    // Git wants another bridge.
+    let before = (id(BRIDGE), id("shared-test-0"));
+    commit(&bridge("red"), &on_it, "two");
+    let _ = stage.apply().await;
+    let why = blocked(&stage.look().await, BRIDGE).expect("it is blocked");
+    assert!(why.contains(THEIRS) && why.contains("labels"), "{why}");
+    assert_eq!((id(BRIDGE), id("shared-test-0")), before, "nothing is torn down");
+    assert_eq!(on_bridge(), ["shared-test-0", THEIRS], "and nobody is taken off it");
+    assert!(round().contains("ROUND=two"), "the others go on: {}", round());
+    docker_ok(&["rm", "-f", THEIRS]);
+    let _ = stage.apply_in_full().await;
+    let colour = ["network", "inspect", "-f", "{{.Labels.colour}}", BRIDGE];
+    assert_eq!(
+        (docker_ok(&colour).as_str(), id("shared-test-0")),
+        ("red", before.1),
+        "made anew, with its own"
+    );
+    assert_ne!(id(BRIDGE), before.0);
+    assert_eq!(on_bridge(), ["shared-test-0"]);
+
+    // Git wants none.
+    let (bridge_id, again) = (id(BRIDGE), join());
+    assert_ne!(theirs, again);
+    commit("", "", "three");
+    let _ = stage.apply().await;
+    let why = blocked(&stage.look().await, BRIDGE).expect("it is blocked");
+    assert!(why.contains(THEIRS) && why.contains("no longer declared"), "{why}");
+    assert_eq!((id(BRIDGE), id(THEIRS), on_bridge()), (bridge_id, again, vec![THEIRS.to_owned()]));
+    assert!(round().contains("ROUND=three"), "{}", round());
+    docker_ok(&["rm", "-f", THEIRS]);
+    let _ = stage.apply_in_full().await;
+    assert!(!stage::docker(&["network", "inspect", BRIDGE]).status.success(), "it goes with its last guest");
 }

@@ -874,6 +874,34 @@ fn a_drained_host_is_left_gracefully_and_everything_stands_elsewhere() {
     });
 }
 
+/// The streams are opened after the first look: a hand in between is told by no event, and seen all the same.
+#[test]
+fn a_hand_between_the_first_look_and_the_streams_is_healed_at_once() {
+    rt().block_on(async {
+        let mut sim = Sim::new(5);
+        sim.commit(2, &[("a", 4, "app:1")]);
+        let _ = sim.apply().await;
+        // No look without a reason.
+        sim.world.limits.relist = TimeSpan::from_secs(3600);
+        sim.fleet.set_latency(Duration::from_millis(200));
+        let rounds = Mutex::new(0);
+        let told = |_: Result<&Converged, &ControlError>| {
+            let mut rounds = rounds.lock().expect("a lock");
+            *rounds += 1;
+            if *rounds == 1 {
+                sim.fleet.by_hand(&host(1), |containers| containers.clear());
+            }
+        };
+        sim.run(Duration::from_secs(10), &Mutex::default(), &told).await;
+        assert_eq!(sim.addresses(2).len(), 4, "healed");
+        let before = *rounds.lock().expect("a lock");
+        sim.run(Duration::from_secs(3000), &Mutex::default(), &|_| *rounds.lock().expect("a lock") += 1)
+            .await;
+        let looks = *rounds.lock().expect("a lock") - before;
+        assert!((1..=3).contains(&looks), "and then nobody looks: {looks}");
+    });
+}
+
 #[test]
 fn the_loop_heals_while_swarm_is_at_a_slow_update() {
     rt().block_on(async {

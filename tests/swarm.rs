@@ -421,3 +421,66 @@ fn a_snapshot_holds_no_secret_of_what_others_run() {
         assert!(code == 2 && one && told["forecast"]["anyway"] == Value::Array(vec![]), "{told:#}");
     }
 }
+
+/// The same of an overlay that containers may join by themselves: whoever is on it, on whatever host, keeps it.
+#[test]
+fn an_overlay_with_somebody_elses_container_on_it_stays_until_that_is_gone() {
+    let fleet = up();
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    let side = |subnet: &str| {
+        let text =
+            format!("[network.side]\ndriver = \"overlay\"\nsubnet = \"{subnet}\"\nattachable = true\n");
+        ("networks/side.toml".to_owned(), text)
+    };
+    let other = |round: &str| app("other", &format!("{SLEEP}\nenv = {{ ROUND = \"{round}\" }}"), "");
+    let web = |network: &str| app("web", SLEEP, &format!("[swarm]\nendpoint_mode = \"dnsrr\"\n{network}"));
+    files.extend([side("10.92.0.0/24"), web("[network.side]"), other("one")]);
+    ground.commit(&files);
+    ground.apply_in_full();
+    let join =
+        ["run", "-d", "--name", "theirs", "--network", "side", "box:1", "/bin/busybox", "sleep", "36000"];
+    let theirs = fleet.docker_ok("h2", &join);
+    let id = || fleet.docker_ok("h1", &["network", "inspect", "side", "--format", "{{.Id}}"]);
+    let is_on_it = || {
+        let format =
+            "{{range $name, $network := .NetworkSettings.Networks}}{{$name}} {{end}}{{.State.Running}}";
+        fleet.docker_ok("h2", &["inspect", &theirs, "--format", format]) == "side true"
+    };
+    let round = || services::inspect(&fleet, "h1", "other-test", "{{.Spec.TaskTemplate.ContainerSpec.Env}}");
+    let (code, told) = plan(&ground);
+    assert_eq!((code, blocked(&told).as_str()), (0, ""), "a guest alone is no drift: {told:#}");
+
+    // Git wants another one.
+    let before = (id(), tasks(&fleet, "web-test"));
+    files.extend([side("10.93.0.0/24"), other("two")]);
+    ground.commit(&files);
+    let (code, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, round().as_str()), (3, "[ROUND=two]"), "the others go on: {done:#}");
+    let (_, told) = plan(&ground);
+    let why = blocked(&told);
+    assert!(why.contains("\"side\"") && why.contains("container theirs on h2"), "{why}");
+    assert_eq!((id(), tasks(&fleet, "web-test"), is_on_it()), (before.0.clone(), before.1, true));
+
+    // Git wants none: the service leaves it, and the guest keeps it.
+    files.remove("networks/side.toml");
+    std::fs::remove_file(ground.repo().join("networks/side.toml")).expect("the network's file");
+    files.extend([web(""), other("three")]);
+    ground.commit(&files);
+    let (_, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!(round(), "[ROUND=three]", "{done:#}");
+    let mut why = String::new();
+    soon("only the guest is on it", || {
+        let (_, told) = plan(&ground);
+        why = blocked(&told);
+        told["changes"].as_array().is_some_and(Vec::is_empty) && !why.contains("web-test")
+    });
+    assert!(why.contains("\"side\"") && why.contains("container theirs on h2"), "{why}");
+    assert_eq!((id(), is_on_it()), (before.0, true));
+
+    fleet.docker_ok("h2", &["rm", "-f", &theirs]);
+    soon("it goes with its last guest", || ground.trueup(&["apply", "--yes"]).0 == 0);
+    let names = fleet.docker_ok("h1", &["network", "ls", "--format", "{{.Name}}"]);
+    assert!(!names.lines().any(|name| name == "side"), "{names}");
+    ground.apply_in_full();
+}

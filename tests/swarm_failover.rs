@@ -35,7 +35,7 @@ impl Progress for Meanwhile {
         }
     }
     fn step(&self, _: &str, _: &str) {}
-    fn part(&self, _: &str, _: u64, _: u64) {}
+    fn part(&self, _: &str, _: &str, _: u64, _: u64) {}
 }
 
 struct Sim {

@@ -138,7 +138,9 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     assert_eq!(made(&fleet, "web-test", "six"), ["1 [ROUND=six]", "2 [ROUND=six]", "3 [ROUND=six]"]);
     assert!(is_at(&fleet, "h1", "web-test", "six"));
 
-    // `run` hears of a change by hand through the managers' events, long before it looks by itself.
+    // `run` hears of a change by hand through the managers' events: it looks without a reason every ten minutes only, which
+    // is longer than anything here is waited for.
+    ground.relist("10m");
     let run = ground.run();
     soon("run has looked", || run.log().contains("0 changed"));
     std::thread::sleep(Duration::from_secs(1));
@@ -147,7 +149,7 @@ fn hands_in_the_middle_of_an_update_and_a_killed_trueup() {
     soon("healed", || inspect(&fleet, "h1", "web-test", "{{index .Spec.Labels \"by\"}}").is_empty());
     let took = began.elapsed();
     println!("a label by hand was healed after {took:?}");
-    assert!(took < Duration::from_secs(20), "before the next look by itself: {took:?}");
+    assert!(took < Duration::from_secs(10), "at once, on a loaded machine: {took:?}");
     fleet.docker_ok("h3", &["service", "rm", "web-test"]);
     soon("made again", || is_at(&fleet, "h1", "web-test", "six"));
     drop(run);

@@ -1,5 +1,6 @@
 //! A member of a real Swarm that leaves it and joins again, and so has another node id: it is found by its engine's own
-//! word, its labels are written anew, and what is left of the old one is told. Nothing runs twice meanwhile (A1, C8).
+//! word, its labels are written anew, and what is left of the old one is told. Nothing runs twice meanwhile (A1, C8). And
+//! nodes that the inventory drains.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
@@ -166,4 +167,73 @@ fn assert_left_behind(plan: &Value, old: &str) {
 fn containers(fleet: &Fleet, service: &str) -> usize {
     let filter = format!("label=com.docker.swarm.service.name={service}");
     HOSTS.iter().map(|host| fleet.docker_ok(host, &["ps", "-q", "--filter", &filter]).lines().count()).sum()
+}
+
+#[test]
+fn a_node_takes_tasks_as_the_inventory_says() {
+    let fleet = Fleet::up(3, 3);
+    fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([
+        app("web", &format!("{SLEEP}\nreplicas = 3"), ""),
+        app("agent", SLEEP, "[swarm]\nglobal = true"),
+    ]);
+    let hosts = files["hosts/all.toml"].clone();
+    // Of the host h3 alone.
+    let mut declare = |line: &str| {
+        let inventory = hosts.replace("[host.h3]\n", &format!("[host.h3]\n{line}\n"));
+        files.insert("hosts/all.toml".to_owned(), inventory);
+        ground.commit(&files);
+    };
+    declare("");
+    ground.apply_in_full();
+    let availability =
+        || fleet.docker_ok("h1", &["node", "inspect", "h3", "--format", "{{.Spec.Availability}}"]);
+    let all = |service: &str| nodes(&fleet, "h1", service);
+    let two = BTreeSet::from(["h1".to_owned(), "h2".to_owned()]);
+    let three = BTreeSet::from(["h1".to_owned(), "h2".to_owned(), "h3".to_owned()]);
+    assert_eq!(
+        (availability().as_str(), all("web-test"), all("agent-test")),
+        ("active", three.clone(), three.clone())
+    );
+
+    declare("drain = true");
+    let (code, plan) = ground.trueup(&["plan"]);
+    let changes = plan["changes"].as_array().expect("changes");
+    assert_eq!((code, changes.len(), &changes[0]["kind"]), (2, 1, &"node".into()), "{plan:#}");
+    let (_, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!(availability(), "drain", "{done:#}");
+    soon("its tasks run elsewhere", || {
+        running(&fleet, "h1", "web-test").len() == 3 && all("web-test") == two && all("agent-test") == two
+    });
+    soon("nothing of them is left there", || fleet.docker_ok("h3", &["ps", "-q"]).is_empty());
+    ground.apply_in_full();
+
+    // What trueup drained it makes active again.
+    declare("");
+    ground.apply_in_full();
+    assert_eq!(availability(), "active");
+    soon("a service of every node is back", || {
+        running(&fleet, "h1", "agent-test").len() == 3 && all("agent-test") == three
+    });
+
+    // Set in words, it is as the words say; without them it is people's own business.
+    for (line, then) in [
+        ("availability = \"pause\"", "pause"),
+        ("", "pause"),
+        ("availability = \"drain\"", "drain"),
+        ("availability = \"active\"", "active"),
+    ] {
+        declare(line);
+        soon("it converges", || ground.trueup(&["apply", "--yes"]).0 == 0);
+        assert_eq!(availability(), then, "{line}");
+    }
+    ground.apply_in_full();
+    // A hand drains it, and nobody asked trueup about it.
+    declare("");
+    fleet.docker_ok("h1", &["node", "update", "--availability", "drain", "h3"]);
+    soon("its tasks leave", || !all("agent-test").contains("h3"));
+    ground.apply_in_full();
+    assert_eq!(availability(), "drain", "it is left alone");
 }

@@ -434,7 +434,9 @@ impl Executor<'_> {
             Verdict::Moved(why) => return Ok(StepEnd::Refused(why)),
         };
         let contents: &Contents = &self.desired.contents;
-        let Err(error) = engine.perform(action, contents, self.progress).await else {
+        let (subject, words) = (change.subject.to_string(), step.action.describe());
+        let parts = |done, total| self.progress.part(&subject, &words, done, total);
+        let Err(error) = engine.perform(action, contents, &parts).await else {
             return Ok(StepEnd::Done);
         };
         // An engine still at an earlier try, whose answer was lost, refuses this one and has it done (D5).

@@ -20,7 +20,7 @@ use crate::model::plan::{Action, LiveLimits, Outcome};
 use crate::model::settings::Settings;
 use crate::model::units::{ByteSize, TimeSpan};
 use crate::output::{self, Format};
-use crate::ports::{Contents, Quiet};
+use crate::ports::Contents;
 
 static EXAMPLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/example-repo");
 
@@ -223,7 +223,7 @@ async fn break_by_hand(stage: &Stage<'_>) -> anyhow::Result<usize> {
             .collect();
         let by_hand = |action: Action| {
             let engine = std::sync::Arc::clone(&engine);
-            async move { engine.perform(&action, &Contents::new(), &Quiet).await }
+            async move { engine.perform(&action, &Contents::new(), &|_, _| {}).await }
         };
         if let Some(container) = quotes.first() {
             let name: ContainerName = container.name.clone();
@@ -284,7 +284,7 @@ pub async fn clean_up(stage: &Stage<'_>) -> anyhow::Result<()> {
             }
         }
         for action in actions {
-            engine.perform(&action, &Contents::new(), &Quiet).await?;
+            engine.perform(&action, &Contents::new(), &|_, _| {}).await?;
             removed += usize::from(!matches!(action, Action::StopContainer { .. }));
         }
     }

@@ -26,6 +26,7 @@ mod pause;
 mod plan;
 mod policy;
 mod policy_eval;
+mod progress;
 mod render;
 mod restart;
 mod rollback;

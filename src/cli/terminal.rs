@@ -1,16 +1,14 @@
-//! What meets the person: progress on standard error, colour only on terminals, questions, and this machine's identity.
+//! What meets the person: logs on standard error, colour only on terminals, questions, and this machine's identity.
 
 use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use anyhow::Context as _;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::model::plan::Outcome;
-use crate::output::{outcome_words, visible};
 use crate::ports::{Progress, Quiet};
+
+use super::progress::{Bars, Lines};
 
 /// Logs go to standard error; `RUST_LOG` overrides the level.
 pub fn start_logging(verbose: u8) {
@@ -67,73 +65,7 @@ pub fn progress(quiet: bool) -> Arc<dyn Progress> {
     } else if std::io::stderr().is_terminal() {
         Arc::new(Bars::default())
     } else {
-        Arc::new(Lines)
-    }
-}
-
-/// One line a change, for logs.
-struct Lines;
-
-impl Progress for Lines {
-    fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
-        if let Some(outcome) = outcome {
-            errln!("{verb} {subject}: {}", outcome_words(outcome));
-        }
-    }
-    fn step(&self, subject: &str, step: &str) {
-        tracing::debug!(subject, step);
-    }
-    fn part(&self, _: &str, _: u64, _: u64) {}
-}
-
-/// A spinner for each change under way.
-#[derive(Default)]
-struct Bars {
-    all: MultiProgress,
-    running: Mutex<Vec<(String, ProgressBar)>>,
-}
-
-impl Bars {
-    fn with(&self, subject: &str, act: impl FnOnce(&ProgressBar)) {
-        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, bar)) = running.iter().find(|(name, _)| name == subject) {
-            act(bar);
-        }
-    }
-}
-
-impl Progress for Bars {
-    fn change(&self, subject: &str, verb: &str, outcome: Option<&Outcome>) {
-        let mut running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match outcome {
-            None => {
-                let style = ProgressStyle::with_template("{spinner} {prefix}: {msg} {elapsed}")
-                    .unwrap_or_else(|_| ProgressStyle::default_spinner());
-                let bar = self.all.add(ProgressBar::new_spinner().with_style(style));
-                bar.set_prefix(format!("{verb} {subject}"));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                running.push((subject.to_owned(), bar));
-            }
-            Some(outcome) => {
-                if let Some(at) = running.iter().position(|(name, _)| name == subject) {
-                    running.remove(at).1.finish_and_clear();
-                }
-                let words = format!("{verb} {subject}: {}", outcome_words(outcome));
-                let _ = self.all.println(visible(&words, false));
-            }
-        }
-    }
-    fn step(&self, subject: &str, step: &str) {
-        self.with(subject, |bar| bar.set_message(step.to_owned()));
-    }
-    fn part(&self, step: &str, done: u64, total: u64) {
-        let running = self.running.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some((_, bar)) = running.iter().find(|(_, bar)| bar.message().starts_with(step)) {
-            bar.set_message(match total {
-                0 => step.to_owned(),
-                _ => format!("{step} {}%", done.saturating_mul(100) / total),
-            });
-        }
+        Arc::new(Lines::default())
     }
 }
 

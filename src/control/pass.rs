@@ -119,6 +119,7 @@ struct Seeing {
 /// Looks at what is enforced.
 async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> Seeing {
     let desired = within(world, &judged.enforced.desired);
+    world.engines.keep_only(&judged.enforced.desired.hosts);
     let (files, clock, key) = (&*world.files, &*world.clock, world.key.id());
     match surveyor {
         Some(surveyor) => {

@@ -19,10 +19,13 @@ use super::reporting::Reporting;
 use super::revision::Reader;
 use super::{ControlError, World};
 
-/// How long engine events are gathered before looking, so that a burst costs one look.
+/// How long engine events are gathered before looking, so that a burst costs one look. An engine says that a stream is open a
+/// moment before it has taken note of the listener: that moment passes here as well.
 const GATHER: Duration = Duration::from_millis(200);
 /// The same while changes are carried out, which cause most of the events.
 const WHILE_UNDER_WAY: Duration = Duration::from_secs(1);
+/// How long a look waits for streams that are opened anew before it; those that take longer cause one of their own.
+const RENEWAL: Duration = Duration::from_secs(1);
 /// While Swarm is at something: it tells of no end.
 const WHILE_SWARM_IS_AT_IT: Duration = Duration::from_secs(5);
 /// After an error of the line itself (no repository, no state file), before it is tried again.
@@ -39,8 +42,7 @@ pub async fn run(
 ) -> Result<(), ControlError> {
     let reader = Reader::default();
     report_unsettled(world)?;
-    let events = Arc::new(Notify::new());
-    let mut watch = Watch::new(Arc::clone(&events), Arc::clone(&world.engines), Arc::clone(&world.clock));
+    let mut watch = Watch::new(Arc::clone(&world.engines), Arc::clone(&world.clock));
     let mut renewed = world.clock.now();
     let surveyor = world.surveyor();
     let mut collector = Collector::default();
@@ -58,6 +60,7 @@ pub async fn run(
             flights: Some(&flights),
             ..Scope::of_a_person(&agree, stop)
         };
+        watch.looks();
         let began = world.clock.now();
         let ended = match converge(world, &reader, &scope).await {
             Ok(round) => {
@@ -79,21 +82,27 @@ pub async fn run(
         }
         // What engines tell is no reason to repeat an error at once; another commit or a person is.
         let (wait, engines_wake) = ended.map_or((AFTER_ERROR, false), |wait| (wait, true));
+        let gather = || world.clock.sleep(if flights.is_idle() { GATHER } else { WHILE_UNDER_WAY });
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}
             () = wake.notified() => {}
             () = surveyor.news(), if engines_wake => {}
             () = flights.news(), if engines_wake => {}
-            () = events.notified(), if engines_wake => {
-                world.clock.sleep(if flights.is_idle() { GATHER } else { WHILE_UNDER_WAY }).await;
-            }
+            () = watch.changed(), if engines_wake => gather().await,
+            () = watch.opened(), if engines_wake => gather().await,
             () = stop.wait() => {}
         }
         let now = world.clock.now();
         if now.since(renewed) >= world.limits.relist {
             watch.renew();
             renewed = now;
+            // The look comes after the streams, so that nothing falls between the two.
+            tokio::select! {
+                () = watch.opened() => world.clock.sleep(GATHER).await,
+                () = world.clock.sleep(RENEWAL) => {}
+                () = stop.wait() => {}
+            }
         }
     }
     // Steps under way are finished.

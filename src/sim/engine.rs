@@ -16,7 +16,7 @@ use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
 use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task};
 use crate::model::units::ByteSize;
-use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Progress};
+use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Heard, Parts};
 
 use super::memory::moment;
 use super::{Fault, SimWorld, State, World, live};
@@ -32,6 +32,24 @@ pub(super) struct SimEngine {
     pub(super) world: SimWorld,
     pub(super) host: HostName,
     pub(super) key: HashKey,
+}
+
+/// A look at a whole host, counted while it is under way, however it ends.
+struct Look<'a>(&'a SimWorld);
+
+impl<'a> Look<'a> {
+    fn begin(world: &'a SimWorld) -> Self {
+        let (now, most) = &mut world.lock().looks;
+        *now += 1;
+        *most = (*most).max(*now);
+        Self(world)
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.0.lock().looks.0 -= 1;
+    }
 }
 
 /// Of one call, as the real port has it (D6).
@@ -272,6 +290,7 @@ impl SimEngine {
             }
         }
         state.journal.push(action.describe());
+        state.events.send_replace(());
         Ok(())
     }
 }
@@ -356,6 +375,7 @@ fn detach(state: &mut State, name: &ContainerName) {
 #[async_trait]
 impl Engine for SimEngine {
     async fn survey(&self, _: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        let _look = Look::begin(&self.world);
         self.enter("GET /containers/json").await?;
         if let Some(state) = self.world.lock().hosts.get_mut(&self.host)
             && let Some(meddler) = state.meddler.clone()
@@ -467,12 +487,7 @@ impl Engine for SimEngine {
         })
     }
 
-    async fn perform(
-        &self,
-        action: &Action,
-        contents: &Contents,
-        _: &dyn Progress,
-    ) -> Result<(), EngineError> {
+    async fn perform(&self, action: &Action, contents: &Contents, _: &Parts<'_>) -> Result<(), EngineError> {
         self.enter(&call_of(action)).await?;
         let broken = || self.error(EngineErrorKind::Unreachable, &call_of(action), "the connection broke");
         match self.cut() {
@@ -490,8 +505,22 @@ impl Engine for SimEngine {
         }
     }
 
-    async fn watch(&self, _: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError> {
+    async fn watch(&self, heard: &(dyn Fn(Heard) + Send + Sync)) -> Result<(), EngineError> {
         self.enter("watch").await?;
+        let mut events = self.world.lock().hosts.entry(self.host.clone()).or_default().events.subscribe();
+        heard(Heard::Opened);
+        while events.changed().await.is_ok() {
+            match self.read(|state, _| state.fault) {
+                Some(Fault::Down) => {
+                    return Err(self.error(EngineErrorKind::Unreachable, "watch", "it is gone"));
+                }
+                // Nobody closes the connection, and nothing comes by it any more.
+                Some(Fault::Hung) => std::future::pending::<()>().await,
+                Some(Fault::Flaky(_) | Fault::Cut { .. } | Fault::Kill { .. }) | None => {
+                    heard(Heard::Changed)
+                }
+            }
+        }
         std::future::pending().await
     }
 

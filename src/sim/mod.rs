@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::model::host::Host;
 use crate::model::image::{Digest, ImageRef};
@@ -71,6 +71,8 @@ pub(super) struct State {
     pub meddler: Option<Meddler>,
     /// Endpoints without a container, by network: only a look at the network tells of them.
     pub phantoms: BTreeMap<String, BTreeSet<String>>,
+    /// Told of every mutation, and of every fault.
+    pub events: watch::Sender<()>,
     /// Mutations carried out, in words: what tests count.
     pub journal: Vec<String>,
 }
@@ -86,6 +88,8 @@ pub(super) struct World {
     pub random: fastrand::Rng,
     pub behaviour: BTreeMap<Digest, Behaviour>,
     pub latency: Duration,
+    /// Looks at whole hosts under way, and the most that there ever were.
+    pub looks: (usize, usize),
     pub began: tokio::time::Instant,
     pub made: u64,
 }
@@ -109,6 +113,7 @@ impl SimWorld {
             random: fastrand::Rng::with_seed(seed),
             behaviour: BTreeMap::new(),
             latency: Duration::ZERO,
+            looks: (0, 0),
             began: tokio::time::Instant::now(),
             made: 0,
         };
@@ -160,7 +165,9 @@ impl SimWorld {
     pub fn set_fault(&self, host: &HostName, fault: Option<Fault>) {
         let mut world = self.lock();
         world.pass();
-        world.hosts.entry(host.clone()).or_default().fault = fault;
+        let state = world.hosts.entry(host.clone()).or_default();
+        state.fault = fault;
+        state.events.send_replace(());
     }
 
     /// After a [`Fault::Cut`] the host comes back by itself.
@@ -229,12 +236,20 @@ impl SimWorld {
         host: &HostName,
         act: impl FnOnce(&mut BTreeMap<ContainerName, Container>) -> T,
     ) -> T {
-        act(&mut self.lock().hosts.entry(host.clone()).or_default().containers)
+        let mut world = self.lock();
+        let state = world.hosts.entry(host.clone()).or_default();
+        state.events.send_replace(());
+        act(&mut state.containers)
     }
 
     /// Every mutation so far on the host, in words.
     pub fn journal(&self, host: &HostName) -> Vec<String> {
         self.lock().hosts.get(host).map(|state| state.journal.clone()).unwrap_or_default()
+    }
+
+    /// As many hosts were looked at as a whole at once, at most.
+    pub fn most_looks_at_once(&self) -> usize {
+        self.lock().looks.1
     }
 
     /// Images that a registry was asked about so far.
@@ -252,4 +267,7 @@ impl Engines for SimWorld {
         self.lock().hosts.entry(host.name.clone()).or_default();
         Ok(Arc::new(SimEngine { world: self.clone(), host: host.name.clone(), key: self.key.clone() }))
     }
+
+    /// What a host has is its own.
+    fn keep_only(&self, _: &BTreeMap<HostName, Host>) {}
 }

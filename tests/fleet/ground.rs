@@ -12,6 +12,9 @@ use trueup::model::settings::Settings;
 use super::Fleet;
 use crate::stage;
 
+/// Every half minute.
+const RELIST: &str = "relist = \"30s\"";
+
 /// Where everything but the fleet itself lies; it goes with the fleet.
 pub struct Ground<'a> {
     pub fleet: &'a Fleet,
@@ -35,7 +38,7 @@ impl<'a> Ground<'a> {
             "installation = \"fleet-{}\"\nkey_file = \"hash.key\"\nstate_dir = \"state\"\n\
              [repository]\nurl = {:?}\n[engines]\ncall_deadline = \"4s\"\n\
              [engines.tls.default]\nca = {:?}\ncert = {:?}\nkey = {:?}\n\
-             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\nrelist = \"30s\"\n",
+             [nginx]\ndirectory = \"nginx\"\n[flume]\ndirectory = \"flume\"\n[limits]\n{RELIST}\n",
             fleet.state.id,
             ground.repo(),
             tls.ca,
@@ -60,6 +63,13 @@ impl<'a> Ground<'a> {
         let file = self.at("trueup.toml");
         let text = std::fs::read_to_string(&file).expect("the settings");
         std::fs::write(file, text + section).expect("the settings");
+    }
+
+    /// How often trueup looks without a reason.
+    pub fn relist(&self, every: &str) {
+        let file = self.at("trueup.toml");
+        let text = std::fs::read_to_string(&file).expect("the settings");
+        std::fs::write(file, text.replace(RELIST, &format!("relist = \"{every}\""))).expect("the settings");
     }
 
     fn at(&self, name: &str) -> PathBuf {

@@ -12,7 +12,7 @@ use trueup::model::container::{
 use trueup::model::names::ContainerName;
 use trueup::model::plan::Action;
 use trueup::model::units::TimeSpan;
-use trueup::ports::{Contents, Engine, Quiet};
+use trueup::ports::{Contents, Engine};
 
 /// What the app of a field declares of it, in the config repository's words.
 fn declaration(field: ContainerField) -> &'static str {
@@ -188,8 +188,8 @@ pub async fn change(
     docker(&["rm", "-f", container]);
     let name: ContainerName = container.parse().expect("a name");
     let create = Action::CreateContainer { name: name.clone(), spec, labels };
-    engine.perform(&create, contents, &Quiet).await.expect("the hand's own work");
-    let started = engine.perform(&Action::StartContainer { name }, contents, &Quiet).await;
+    engine.perform(&create, contents, &|_, _| {}).await.expect("the hand's own work");
+    let started = engine.perform(&Action::StartContainer { name }, contents, &|_, _| {}).await;
     // Some test machines are sandboxes that may not run privileged containers; created, it differs as well.
     if field != ContainerField::Privileged {
         started.expect("the hand's own work");

@@ -10,8 +10,7 @@ use bollard::Docker;
 use bollard::container::LogOutput;
 use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
-    EventsOptionsBuilder, InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions,
-    LogsOptionsBuilder,
+    InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions, LogsOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 
@@ -26,7 +25,7 @@ use crate::model::plan::Action;
 use crate::model::secrecy::HashKey;
 use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task};
 use crate::model::units::ByteSize;
-use crate::ports::{Contents, Engine, EngineError, Progress};
+use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 
 use super::recall::Recall;
 use super::transport::Raw;
@@ -343,28 +342,13 @@ impl Engine for DockerEngine {
         &self,
         action: &Action,
         contents: &Contents,
-        progress: &dyn Progress,
+        parts: &Parts<'_>,
     ) -> Result<(), EngineError> {
-        self.carry_out(action, contents, progress).await
+        self.carry_out(action, contents, parts).await
     }
 
-    async fn watch(&self, changed: &(dyn Fn() + Send + Sync)) -> Result<(), EngineError> {
-        let kinds = ["container", "network", "volume", "image", "service", "node", "config"]
-            .map(str::to_owned)
-            .to_vec();
-        let filters = std::collections::HashMap::from([("type".to_owned(), kinds)]);
-        let options = EventsOptionsBuilder::new().filters(&filters).build();
-        let mut events = self.docker.events(Some(options));
-        while let Some(event) = events.next().await {
-            match event {
-                // Health checks run programs all the time, and reading a file is an event too: a look at files of the
-                // repository (D9) must not be the reason for the next one.
-                Ok(event) if event.action.as_deref().is_some_and(changes_nothing) => {}
-                Ok(_) => changed(),
-                Err(e) => return Err(error::of(&self.host, "GET /events", &e)),
-            }
-        }
-        Err(self.garbage("GET /events", "the stream of events ended"))
+    async fn watch(&self, heard: &(dyn Fn(Heard) + Send + Sync)) -> Result<(), EngineError> {
+        Err(self.listen(heard).await)
     }
 
     async fn logs(
@@ -415,27 +399,4 @@ impl DockerEngine {
 
 fn seen<T>(read: Result<T, EngineError>) -> Seen<T> {
     read.map_or_else(|error| Seen::unknown(error.to_string()), Seen::Known)
-}
-
-/// Whether an event is of somebody who looks or runs something inside: nothing that is modelled is another then.
-fn changes_nothing(action: &str) -> bool {
-    const LOOKS: [&str; 6] = ["archive-path", "attach", "detach", "export", "resize", "top"];
-    action.starts_with("exec_") || LOOKS.contains(&action)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::changes_nothing;
-
-    #[test]
-    fn who_looks_wakes_nobody_and_who_changes_does() {
-        for action in ["archive-path", "top", "exec_create: /check", "exec_die", "attach", "export"] {
-            assert!(changes_nothing(action), "{action}");
-        }
-        for action in
-            ["start", "die", "rename", "extract-to-dir", "update", "health_status: unhealthy", "destroy"]
-        {
-            assert!(!changes_nothing(action), "{action}");
-        }
-    }
 }

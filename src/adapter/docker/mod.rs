@@ -8,17 +8,19 @@ mod dial;
 mod disk;
 mod engine;
 mod error;
+mod events;
 mod files;
 mod listed;
 mod live;
 mod perform;
+mod pull;
 mod recall;
 mod selfimage;
 mod swarm;
 mod transport;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::query_parameters::InspectContainerOptions;
@@ -47,8 +49,10 @@ pub struct DockerEngines {
     settings: EngineSettings,
     key: HashKey,
     recall: Option<Arc<Recall>>,
-    known: Mutex<BTreeMap<(HostName, EngineAddress), Arc<DockerEngine>>>,
+    known: Mutex<Known>,
 }
+
+type Known = BTreeMap<(HostName, EngineAddress), Arc<DockerEngine>>;
 
 impl DockerEngines {
     /// `key` hides env values at the moment of observation (G1).
@@ -60,6 +64,10 @@ impl DockerEngines {
     #[must_use]
     pub fn recalling(self, recall: Recall) -> Self {
         Self { recall: Some(Arc::new(recall)), ..self }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn connect(&self, host: &Host) -> Result<(Docker, Raw), EngineError> {
@@ -87,7 +95,7 @@ impl DockerEngines {
 
 impl Engines for DockerEngines {
     fn engine(&self, host: &Host) -> Result<Arc<dyn Engine>, EngineError> {
-        let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self.known();
         let key = (host.name.clone(), host.engine.clone());
         if let Some(engine) = known.get(&key) {
             return Ok(Arc::clone(engine) as Arc<dyn Engine>);
@@ -105,6 +113,16 @@ impl Engines for DockerEngines {
         });
         known.insert(key, Arc::clone(&engine));
         Ok(engine)
+    }
+
+    fn keep_only(&self, hosts: &BTreeMap<HostName, Host>) {
+        let stays = |(name, address): &(HostName, EngineAddress)| {
+            hosts.get(name).is_some_and(|host| host.engine == *address)
+        };
+        self.known().retain(|key, _| stays(key));
+        if let Some(recall) = &self.recall {
+            recall.keep_only(hosts);
+        }
     }
 }
 

@@ -2,24 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::container::ContainerSpec;
+use crate::model::names::ContainerName;
+use crate::model::network::NetworkSpec;
+use crate::model::plan::{Action, LiveLimits};
+use crate::model::units::TimeSpan;
+use crate::ports::{Contents, EngineError, EngineErrorKind, Parts};
 use bollard::models::{
     ContainerUpdateBody, Ipam, IpamConfig, NetworkConnectRequest, NetworkCreateRequest,
     NetworkDisconnectRequest, VolumeCreateRequest,
 };
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveImageOptions, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
+    RenameContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions,
     StopContainerOptionsBuilder,
 };
-use futures_util::StreamExt as _;
-
-use crate::model::container::ContainerSpec;
-use crate::model::image::ImageRef;
-use crate::model::names::ContainerName;
-use crate::model::network::NetworkSpec;
-use crate::model::plan::{Action, LiveLimits};
-use crate::model::units::TimeSpan;
-use crate::ports::{Contents, EngineError, EngineErrorKind, Progress};
 
 use super::engine::DockerEngine;
 use super::{create, error, within};
@@ -29,13 +26,13 @@ impl DockerEngine {
         &self,
         action: &Action,
         contents: &Contents,
-        progress: &dyn Progress,
+        parts: &Parts<'_>,
     ) -> Result<(), EngineError> {
         if let Some(done) = self.on_swarm(action, contents).await {
             return done;
         }
         match action {
-            Action::PullImage { image } => self.pull(image, progress).await,
+            Action::PullImage { image } => self.pull(image, parts).await,
             Action::RemoveImage { names, .. } => self.remove_image(names).await,
             Action::CreateVolume { name, spec, labels } => {
                 let request = VolumeCreateRequest {
@@ -132,7 +129,7 @@ impl DockerEngine {
         if furnished.is_err() {
             // Half a container is worse than none, and it never ran. Where even this fails, the next look finds it.
             let remove = Action::RemoveContainer { name: name.clone() };
-            let _ = Box::pin(self.carry_out(&remove, contents, &crate::ports::Quiet)).await;
+            let _ = Box::pin(self.carry_out(&remove, contents, &|_, _| {})).await;
         }
         furnished
     }
@@ -146,7 +143,7 @@ impl DockerEngine {
         for (network, attachment) in create::later_networks(spec) {
             let attachment = attachment.clone();
             let connect = Action::Connect { name: name.clone(), network, attachment };
-            Box::pin(self.carry_out(&connect, contents, &crate::ports::Quiet)).await?;
+            Box::pin(self.carry_out(&connect, contents, &|_, _| {})).await?;
         }
         self.put_files(name, &spec.files, contents).await
     }
@@ -189,43 +186,6 @@ impl DockerEngine {
             done_if_gone(self.call(&format!("DELETE /images/{name}"), remove).await.map(|_| ()))?;
         }
         Ok(())
-    }
-
-    /// Pulls run apart from other calls and have their own deadline (D6).
-    async fn pull(&self, image: &ImageRef, progress: &dyn Progress) -> Result<(), EngineError> {
-        let call = format!("POST /images/create?fromImage={image}");
-        let tag = match (&image.digest, &image.tag) {
-            (Some(digest), _) => digest.to_string(),
-            (None, Some(tag)) => tag.clone(),
-            (None, None) => "latest".to_owned(),
-        };
-        let options = CreateImageOptionsBuilder::new().from_image(&image.repository).tag(&tag).build();
-        let credentials = self.credentials(image).await?;
-        let words = Action::PullImage { image: image.clone() }.describe();
-        let pull = async {
-            let mut stream = std::pin::pin!(self.docker.create_image(Some(options), None, credentials));
-            let mut layers: BTreeMap<String, (u64, u64)> = BTreeMap::new();
-            while let Some(info) = stream.next().await {
-                let info = info?;
-                if let (Some(layer), Some(detail)) = (info.id, info.progress_detail) {
-                    let count = |n: Option<i64>| u64::try_from(n.unwrap_or_default()).unwrap_or_default();
-                    layers.insert(layer, (count(detail.current), count(detail.total)));
-                    let (done, total) =
-                        layers.values().fold((0, 0), |(d, t), (done, total)| (d + done, t + total));
-                    progress.part(&words, done, total);
-                }
-            }
-            Ok(())
-        };
-        within(&self.host, &call, self.pull_deadline, pull).await.map_err(|mut e| {
-            e.kind = error::of_registry(e.kind);
-            if e.kind == EngineErrorKind::Registry {
-                e.detail.push_str(
-                    "; is the registry up, the name right, and are its credentials in Docker's config.json?",
-                );
-            }
-            e
-        })
     }
 }
 

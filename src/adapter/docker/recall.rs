@@ -3,11 +3,13 @@
 //! 0018). Kept in the state file: whoever only plans looks as cheaply as the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::host;
 use crate::model::names::HostName;
 use crate::model::observed::LiveFile;
 use crate::model::units::Timestamp;
@@ -20,6 +22,8 @@ pub struct Recall {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     hosts: Mutex<BTreeMap<HostName, Host>>,
+    /// The state file was looked through for hosts that are no more.
+    tidied: AtomicBool,
 }
 
 /// By container (its id) and path in it.
@@ -42,7 +46,7 @@ struct Read {
 
 impl Recall {
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, hosts: Mutex::default() }
+        Self { store, clock, hosts: Mutex::default(), tidied: AtomicBool::default() }
     }
 
     /// What the file held when it was read, where it was read not long ago and is the same by its `stat`.
@@ -85,6 +89,27 @@ impl Recall {
         }
     }
 
+    /// Forgets hosts that are none of these; those that an earlier process knew, too.
+    pub(super) fn keep_only(&self, declared: &BTreeMap<HostName, host::Host>) {
+        let mut gone: BTreeSet<String> = BTreeSet::new();
+        self.lock().retain(|host, _| {
+            let stays = declared.contains_key(host);
+            if !stays {
+                gone.insert(host.to_string());
+            }
+            stays
+        });
+        if !self.tidied.swap(true, Ordering::Relaxed) {
+            let kept = self.store.all(Record::FilesRead).unwrap_or_default();
+            gone.extend(kept.into_keys().filter(|name| !declared.keys().any(|host| host.as_str() == name)));
+        }
+        for host in gone {
+            if let Err(error) = self.store.delete(Record::FilesRead, &host) {
+                tracing::debug!("what was read of {host}'s files is still kept: {error}");
+            }
+        }
+    }
+
     fn kept(&self, host: &HostName) -> Host {
         let json = self.store.get(Record::FilesRead, host.as_str()).ok().flatten();
         let files = json.and_then(|json| serde_json::from_str(&json).ok()).unwrap_or_default();
@@ -98,7 +123,7 @@ impl Recall {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::sync::atomic::AtomicI64;
 
     use async_trait::async_trait;
 
@@ -160,5 +185,47 @@ mod tests {
         assert_eq!(recall.known(&host(), "c2", "/a", "s"), Some(file()));
         let kept = store.get(Record::FilesRead, "h1").expect("a store").expect("a record");
         assert!(!kept.contains("c1") && kept.contains("c2"), "{kept}");
+    }
+
+    #[test]
+    fn a_host_that_left_the_inventory_is_forgotten_whoever_read_it() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(directory.path()).expect("a store"));
+        let recall = || Recall::new(Arc::clone(&store), Arc::new(At::default()));
+        let read = |recall: &Recall, name: &str| {
+            let host: HostName = name.parse().expect("a name");
+            recall.note(&host, "c1", "/a", "s".to_owned(), &file());
+            recall.settle(&host, &BTreeSet::from(["c1"]));
+        };
+        let declared = |names: &[&str]| names.iter().map(|name| declared(name)).collect::<BTreeMap<_, _>>();
+        let kept = || store.all(Record::FilesRead).expect("a store").into_keys().collect::<Vec<_>>();
+        let earlier = recall();
+        for name in ["h1", "h2", "h3"] {
+            read(&earlier, name);
+        }
+        let now = recall();
+        now.keep_only(&declared(&["h1", "h3"]));
+        assert_eq!(kept(), ["h1", "h3"], "h2 left while nobody ran");
+        read(&now, "h3");
+        now.keep_only(&declared(&["h1"]));
+        assert_eq!((kept(), now.lock().len()), (vec!["h1".to_owned()], 0), "h3 left while this one ran");
+        assert_eq!(now.known(&host(), "c1", "/a", "s"), Some(file()), "and who stays is recalled");
+    }
+
+    fn declared(name: &str) -> (HostName, host::Host) {
+        let name: HostName = name.parse().expect("a name");
+        let host = host::Host {
+            name: name.clone(),
+            address: "192.0.2.1".parse().expect("an address"),
+            engine: "unix:///run/docker.sock".parse().expect("an engine"),
+            environments: BTreeSet::new(),
+            labels: BTreeMap::new(),
+            capacity: host::Capacity::default(),
+            swarm: None,
+            availability: None,
+            drain: false,
+            origin: String::new(),
+        };
+        (name, host)
     }
 }

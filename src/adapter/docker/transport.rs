@@ -98,13 +98,24 @@ impl Raw {
         self.ask(Request::delete(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?).await
     }
 
+    /// What a GET of `path` goes on telling, once its head was answered.
+    pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Error> {
+        let request = Request::get(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?;
+        self.begin(request).await
+    }
+
     async fn ask(&self, request: Request<Body>) -> Result<Bytes, Error> {
+        Ok(self.begin(request).await?.collect().await?.to_bytes())
+    }
+
+    /// The body of an answer that is a success.
+    async fn begin(&self, request: Request<Body>) -> Result<Incoming, Error> {
         let response = Arc::clone(&self.0).send(request).await?;
         let status = response.status();
-        let body = response.into_body().collect().await?.to_bytes();
         if status.is_success() {
-            return Ok(body);
+            return Ok(response.into_body());
         }
+        let body = response.into_body().collect().await?.to_bytes();
         let told = serde_json::from_slice::<Told>(&body).map(|told| told.message);
         let message = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
         Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })

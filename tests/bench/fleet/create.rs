@@ -1,9 +1,10 @@
 //! Thirty containers from nothing: on one engine beside Docker Compose, and over three engines beside one.
 
 use std::fmt::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
+use super::compose::Compose;
 use super::fleet::Fleet;
 use super::fleet::ground::Ground;
 use super::fleet::services::{self, Files};
@@ -13,7 +14,7 @@ use super::{running, stage, timed};
 const THIRTY: usize = 30;
 const ROUNDS: usize = 3;
 
-pub fn thirty(table: &mut Table) {
+pub fn thirty(table: &mut Table, compose: &Compose) {
     let fleet = Fleet::up(3, 0);
     fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
     for host in fleet.state.hosts.keys() {
@@ -22,12 +23,13 @@ pub fn thirty(table: &mut Table) {
     let (mut composed, mut one, mut three) = (Vec::new(), Vec::new(), Vec::new());
     for round in 1..=ROUNDS {
         eprintln!("{THIRTY} containers from nothing, {round} of {ROUNDS}");
-        composed.push(compose(&fleet));
+        composed.push(up(&fleet, compose));
         one.push(apply(&fleet, "[place]\nhosts = [\"h1\"]\n"));
         three.push(apply(&fleet, ""));
     }
     let one = median(one);
-    table.times("30 containers created on one engine", one, "Docker Compose", median(composed), 1.0);
+    let against = format!("Docker Compose {}", compose.version);
+    table.times("30 containers created on one engine", one, &against, median(composed), 1.0);
     table.times("30 containers created over three engines", median(three), "on one", one, 1.0);
 }
 
@@ -45,7 +47,7 @@ fn sweep(fleet: &Fleet) {
     assert_eq!(running(fleet, ""), 0);
 }
 
-fn compose(fleet: &Fleet) -> Duration {
+fn up(fleet: &Fleet, compose: &Compose) -> Duration {
     let mut yaml = "version: '3.8'\nservices:\n".to_owned();
     for n in 0..THIRTY {
         let _ = write!(
@@ -56,9 +58,9 @@ fn compose(fleet: &Fleet) -> Duration {
     std::fs::write(fleet.dir().join("compose.yaml"), yaml).expect("a file");
     let socket = format!("unix://{}", fleet.state.hosts["h1"].socket.display());
     let up = || {
-        let mut up = Command::new("docker-compose");
+        let mut up = compose.command();
         up.args(["-p", "thirty", "up", "-d"]).current_dir(fleet.dir()).env("DOCKER_HOST", &socket);
-        let up = up.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("docker-compose");
+        let up = up.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("Docker Compose");
         assert!(up.success());
     };
     let took = timed(up);

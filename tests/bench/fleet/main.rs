@@ -7,6 +7,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod calls;
+mod compose;
 mod create;
 #[path = "../../fleet/mod.rs"]
 mod fleet;
@@ -19,6 +20,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use compose::Compose;
 use fleet::Fleet;
 use fleet::ground::{Ground, Running};
 use fleet::services::{self, Files, SLEEP, by_hand};
@@ -38,12 +40,17 @@ fn main() {
     // `cargo bench --bench fleet -- look` or `create` measures one part alone.
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
     let part = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
+    let compose = Compose::find();
+    if part("create") && compose.is_none() {
+        eprintln!("{}", compose::MISSING);
+        std::process::exit(1);
+    }
     let mut table = Table::default();
     if part("look") {
         look(&mut table);
     }
-    if part("create") {
-        create::thirty(&mut table);
+    if let Some(compose) = compose.filter(|_| part("create")) {
+        create::thirty(&mut table, &compose);
     }
     let holds = table.print();
     std::process::exit(i32::from(!holds));
