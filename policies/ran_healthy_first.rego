@@ -22,6 +22,12 @@ deny contains {"app": app.key, "msg": msg} if {
 	can_be_tried(app)
 }
 
+# A forecast changes nothing and asks nobody: what it does not know it tells. The reconciler asks, and holds.
+warn contains {"app": app.key, "msg": msg} if {
+	some app in input.apps
+	msg := unjudged(app)
+}
+
 # The same app stands in an environment that is not production, and its image has a digest in some registry.
 can_be_tried(app) if {
 	app.after.pull != "never"
@@ -35,8 +41,9 @@ elsewhere contains app.app if {
 
 untried(app) := msg if {
 	is_new(app)
-	not app.after.image.digest in input.healthy_in_test
+	not unjudged(app)
 	app.after.image.digest != null
+	not seen_healthy(app.after.image.digest)
 	msg := sprintf("the image %s (%s) was never seen healthy in test: roll it out there first", [
 		app.after.image.declared,
 		substring(app.after.image.digest, 0, 19),
@@ -45,9 +52,27 @@ untried(app) := msg if {
 
 untried(app) := msg if {
 	is_new(app)
+	not unjudged(app)
 	app.after.image.digest == null
 	msg := sprintf("the digest of %s is not known, so neither is whether it ran healthy in test", [app.after.image.declared])
 }
+
+unjudged(app) := msg if {
+	input.forecast
+	is_new(app)
+	app.after.image.digest == null
+	msg := sprintf("could not be judged here: the digest of %s is not known until it is resolved, once this is merged; what did not run healthy in test is held then", [app.after.image.declared])
+}
+
+unjudged(app) := msg if {
+	input.forecast
+	is_new(app)
+	app.after.image.digest != null
+	input.healthy_in_test == null
+	msg := sprintf("could not be judged here: whether %s ran healthy in test is known where trueup runs, and told by a snapshot that is saved there anew", [app.after.image.declared])
+}
+
+seen_healthy(digest) if digest in input.healthy_in_test
 
 is_new(app) if {
 	app.change in {"create", "update"}

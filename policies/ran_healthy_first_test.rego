@@ -68,3 +68,48 @@ test_an_app_of_a_swarm_is_asked_like_another if {
 	held(apps({"after": {"runtime": {"swarm": {"swarm": "prod"}}}}, "sha256:2"))
 	silent(apps({"after": {"runtime": {"swarm": {"swarm": "prod"}}}}, "sha256:1"))
 }
+
+# As `trueup check` asks.
+forecast(apps, healthy) := {"apps": apps, "healthy_in_test": healthy, "forecast": true}
+
+unjudged(input_then) if {
+	count(rule.deny) == 0 with input as input_then
+	count(rule.warn) == 1 with input as input_then
+	some finding in rule.warn with input as input_then
+	startswith(finding.msg, "could not be judged here")
+}
+
+quiet(input_then) if {
+	count(rule.deny) == 0 with input as input_then
+	count(rule.warn) == 0 with input as input_then
+}
+
+test_a_forecast_tells_what_nobody_resolved if {
+	unjudged(forecast(apps({}, null), ["sha256:1"]))
+	unjudged(forecast(apps({"before": {"image": {"digest": "sha256:3"}}}, null), ["sha256:1"]))
+	unjudged(forecast([app({}, null)], ["sha256:1"]))
+	unjudged(forecast(apps({}, null), null))
+}
+
+test_a_forecast_tells_where_nothing_is_known_of_test if unjudged(forecast(apps({}, "sha256:1"), null))
+
+test_a_forecast_denies_what_is_known if {
+	some finding in rule.deny with input as forecast(apps({}, "sha256:2"), ["sha256:1"])
+	not finding.level
+	count(rule.warn) == 0 with input as forecast(apps({}, "sha256:2"), ["sha256:1"])
+}
+
+test_a_forecast_is_quiet_where_the_reconciler_is if {
+	quiet(forecast(apps({}, "sha256:1"), ["sha256:1"]))
+	quiet(forecast(apps({"change": "none"}, null), ["sha256:1"]))
+	quiet(forecast(apps({"change": "none"}, "sha256:2"), null))
+	quiet(forecast(apps({"production": false}, null), null))
+	quiet(forecast(apps({"before": {"image": {"digest": "sha256:2"}}}, "sha256:2"), null))
+}
+
+test_only_a_forecast_is_not_judged if {
+	count(rule.warn) == 0 with input.apps as apps({}, null) with input.healthy_in_test as ["sha256:1"]
+	count(rule.deny) == 1 with input as {"apps": apps({}, "sha256:1"), "healthy_in_test": null, "forecast": false}
+	count(rule.deny) == 1 with input as {"apps": apps({}, null), "healthy_in_test": null, "forecast": false}
+	count(rule.warn) == 0 with input as {"apps": apps({}, "sha256:1"), "healthy_in_test": null, "forecast": false}
+}

@@ -58,6 +58,14 @@ pub enum EngineErrorKind {
 }
 
 impl EngineErrorKind {
+    /// Whether a request that ended so may have been carried out all the same: its answer was lost.
+    pub const fn leaves_open(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Deadline | Self::Garbage => true,
+            Self::NotFound | Self::Conflict | Self::Refused | Self::Engine | Self::Registry => false,
+        }
+    }
+
     /// Worth trying again with the same request (D3).
     pub const fn is_transient(self) -> bool {
         match self {

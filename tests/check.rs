@@ -403,31 +403,91 @@ fn the_jobs_of_the_page_write_one_comment_on_each_forge() {
             ("CI_MERGE_REQUEST_IID", "7".to_owned()),
             ("CI_MERGE_REQUEST_TARGET_BRANCH_NAME", "main".to_owned()),
             ("TRUEUP_TOKEN", "t0k3n".to_owned()),
+            ("SAME", "true".to_owned()),
+            ("SETTINGS", String::new()),
         ]);
-        let well = |replicas: &str, wanted: i32| {
+        let well = |replicas: &str, wanted: i32, env: &BTreeMap<&str, String>| {
             pull.commit(&[("apps/web/app.toml", &pull.app(replicas))]);
-            let output = run(&pull, &script, &env);
+            let output = run(&pull, &script, env);
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert_eq!(
-                output.status.code(),
-                Some(wanted),
-                "{heading}: {said}{}",
-                String::from_utf8_lossy(&output.stdout)
-            );
+            let log = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(output.status.code(), Some(wanted), "{heading}: {said}{log}");
+            log
         };
-        well("3", 0);
+        let log = well("3", 0, &env);
+        assert!(
+            log.contains("DECLARED") && log.contains("web-test-2"),
+            "{heading}: the log has all of it: {log}"
+        );
         assert_eq!(forge.changes(), ["POST"], "{heading}");
         let ours = forge.comments_of(&bot);
         assert!(ours[0].starts_with(marker) && ours[0].contains("web-test-2"), "{ours:?}");
         // What the rules hold fails the job, and replaces the same comment.
-        well("4", 1);
+        let wanted = 1;
+        well("4", wanted, &env);
         let change = if heading == "GitLab CI" { "PUT" } else { "PATCH" };
         assert_eq!(forge.changes(), ["POST", change], "{heading}");
         assert_eq!(forge.comments_of("mallory"), [pretended.as_str()], "somebody else's stays");
         let ours = forge.comments_of(&bot);
         assert!(ours.len() == 1 && ours[0].contains("too many"), "{ours:?}");
         assert!(forge.all_were_allowed("t0k3n"), "{heading}: a request without its token");
+        // The team's own settings judge where the job has them.
+        let team = settings("rules = { \"team\" = \"off\", limits_required = \"overridable\" }");
+        let with = [("SETTINGS", team.clone()), ("TRUEUP_SETTINGS", team)];
+        let log = well("5", 1, &env.iter().map(|(k, v)| (*k, v.clone())).chain(with).collect());
+        assert!(log.contains("limits_required") && !log.contains("too many"), "{heading}: {log}");
+        // A fork's token may not write: the log has it, and the job ends as any other.
+        if heading != "GitLab CI" {
+            let before = forge.changes().len();
+            let fork: BTreeMap<&str, String> =
+                env.iter().map(|(k, v)| (*k, v.clone())).chain([("SAME", "false".to_owned())]).collect();
+            let log = well("2", 0, &fork);
+            assert!(log.contains("web-test-1"), "{heading}: {log}");
+            assert!(!well("6", 3, &fork).is_empty(), "{heading}: what is held fails there too");
+            assert_eq!(forge.changes().len(), before, "{heading}: it wrote with a fork's token");
+        }
     }
+}
+
+/// In mode `signed`, the further step that the page shows asks for signatures (F1).
+#[test]
+fn the_step_for_signed_commits_says_what_would_be_held() {
+    let pull = Pull::new("signed");
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    let key = pull.dir.path().join("key");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.expect("ssh-keygen (Debian package openssh-client)").success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).expect("the key");
+    let signer = format!("ada@example.org {}", public.trim());
+    let team = settings("rules = {}") + &format!("[permission]\nmode = \"signed\"\nsigners = [{signer:?}]\n");
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pull-requests.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let step = page.lines().find(|line| line.starts_with("trueup verify")).expect("the step");
+    let script =
+        format!("printf '%s\\n' \"$SETTINGS\" > ../trueup.toml\nprintf '%064d' 0 > ../trueup.key\n{step}");
+    let env = BTreeMap::from([("BASE", "refs/remotes/origin/main".to_owned()), ("SETTINGS", team)]);
+    let output = run(&pull, &script, &env);
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.code() == Some(3) && said.contains("sign"), "{said}");
+    git(&pull.repo(), &["config", "gpg.format", "ssh"]);
+    git(&pull.repo(), &["config", "user.signingkey", &key.display().to_string()]);
+    git(&pull.repo(), &["commit", "-q", "--amend", "--no-edit", "-S"]);
+    let output = run(&pull, &script, &env);
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
+
+/// The page's settings for jobs, with these of the rules.
+fn settings(rules: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pull-requests.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, rest) = page.split_once("```toml\n").expect("the settings");
+    let (settings, _) = rest.split_once("```").expect("their end");
+    let usual = "rules = { limits_required = \"overridable\" }";
+    assert!(settings.contains(usual), "{settings}");
+    settings.replace(usual, rules).replace("registries = [\"registry.example\"]\n", "")
 }
 
 /// As the page says, with its own script.

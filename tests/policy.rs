@@ -423,6 +423,11 @@ fn production_gets_only_what_ran_healthy_in_test() {
         let _ = sim.apply().await;
         assert_eq!(sim.apply().await.exit_code(), 0);
         assert_eq!(sim.running(), running(&[("p-prod-0", "app:2"), ("t-test-0", "app:2")]));
+        // What no registry can tell is no better than what never ran: only a forecast lets it open.
+        sim.commit(&[("t", "test", "app:2"), ("p", "prod", "app:404")], &[]);
+        let told = holding(&sim.apply().await.last);
+        assert!(told[0].rule == "ran_healthy_first" && told[0].message.contains("is not known"), "{told:?}");
+        assert_eq!(sim.running(), running(&[("p-prod-0", "app:2"), ("t-test-0", "app:2")]));
     });
 }
 

@@ -23,9 +23,10 @@ use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
 use trueup::model::container::ContainerSpec;
 use trueup::model::disk::PulledImage;
+use trueup::model::drift::{Kind, Subject};
 use trueup::model::image::ImageRef;
 use trueup::model::names::{ContainerName, HostName, Revision};
-use trueup::model::plan::{Action, Outcome};
+use trueup::model::plan::{Action, Outcome, Verb};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
@@ -961,5 +962,57 @@ fn the_loop_heals_while_swarm_is_at_a_slow_update() {
         ended.expect("it ran");
         let history = sim.world.store.history(100).expect("the history");
         assert!(history.iter().all(|entry| !entry.detail.contains("FAILED")), "{history:#?}");
+    });
+}
+
+/// D3, D7: a process that looks at one environment knows nothing of what was set apart, or waits, in another.
+#[test]
+fn what_is_set_apart_elsewhere_stays_so() {
+    rt().block_on(async {
+        let mut sim = Sim::new(2);
+        sim.commit(2, &[("a", 1, "app:1")]);
+        let _ = sim.apply().await;
+        let elsewhere = Subject::on_host(Kind::Container, "web-prod-0", &host(0));
+        let here = Subject::on_host(Kind::Container, "a-test-0", &host(0));
+        {
+            let memory = Memory::new(&*sim.world.store);
+            for subject in [&elsewhere, &here] {
+                memory.quarantine(subject, "promise", "it goes round").expect("noted");
+            }
+        }
+        let test = "test".parse().expect("an environment");
+        sim.world.environments = Some(BTreeSet::from([test]));
+        let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+        assert_eq!(status.quarantined.keys().collect::<Vec<_>>(), [&here.to_string()]);
+        let _ = sim.apply().await;
+        let left = Memory::new(&*sim.world.store).quarantined().expect("read");
+        assert_eq!(
+            left.keys().collect::<Vec<_>>(),
+            [&elsewhere.to_string()],
+            "and what came to rest here is free"
+        );
+    });
+}
+
+/// B3: what may have been taken away counts as taken away, though no engine says so.
+#[test]
+fn a_removal_whose_answers_are_all_lost_is_counted() {
+    rt().block_on(async {
+        for (after_effect, sent) in [(true, 2), (false, 2), (false, 0)] {
+            let sim = Sim::new(2);
+            sim.commit_on(1, &[("a", 6, "app:1"), ("b", 1, "app:1")], "");
+            let _ = sim.apply().await;
+            sim.commit_on(1, &[("a", 6, "app:1")], "");
+            // The stop is answered for, and the removal is not; or nothing is sent at all.
+            let fault = if sent > 0 { Fault::Cut { mutations: sent, after_effect } } else { Fault::Down };
+            let taken = Reader::default().take(&sim.world, true).await.expect("a revision");
+            let pass = pass::look(&sim.world, taken, true).await.expect("a look");
+            assert!(pass.plan.changes.iter().any(|c| c.destructive && c.action == Verb::Remove));
+            sim.fleet.set_fault(&host(0), Some(fault));
+            let _ = sim.apply().await;
+            let revision = &pass.taken.desired.revision;
+            let counted = Memory::new(&*sim.world.store).destroyed(revision, sim.world.clock.now());
+            assert_eq!(counted.expect("read"), usize::from(sent > 0), "{after_effect} {sent}");
+        }
     });
 }

@@ -351,3 +351,73 @@ fn the_next_manager_is_asked_and_without_a_quorum_nothing_is_known() {
         "nothing is done to what is unknown: {plan:#}"
     );
 }
+
+/// G1: of what others run nothing is in a saved snapshot but names and the like, whatever became of it.
+#[test]
+fn a_snapshot_holds_no_secret_of_what_others_run() {
+    let fleet = Fleet::up(1, 1);
+    fleet.push("box:1", &stage::pack_busybox(fleet.dir(), "first"));
+    let ground = Ground::new(&fleet);
+    let mut files = base(&ground);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 1"), "[swarm]\nendpoint_mode = \"dnsrr\"")]);
+    ground.commit(&files);
+    ground.apply_in_full();
+
+    let secret = "s3cr3t-of-nobody";
+    let (env, label) = (format!("TOKEN={secret}"), format!("hook=https://{secret}@example.org"));
+    let share = format!("o=username=ada,password={secret}");
+    let volume =
+        ["volume", "create", "--opt", "type=cifs", "--opt", "device=//192.0.2.9/share", "--opt", &share];
+    fleet.docker_ok("h1", &[&volume[..], &["--label", &label, "share"]].concat());
+    let file = fleet.dir().join("theirs");
+    std::fs::write(&file, secret).expect("a file");
+    fleet.docker_ok("h1", &["config", "create", "--label", &label, "theirs", &file.display().to_string()]);
+    // One that goes back after an update whose arguments, and whose tasks' errors, have it too.
+    let create = ["service", "create", "-d", "--name", "theirs", "-e", &env, "--label", &label];
+    let texts =
+        ["--container-label", &label, "--config", "theirs", "--mount", "type=volume,source=share,target=/x"];
+    let back =
+        ["--update-failure-action", "rollback", "--update-monitor", "2s", "--restart-max-attempts", "1"];
+    let run = ["--stop-grace-period", "1s", "box:1", "/bin/busybox", "sleep", "36000"];
+    // The share cannot be mounted here: its own service fails for that, in the engine's words.
+    let share = ["service", "create", "-d", "--name", "share", "--restart-max-attempts", "1"];
+    fleet.docker_ok("h1", &[&share[..], &texts[4..], &["box:1", "/bin/busybox", "sleep", "36000"]].concat());
+    fleet.docker_ok("h1", &[&create[..], &texts[..4], &back, &run].concat());
+    soon("theirs runs", || running(&fleet, "h1", "theirs").len() == 1);
+    let bad = format!("/nothing/{secret} {secret}");
+    fleet.docker_ok("h1", &["service", "update", "-d", "--args", &bad, "theirs"]);
+    let state = ["service", "inspect", "theirs", "--format", "{{.UpdateStatus.State}}"];
+    soon("Swarm goes back", || fleet.docker_ok("h1", &state) == "rollback_completed");
+    let errors = ["service", "ps", "theirs", "--no-trunc", "--format", "{{.Error}}"];
+    assert!(fleet.docker_ok("h1", &errors).contains(secret), "no task's error has it");
+
+    let saved = fleet.dir().join("snapshot.json");
+    ground.told(&["snapshot", "save", &saved.display().to_string()]);
+    let text = std::fs::read_to_string(&saved).expect("the snapshot");
+    let snapshot: Value = serde_json::from_str(&text).expect("JSON");
+    let theirs = &snapshot["swarms"]["all"]["known"]["services"]["theirs"]["known"];
+    assert!(theirs["failed"].as_array().is_some_and(|failed| !failed.is_empty()), "{theirs:#}");
+    assert!(snapshot["hosts"]["h1"]["known"]["volumes"]["share"].is_object(), "the volume is not in it");
+    let at = text.find(secret).unwrap_or_default();
+    assert!(!text.contains(secret), "{}", &text[at.saturating_sub(400)..][..500]);
+    let (code, plan) = ground.trueup(&["plan", "--observed", &saved.display().to_string()]);
+    assert_eq!(code, 0, "what is ours plans empty: {plan:#}");
+
+    // On a runner without a state, a branch is told with its own change alone: with what the tags stand for, and without.
+    stage::git(&ground.repo(), &["checkout", "-q", "-b", "branch"]);
+    files.extend([app("web", &format!("{SLEEP}\nreplicas = 2"), "[swarm]\nendpoint_mode = \"dnsrr\"")]);
+    ground.commit(&files);
+    let mut older = snapshot;
+    older.as_object_mut().expect("an object").remove("images").expect("what tags stand for");
+    let other = fleet.dir().join("older.json");
+    std::fs::write(&other, older.to_string()).expect("a file");
+    for file in [saved, other] {
+        let (file, empty) = (file.display().to_string(), fleet.dir().join("empty").display().to_string());
+        let check =
+            ["check", "--base", "main", "--head", "branch", "--observed", &file, "--state-dir", &empty];
+        let (code, told) = ground.trueup(&check);
+        let changes = told["forecast"]["changes"].as_array().expect("changes");
+        let one = changes.len() == 1 && changes[0]["name"] == "web-test";
+        assert!(code == 2 && one && told["forecast"]["anyway"] == Value::Array(vec![]), "{told:#}");
+    }
+}

@@ -30,7 +30,16 @@ pub(super) enum StepEnd {
     Failed {
         error: String,
         transient: bool,
+        /// It was sent, and no answer came: it may have been carried out all the same.
+        lost: bool,
     },
+}
+
+impl StepEnd {
+    /// It was not carried out.
+    pub(super) const fn failed(error: String, transient: bool) -> Self {
+        Self::Failed { error, transient, lost: false }
+    }
 }
 
 /// Why a try brought no end.
@@ -198,8 +207,9 @@ impl Executor<'_> {
             if let (true, Some(lane)) = (gives_up, lane) {
                 *slot = lane.slot().await;
             }
-            // What was found gone may have gone by a try whose answer was lost.
-            let carried_out = matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
+            // What was found gone may have gone by a try whose answer was lost, and so may what nobody answered for.
+            let carried_out =
+                matches!(end, StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Failed { lost: true, .. });
             *took |= change.destructive && carried_out && takes_away(&step.action);
             match end {
                 StepEnd::Done => {}
@@ -218,7 +228,7 @@ impl Executor<'_> {
                     let put_back = self.undo(plan, change, subject, &engines).await;
                     return put_back.after_giving_up(&format!("{}: {why}", step.action.describe()));
                 }
-                StepEnd::Failed { error, transient } => {
+                StepEnd::Failed { error, transient, .. } => {
                     let put_back = self.undo(plan, change, subject, &engines).await.words;
                     let error = format!("{}: {error}{put_back}", step.action.describe());
                     return Outcome::Failed { error, transient };
@@ -280,20 +290,20 @@ impl Executor<'_> {
         let id = match self.store.intend(&intent) {
             Ok(id) => id,
             // What cannot be journaled is not done.
-            Err(error) => return StepEnd::Failed { error: error.to_string(), transient: true },
+            Err(error) => return StepEnd::failed(error.to_string(), true),
         };
         let end = self.try_step(change, step, engines).await;
         let outcome = match &end {
             StepEnd::Done => Outcome::Done,
             StepEnd::NotNeeded(why) => Outcome::NotNeeded { why: why.clone() },
             StepEnd::Refused(why) | StepEnd::Stopped(why) => Outcome::Skipped { why: why.clone() },
-            StepEnd::Failed { error, transient } => {
+            StepEnd::Failed { error, transient, .. } => {
                 Outcome::Failed { error: error.clone(), transient: *transient }
             }
         };
         match self.store.settle(id, self.clock.now(), &outcome) {
             Ok(()) => end,
-            Err(error) => StepEnd::Failed { error: error.to_string(), transient: true },
+            Err(error) => StepEnd::failed(error.to_string(), true),
         }
     }
 
@@ -302,6 +312,7 @@ impl Executor<'_> {
     async fn try_step(&self, change: &Change, step: &Step, asked: &Asked<'_>) -> StepEnd {
         let mut wait = FIRST_WAIT;
         let mut last = Round::default();
+        let mut lost = false;
         for nth in 1..=TRIES {
             let mut round = Round::default();
             for named in asked.order() {
@@ -322,6 +333,7 @@ impl Executor<'_> {
                     Err(missed) => missed,
                 };
                 let kind = missed.error.kind;
+                lost |= missed.sent && kind.leaves_open();
                 let text = missed.error.to_string();
                 let for_good = is_refusal(&step.action, kind) && last.told.contains(&text);
                 let passing = kind.is_transient() && !for_good;
@@ -330,7 +342,7 @@ impl Executor<'_> {
                 round.told.push(text);
                 let hurry = self.stop.is_set() || asked.overtaken.is_set();
                 if hurry || !(passing || others_may) {
-                    return StepEnd::Failed { error: round.text(), transient: passing };
+                    return StepEnd::Failed { error: round.text(), transient: passing, lost };
                 }
             }
             last = round;
@@ -344,7 +356,7 @@ impl Executor<'_> {
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
-        StepEnd::Failed { error: last.text(), transient: last.passing }
+        StepEnd::Failed { error: last.text(), transient: last.passing, lost }
     }
 
     /// One try: the target is read first, so that a try whose answer was lost is seen to have worked.
@@ -357,7 +369,7 @@ impl Executor<'_> {
     ) -> Result<StepEnd, Missed> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
-            Err(error) => StepEnd::Failed { error, transient: true },
+            Err(error) => StepEnd::failed(error, true),
         };
         match &step.action {
             Action::Drain { instance, timeout } => Ok(match change.host() {
@@ -485,7 +497,7 @@ impl Executor<'_> {
 }
 
 fn no_host() -> StepEnd {
-    StepEnd::Failed { error: "its host is not in the inventory".to_owned(), transient: false }
+    StepEnd::failed("its host is not in the inventory".to_owned(), false)
 }
 
 fn failed(error: &EngineError) -> Outcome {

@@ -169,5 +169,5 @@ fn sent(change: &Change) -> Option<(&ServiceSpec, &BTreeSet<FieldName>, Option<&
 }
 
 fn lost(error: String) -> StepEnd {
-    StepEnd::Failed { error, transient: false }
+    StepEnd::failed(error, false)
 }

@@ -82,7 +82,7 @@ impl Executor<'_> {
 }
 
 fn lost(error: String) -> StepEnd {
-    StepEnd::Failed { error, transient: false }
+    StepEnd::failed(error, false)
 }
 
 fn standing(container: &Container, restarts_before: u64) -> Standing {

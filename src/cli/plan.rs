@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use crate::control::World;
 use crate::control::pass::{self, Pass};
 use crate::control::revision::Reader;
-use crate::model::observed::{Observed, Snapshot};
+use crate::model::observed::Snapshot;
 use crate::output;
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
@@ -29,10 +29,10 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let mut world = world(global, &args.source, terminal::progress(true))?;
-    let observed = args.observed.as_ref().map(|file| read_snapshot(file, &mut world)).transpose()?;
+    let snapshot = args.observed.as_ref().map(|file| read_snapshot(file, &mut world)).transpose()?;
     let taken = Reader::default().take(&world, false).await?;
-    let pass = match observed {
-        Some(observed) => pass::replay(&world, taken, observed).await?,
+    let pass = match snapshot {
+        Some(snapshot) => pass::replay(&world, taken, snapshot).await?,
         None => pass::look(&world, taken, false).await?,
     };
     if let Some(file) = &args.out {
@@ -45,19 +45,19 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
 }
 
 /// A snapshot written by `trueup snapshot save`; `world` becomes the installation that took it, whose things are ours.
-pub fn read_snapshot(file: &Path, world: &mut World) -> anyhow::Result<Observed> {
+pub fn read_snapshot(file: &Path, world: &mut World) -> anyhow::Result<Snapshot> {
     let text = std::fs::read_to_string(file).with_context(|| format!("the snapshot {}", file.display()))?;
-    let Snapshot { installation, observed } = serde_json::from_str(&text)
+    let snapshot: Snapshot = serde_json::from_str(&text)
         .with_context(|| format!("{} is not a snapshot of this release", file.display()))?;
-    if let Some(installation) = installation {
-        world.installation = installation;
+    if let Some(installation) = &snapshot.installation {
+        world.installation.clone_from(installation);
     }
-    if observed.key != world.key.id() {
+    if snapshot.observed.key != world.key.id() {
         errln!(
             "note: the snapshot was taken with another hash key: values of env are not compared (key_file in the settings)"
         );
     }
-    Ok(observed)
+    Ok(snapshot)
 }
 
 /// Says on standard error when the head is not what is enforced (A2).

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use crate::control::pass;
 use crate::control::revision::Reader;
-use crate::control::veil::veil;
+use crate::control::snapshot;
 use crate::model::exit::Found;
-use crate::model::observed::{Seen, Snapshot};
+use crate::model::observed::Seen;
 
 use super::world::{GlobalArgs, SourceArgs, world};
 use super::{Exit, terminal};
@@ -33,8 +33,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, source, terminal::progress(true))?;
     let taken = Reader::default().take(&world, false).await?;
     let pass = pass::look(&world, taken, false).await?;
-    let observed = veil(&pass.observed, &world.owner(&pass.desired.fleet), &pass.desired, &world.key);
-    let snapshot = Snapshot { installation: Some(world.installation.clone()), observed };
+    let snapshot = snapshot::of(&world, &pass)?;
     terminal::replace_private(file, &serde_json::to_string_pretty(&snapshot)?)?;
     let mut found = Found::default();
     for (host, seen) in &snapshot.observed.hosts {

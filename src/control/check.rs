@@ -9,11 +9,12 @@ use std::sync::Arc;
 use crate::config::codeowners::{self, CodeOwners, Forge};
 use crate::config::{self, OriginLine};
 use crate::model::check::{Checked, Declared, Forecast, Owners, Sight, Touched, Valid, ValueChange, Verdict};
-use crate::model::desired::{Desired, ImageLock};
+use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
+use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, HostName, Revision};
-use crate::model::observed::{Engine, EngineInfo, Observed, Seen};
+use crate::model::observed::{Engine, EngineInfo, Observed, Seen, Snapshot};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
@@ -22,6 +23,7 @@ use crate::model::units::ByteSize;
 use crate::observe;
 
 use super::baseline::{self, Applied, Baseline};
+use super::known::Known;
 use super::memory::Memory;
 use super::pass::{self, Pass};
 use super::revision::{Reader, Taken};
@@ -41,7 +43,7 @@ pub enum Look {
     /// The fleet that the base declares.
     Fleet,
     /// What was saved of it.
-    Snapshot(Box<Observed>),
+    Snapshot(Box<Snapshot>),
     /// Nothing is asked: no forecast.
     Nothing,
 }
@@ -77,33 +79,39 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
         }
         Err(error) => return Err(error),
     };
-    let images = Memory::new(&*world.store).image_lock(&since)?.unwrap_or_default();
     let tip = reader.named(world, &Reference::Commit(base.to_string())).await?;
-    let (before, after) = judged_by(&tip, before, after, &images);
     let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
-    let (observed, sight) = match question.look {
+    let remembered = Known::remembered(world)?;
+    let (observed, sight, known) = match question.look {
         Look::Fleet => {
             let observed = fleet(world, &reader, &before.desired, &tip.desired).await?;
             let at = observed.at;
-            (observed, Sight::Fleet { at })
+            (observed, Sight::Fleet { at }, remembered)
         }
-        Look::Snapshot(observed) => {
-            let at = observed.at;
-            (*observed, Sight::Snapshot { at })
+        Look::Snapshot(snapshot) => {
+            let at = snapshot.observed.at;
+            let known = Known::of_snapshot(&snapshot).or(remembered);
+            (snapshot.observed, Sight::Snapshot { at }, known)
         }
         Look::Nothing => {
-            let findings = judge::judge(world, &after, &images, None).await?.findings;
-            let (sight, forecast, assumed) = (Sight::Nothing, None, Vec::new());
+            let assumed = unresolved(&remembered, &before.desired, &after.desired);
+            let (_, after) = judged_by(&tip, before, after, &remembered);
+            let images = &remembered.images;
+            let findings = judge::judge(world, &after, images, remembered.proof(), None).await?.findings;
+            let (sight, forecast) = (Sight::Nothing, None);
             checked.verdict =
                 Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
             return Ok(checked);
         }
     };
+    let known = known.or_running(&before.desired, &observed, &world.owner(&before.desired.fleet));
+    let (before, after) = judged_by(&tip, before, after, &known);
     let blind = observed.key != world.key.id();
     let (imagined, mut assumed) = imagine(&observed, &before.desired, &after.desired);
+    assumed.extend(unresolved(&known, &before.desired, &after.desired));
     let behind = left_behind(world, &observed, &before.desired, &after.desired);
-    let now = pass::forecast(world, before, images.clone(), observed).await?;
-    let then = pass::forecast(world, after, images, imagined).await?;
+    let now = pass::forecast(world, before, &known, observed).await?;
+    let then = pass::forecast(world, after, &known, imagined).await?;
     let findings = then.judged.findings.clone();
     if blind {
         let why = "values of variables were hidden with another key and are not compared: a change of them alone is not planned";
@@ -117,11 +125,11 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
 }
 
 /// Both sides as the rules of the base's tip judge them: the branch is a change of where it began.
-fn judged_by(tip: &Taken, before: Taken, after: Taken, images: &ImageLock) -> (Taken, Taken) {
+fn judged_by(tip: &Taken, before: Taken, after: Taken, known: &Known) -> (Taken, Taken) {
     let rules = &tip.rules;
     let since = &before.desired.revision;
     let mut pinned = before.desired.clone();
-    baseline::pin(&mut pinned, images);
+    baseline::pin(&mut pinned, &known.images);
     let applied = Applied { rules: Some(tip.desired.revision.clone()), ..Applied::all(since) };
     let of_branch =
         Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone(), ..Baseline::default() };
@@ -169,6 +177,16 @@ async fn fleet(
         observe::observe(&asked, engines, files, clock, world.key.id(), &world.limits, deadline).await;
     observed.hosts.extend(undialled);
     Ok(observed)
+}
+
+/// Tags that the branch brings along: nobody asks a registry before it is merged.
+fn unresolved(known: &Known, before: &Desired, after: &Desired) -> Vec<String> {
+    let one = |image: &ImageRef| {
+        format!(
+            "{image} is new here: the digest that its tag stands for is resolved once this is merged, and planned is the tag (F4)"
+        )
+    };
+    known.unresolved(before, after).into_iter().map(one).collect()
 }
 
 /// The fleet as the branch would find it: hosts that it adds are empty machines, hosts that it takes elsewhere are as they were.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::apply::{self, Executor, Report, Works};
-use crate::model::drift::Kind;
+use crate::model::drift::{Kind, Subject};
 use crate::model::exit::Found;
 use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
@@ -386,7 +386,12 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
     let wanted: BTreeMap<String, &Change> =
         pass.plan.changes.iter().map(|c| (c.subject.to_string(), c)).collect();
-    for (subject, mut attempts) in memory.attempts()? {
+    // What this process does not look at has not come to rest by that.
+    let in_view = |words: &str| {
+        let app = Subject::parse(words).and_then(|subject| subject.app());
+        app.is_none_or(|app| pass.desired.judges(&app.environment))
+    };
+    for (subject, mut attempts) in memory.attempts()?.into_iter().filter(|(words, _)| in_view(words)) {
         if let Some(change) = wanted.get(&subject) {
             if let Some(why) = backoff::is_loop(&attempts, change, world.limits.loop_threshold) {
                 memory.quarantine(&change.subject, &change.promise(), &why)?;
@@ -404,7 +409,8 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
             }
         }
     }
-    for subject in memory.quarantined()?.keys().filter(|s| !drifting.contains(*s) && unknown.is_empty()) {
+    let at_rest = |words: &String| !drifting.contains(words) && unknown.is_empty() && in_view(words);
+    for subject in memory.quarantined()?.keys().filter(|words| at_rest(words)) {
         memory.release(subject)?;
     }
     Ok(set_apart)

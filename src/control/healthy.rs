@@ -17,10 +17,15 @@ use super::{ControlError, World};
 
 /// Remembers what this look saw healthy.
 pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    Ok(Memory::new(&*world.store).note_healthy_in_test(&seen(world, pass), world.clock.now())?)
+}
+
+/// What this look saw healthy.
+pub(super) fn seen(world: &World, pass: &Pass) -> BTreeSet<Digest> {
     let owner = world.owner(&pass.desired.fleet);
     let mut digests = of_containers(pass, &owner);
     digests.extend(of_tasks(pass, &owner));
-    Ok(Memory::new(&*world.store).note_healthy_in_test(&digests, world.clock.now())?)
+    digests
 }
 
 /// The app, where it is one that may prove something.

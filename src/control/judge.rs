@@ -7,6 +7,7 @@ use std::sync::PoisonError;
 use crate::config;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::finding::{Effect, Finding, Findings, Level};
+use crate::model::image::Digest;
 use crate::model::names::{AppKey, EnvironmentName};
 use crate::model::plan::{Blocked, Plan};
 use crate::policy::{self, Becomes, Enforced, Judgement, Question, Situation};
@@ -32,15 +33,29 @@ pub struct Judged {
     pub wants_plan: bool,
 }
 
+/// What proves a digest to the rules (F5).
+#[derive(Debug, Clone, Copy)]
+pub enum Proof<'a> {
+    /// What this reconciler saw run healthy; a tag that nobody could resolve proves nothing.
+    Seen,
+    /// What is known to have run healthy, `None`: nothing is known of it. No tag is resolved and nothing is carried out.
+    Forecast(Option<&'a BTreeSet<Digest>>),
+}
+
 /// Judges the revision as a whole, the environments out of this world's scope included.
 pub async fn judge(
     world: &World,
     taken: &Taken,
     images: &ImageLock,
+    proof: Proof<'_>,
     plan: Option<&Plan>,
 ) -> Result<Judged, ControlError> {
     let memory = Memory::new(&*world.store);
-    let healthy = memory.healthy_in_test()?;
+    let seen = memory.healthy_in_test()?;
+    let (healthy_in_test, forecast) = match proof {
+        Proof::Seen => (Some(&seen), false),
+        Proof::Forecast(known) => (known, true),
+    };
     let base = &taken.baseline;
     let situation = Situation {
         now: world.clock.now(),
@@ -51,7 +66,8 @@ pub async fn judge(
         summary: &taken.summary,
         committed: taken.committed,
         plan,
-        healthy_in_test: &healthy,
+        healthy_in_test,
+        forecast,
         freeze: &world.policy.freeze,
         policies_changed: base.desired.is_some() && taken.rules != base.rules,
     };

@@ -170,6 +170,14 @@ const EVERY_HOST_SEEN: &str = "every host was seen";
 const UNPROTECTED: &str = "unprotected ";
 const WHOLE_FLEET: &str = "*";
 
+/// A lock as it is written: tags and the digests that they stand for.
+type Pairs = Vec<(String, String)>;
+
+fn lock_of(pairs: Pairs) -> ImageLock {
+    let parsed = pairs.iter().filter_map(|(image, digest)| Some((image.parse().ok()?, digest.parse().ok()?)));
+    ImageLock { digests: parsed.collect(), unresolved: BTreeMap::new() }
+}
+
 /// Typed access to a [`Store`].
 pub struct Memory<'a> {
     store: &'a dyn Store,
@@ -278,10 +286,12 @@ impl<'a> Memory<'a> {
     }
 
     pub fn image_lock(&self, revision: &Revision) -> Result<Option<ImageLock>, StoreError> {
-        Ok(self.read::<Vec<(String, String)>>(Record::ImageLock, revision.as_str())?.map(|pairs| ImageLock {
-            digests: pairs.iter().filter_map(|(i, d)| Some((i.parse().ok()?, d.parse().ok()?))).collect(),
-            unresolved: BTreeMap::new(),
-        }))
+        Ok(self.read::<Pairs>(Record::ImageLock, revision.as_str())?.map(lock_of))
+    }
+
+    /// The locks of all revisions that something is at.
+    pub fn image_locks(&self) -> Result<Vec<ImageLock>, StoreError> {
+        Ok(self.all::<Pairs>(Record::ImageLock)?.into_values().map(lock_of).collect())
     }
 
     /// Keeps the resolved tags of `revision` and forgets those of others, but for the `kept`.
@@ -291,8 +301,7 @@ impl<'a> Memory<'a> {
         lock: &ImageLock,
         kept: &BTreeSet<Revision>,
     ) -> Result<(), StoreError> {
-        let pairs: Vec<(String, String)> =
-            lock.digests.iter().map(|(i, d)| (i.to_string(), d.to_string())).collect();
+        let pairs: Pairs = lock.digests.iter().map(|(i, d)| (i.to_string(), d.to_string())).collect();
         for older in self.store.all(Record::ImageLock)?.keys().filter(|key| *key != revision.as_str()) {
             if kept.iter().any(|other| other.as_str() == older) {
                 continue;

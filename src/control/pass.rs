@@ -7,7 +7,7 @@ use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{Differing, FileSet, Files, Rendered, Sides};
 use crate::model::names::{AppKey, InstanceName};
-use crate::model::observed::{Observed, Seen};
+use crate::model::observed::{Observed, Seen, Snapshot};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
 use crate::model::rollout::Rollout;
@@ -15,7 +15,8 @@ use crate::observe::{self, Pending, Surveyor};
 use crate::plan::{self, Begun, Holds, PlanInput, Wait};
 use crate::render;
 
-use super::judge::{self, Judged};
+use super::judge::{self, Judged, Proof};
+use super::known::Known;
 use super::memory::Memory;
 use super::revision::Taken;
 use super::{ControlError, World, backoff, images, permission, rollouts};
@@ -92,14 +93,14 @@ async fn look_by(
     let revision = &taken.desired.revision;
     let known = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
     // What a policy holds is not even looked at: nothing that it alone names is dialled.
-    let mut judged = judge::judge(world, &taken, &known, None).await?;
+    let mut judged = judge::judge(world, &taken, &known, Proof::Seen, None).await?;
     let mut seen = see(world, &judged, surveyor).await;
     let answer = seen.observed.hosts.iter().filter(|(_, engine)| engine.known().is_some());
     let answer = answer.map(|(host, _)| host.clone()).collect();
     let scoped = within(world, &judged.resolvable);
     let images = images::lock(world, revision, &scoped, &answer, &taken.baseline, remember).await?;
     if images != known {
-        judged = judge::judge(world, &taken, &images, None).await?;
+        judged = judge::judge(world, &taken, &images, Proof::Seen, None).await?;
         // What was resolved may have let a host in.
         let desired = within(world, &judged.enforced.desired);
         if desired.hosts.keys().any(|host| !seen.observed.hosts.contains_key(host)) {
@@ -109,7 +110,7 @@ async fn look_by(
     let mut pass = conclude(world, taken, images, seen, judged, beside)?;
     if pass.judged.wants_plan {
         let Pass { taken, images, observed, plan, pending, .. } = pass;
-        let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
+        let judged = judge::judge(world, &taken, &images, Proof::Seen, Some(&plan)).await?;
         pass = conclude(world, taken, images, Seeing { observed, pending }, judged, beside)?;
     }
     if remember {
@@ -144,21 +145,23 @@ async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> See
 }
 
 /// Plans against a given snapshot: `plan --observed FILE`.
-pub async fn replay(world: &World, taken: Taken, observed: Observed) -> Result<Pass, ControlError> {
-    let revision = &taken.desired.revision;
-    let images = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
+pub async fn replay(world: &World, taken: Taken, snapshot: Snapshot) -> Result<Pass, ControlError> {
+    let known = Known::of_revision(world, &taken.desired.revision)?
+        .or(Known::of_snapshot(&snapshot))
+        .or(Known::remembered(world)?);
     // Nothing can come of it, so that nobody needs to say where to begin (H).
-    forecast(world, Taken { first: false, ..taken }, images, observed).await
+    forecast(world, Taken { first: false, ..taken }, &known, snapshot.observed).await
 }
 
 /// What a revision would do to what was seen: nothing is asked, no tag is resolved.
 pub async fn forecast(
     world: &World,
     taken: Taken,
-    images: ImageLock,
+    known: &Known,
     observed: Observed,
 ) -> Result<Pass, ControlError> {
-    let judged = judge::judge(world, &taken, &images, None).await?;
+    let (images, proof) = (known.images.clone(), known.proof());
+    let judged = judge::judge(world, &taken, &images, proof, None).await?;
     let seen = |observed| Seeing { observed, pending: Pending::default() };
     let beside = Beside::default();
     let draft = conclude(world, taken, images, seen(observed), judged, &beside)?;
@@ -166,7 +169,7 @@ pub async fn forecast(
         return Ok(draft);
     }
     let Pass { taken, images, observed, plan, .. } = draft;
-    let judged = judge::judge(world, &taken, &images, Some(&plan)).await?;
+    let judged = judge::judge(world, &taken, &images, proof, Some(&plan)).await?;
     conclude(world, taken, images, seen(observed), judged, &beside)
 }
 

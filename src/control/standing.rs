@@ -43,7 +43,15 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
             .filter(|(app, _)| app.as_ref().is_none_or(|app| concerns_environment(world, app)))
             .map(|(app, pause)| (whole_or(app.as_ref()), pause.until, pause.reason))
             .collect(),
-        quarantined: memory.quarantined()?.into_iter().map(|(subject, (_, why))| (subject, why)).collect(),
+        quarantined: memory
+            .quarantined()?
+            .into_iter()
+            .filter(|(words, _)| {
+                let app = Subject::parse(words).and_then(|subject| subject.app());
+                app.is_none_or(|app| concerns_environment(world, &app))
+            })
+            .map(|(words, (_, why))| (words, why))
+            .collect(),
         findings: pass.plan.findings.clone(),
         writer: world.store.become_writer("trueup status").err().map(|held| held.holder),
         under_way: under_way(world)?,

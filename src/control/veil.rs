@@ -4,19 +4,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::adoption;
-use crate::model::container::{HealthCheck, Logging};
+use crate::model::container::{FileSpec, HealthCheck, Logging};
 use crate::model::desired::Desired;
 use crate::model::names::HostName;
-use crate::model::observed::{Container, Engine, Health, LiveNetwork, LiveVolume, Observed, RunState, Seen};
+use crate::model::network::{NetworkSpec, VolumeSpec};
+use crate::model::observed::{
+    Container, Engine, Health, Image, LiveFile, LiveNetwork, LiveSpec, LiveVolume, Observed, RunState, Seen,
+};
 use crate::model::ownership::{Belongs, Owner, PREFIX};
-use crate::model::secrecy::{HashKey, KeyedHash};
+use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
 use crate::model::service::ServiceSpec;
-use crate::model::swarm::{LiveConfig, LiveService, Swarm};
+use crate::model::swarm::{LiveConfig, LiveService, Swarm, Task, UpdateStatus};
 
-/// Veils what is neither ours nor adopted by `desired`.
+/// Veils what is neither ours nor adopted by `desired`. What is veiled is taken apart field by field, so that a new one
+/// has to be thought of here.
 pub fn veil(observed: &Observed, owner: &Owner, desired: &Desired, key: &HashKey) -> Observed {
     let mut veiled = observed.clone();
-    let veil = Veil { owner, key };
+    let veil = Veil { owner, desired, key };
     for (host, seen) in &mut veiled.hosts {
         if let Seen::Known(engine) = seen {
             let adopted =
@@ -26,9 +30,7 @@ pub fn veil(observed: &Observed, owner: &Owner, desired: &Desired, key: &HashKey
     }
     for (name, seen) in &mut veiled.swarms {
         if let Seen::Known(swarm) = seen {
-            let adopted =
-                |service: &str| desired.apps.values().any(|app| app.adopt && app.service_name() == service);
-            veil.swarm(name, swarm, &adopted);
+            veil.swarm(name, swarm);
         }
     }
     veiled
@@ -36,6 +38,7 @@ pub fn veil(observed: &Observed, owner: &Owner, desired: &Desired, key: &HashKey
 
 struct Veil<'a> {
     owner: &'a Owner,
+    desired: &'a Desired,
     key: &'a HashKey,
 }
 
@@ -57,145 +60,350 @@ impl Veil<'_> {
         names.extend(pairs);
     }
 
+    fn set(&self, words: &mut BTreeSet<String>) {
+        let mut all: Vec<String> = std::mem::take(words).into_iter().collect();
+        self.texts(&mut all);
+        words.extend(all);
+    }
+
     /// Ownership labels say whose a thing is, and nothing else.
     fn labels(&self, labels: &mut BTreeMap<String, String>) {
         self.texts(labels.iter_mut().filter(|(name, _)| !name.starts_with(PREFIX)).map(|(_, value)| value));
     }
 
+    /// Whoever has the plain hash of a short text has the text: they try all of them.
+    fn hash(&self, hash: &mut ContentHash) {
+        *hash = ContentHash::of(self.key.seal(hash.as_str().as_bytes()).as_bytes());
+    }
+
     fn engine(&self, host: &HostName, engine: &mut Engine, adopted: &dyn Fn(&Container) -> bool) {
-        for seen in engine.containers.values_mut() {
-            if let Seen::Known(container) = seen
-                && matches!(
-                    self.owner.container(&container.name, host, &container.labels),
-                    Belongs::Foreign { .. }
-                )
-                && !adopted(container)
-            {
+        let Engine { info: _, containers, images, networks, volumes, volumes_hidden: _ } = engine;
+        let mut used = BTreeSet::new();
+        for container in containers.values_mut().filter_map(known) {
+            let owned = self.owner.container(&container.name, host, &container.labels);
+            if is_foreign(&owned) && !adopted(container) {
                 self.container(container);
+            } else {
+                used.insert(container.image.clone());
             }
         }
-        for seen in engine.networks.values_mut() {
-            if let Seen::Known(network) = seen
-                && is_foreign(&self.owner.object("network", &network.name, host, &network.labels))
-            {
+        for image in images.values_mut().filter(|image| !used.contains(&image.id) && !self.declares(image)) {
+            self.image(image);
+        }
+        for network in networks.values_mut().filter_map(known) {
+            if is_foreign(&self.owner.object("network", &network.name, host, &network.labels)) {
                 self.network(network);
             }
         }
-        for seen in engine.volumes.values_mut() {
-            if let Seen::Known(volume) = seen
-                && is_foreign(&self.owner.object("volume", volume.name.as_str(), host, &volume.labels))
-            {
+        for volume in volumes.values_mut().filter_map(known) {
+            if is_foreign(&self.owner.object("volume", volume.name.as_str(), host, &volume.labels)) {
                 self.volume(volume);
             }
         }
     }
 
+    /// Whether git names the image, under whichever tag.
+    fn declares(&self, image: &Image) -> bool {
+        let mut names = image.tags.iter().chain(&image.digests);
+        let apps = &self.desired.apps;
+        names.any(|name| apps.values().any(|app| app.container.image.repository == name.repository))
+    }
+
+    /// What somebody made of a container (`docker commit`) has that one's arguments and labels.
+    fn image(&self, image: &mut Image) {
+        let Image {
+            entrypoint,
+            command,
+            labels,
+            health,
+            id: _,
+            tags: _,
+            digests: _,
+            env: _,
+            workdir: _,
+            user: _,
+            stop_signal: _,
+        } = image;
+        self.texts(entrypoint.iter_mut().chain(command));
+        self.labels(labels);
+        self.health(health.as_mut());
+    }
+
     fn container(&self, container: &mut Container) {
-        container.veiled = true;
-        let live = &mut container.live;
-        self.texts(live.entrypoint.iter_mut().chain(&mut live.command));
-        self.names(&mut live.extra_hosts);
-        self.health(live.health.as_mut());
-        self.logging(&mut live.logging);
-        self.labels(&mut container.labels);
-        let beyond: BTreeSet<String> = std::mem::take(&mut container.beyond);
-        container.beyond = beyond
-            .into_iter()
-            .map(|mut words| {
-                self.text(&mut words);
-                words
-            })
-            .collect();
-        match &mut container.state {
-            RunState::Running { health: Health::Unhealthy { last_output }, .. } => self.text(last_output),
-            RunState::Exited { error, .. } => self.text(error),
-            RunState::Running { health: Health::Unchecked | Health::Starting | Health::Healthy, .. }
+        let Container {
+            labels,
+            state,
+            live,
+            beyond,
+            veiled,
+            id: _,
+            name: _,
+            image: _,
+            image_name: _,
+            created: _,
+            restarts: _,
+            anonymous: _,
+        } = container;
+        *veiled = true;
+        self.labels(labels);
+        self.state(state);
+        self.live(live);
+        self.set(beyond);
+    }
+
+    fn state(&self, state: &mut RunState) {
+        match state {
+            RunState::Running { health: Health::Unhealthy { last_output }, since: _ } => {
+                self.text(last_output)
+            }
+            RunState::Exited { error, exit_code: _, at: _ } => self.text(error),
+            RunState::Running {
+                health: Health::Unchecked | Health::Starting | Health::Healthy,
+                since: _,
+            }
             | RunState::Created
             | RunState::Paused
-            | RunState::Restarting { .. }
+            | RunState::Restarting { exit_code: _ }
             | RunState::Removing
             | RunState::Dead => {}
         }
     }
 
+    fn live(&self, live: &mut LiveSpec) {
+        let LiveSpec {
+            entrypoint,
+            command,
+            files,
+            health,
+            extra_hosts,
+            logging,
+            // Hidden since they were read.
+            env: _,
+            // Names, paths, addresses and numbers, which a plan goes round.
+            workdir: _,
+            user: _,
+            hostname: _,
+            ports: _,
+            mounts: _,
+            network_mode: _,
+            networks: _,
+            cpus: _,
+            memory: _,
+            memory_reservation: _,
+            pids: _,
+            shm_size: _,
+            restart: _,
+            cap_add: _,
+            cap_drop: _,
+            privileged: _,
+            read_only: _,
+            init: _,
+            security_opt: _,
+            sysctls: _,
+            ulimits: _,
+            devices: _,
+            dns: _,
+            stop_signal: _,
+            stop_timeout: _,
+        } = live;
+        self.texts(entrypoint.iter_mut().chain(command));
+        self.names(extra_hosts);
+        self.health(health.as_mut());
+        self.logging(logging);
+        for LiveFile { hash, mode: _ } in files.values_mut().filter_map(known).flatten() {
+            self.hash(hash);
+        }
+    }
+
     fn health(&self, health: Option<&mut HealthCheck>) {
-        if let Some(HealthCheck::Probe { test, .. }) = health {
+        if let Some(HealthCheck::Probe { test, interval: _, timeout: _, start_period: _, retries: _ }) =
+            health
+        {
             self.texts(test);
         }
     }
 
-    fn logging(&self, logging: &mut Logging) {
-        self.texts(logging.options.values_mut());
+    fn logging(&self, Logging { options, driver: _ }: &mut Logging) {
+        self.texts(options.values_mut());
     }
 
-    fn network(&self, network: &mut LiveNetwork) {
-        self.labels(&mut network.labels);
-        if let Some(spec) = &mut network.spec {
-            self.texts(spec.options.values_mut());
-            self.labels(&mut spec.labels);
+    fn network(
+        &self,
+        LiveNetwork { spec, labels, id: _, name: _, driver: _, attached: _ }: &mut LiveNetwork,
+    ) {
+        self.labels(labels);
+        if let Some(spec) = spec {
+            let NetworkSpec {
+                options,
+                labels,
+                driver: _,
+                subnet: _,
+                gateway: _,
+                ip_range: _,
+                parent: _,
+                internal: _,
+                attachable: _,
+            } = spec;
+            self.texts(options.values_mut());
+            self.labels(labels);
         }
     }
 
     /// A share's password stands among its volume's options.
-    fn volume(&self, volume: &mut LiveVolume) {
-        self.texts(volume.spec.options.values_mut());
-        self.labels(&mut volume.labels);
+    fn volume(&self, LiveVolume { spec, labels, name: _ }: &mut LiveVolume) {
+        let VolumeSpec { options, driver: _ } = spec;
+        self.texts(options.values_mut());
+        self.labels(labels);
     }
 
-    fn swarm(&self, name: &str, swarm: &mut Swarm, adopted: &dyn Fn(&str) -> bool) {
+    fn swarm(&self, name: &str, swarm: &mut Swarm) {
+        let Swarm { services, tasks, networks, configs, id: _, manager: _, nodes: _ } = swarm;
         let mut foreign = BTreeSet::new();
-        for seen in swarm.services.values_mut() {
-            if let Seen::Known(service) = seen
-                && is_foreign(&self.owner.swarm_object("service", &service.name, name, &service.labels))
-                && !adopted(&service.name)
-            {
+        for service in services.values_mut().filter_map(known) {
+            let owned = self.owner.swarm_object("service", &service.name, name, &service.labels);
+            let mut apps = self.desired.apps.values();
+            let adopted = apps.any(|app| app.adopt && app.service_name() == service.name);
+            if is_foreign(&owned) && !adopted {
                 foreign.insert(service.id.clone());
                 self.service(service);
             }
         }
-        for task in swarm.tasks.values_mut() {
+        for task in tasks.values_mut() {
             if task.service.as_ref().is_none_or(|service| foreign.contains(service)) {
-                self.text(&mut task.error);
+                self.task(task);
             }
         }
-        for seen in swarm.networks.values_mut() {
-            if let Seen::Known(network) = seen
-                && is_foreign(&self.owner.swarm_object("network", &network.name, name, &network.labels))
-            {
+        for network in networks.values_mut().filter_map(known) {
+            if is_foreign(&self.owner.swarm_object("network", &network.name, name, &network.labels)) {
                 self.network(network);
             }
         }
-        for LiveConfig { name: config, labels, .. } in swarm.configs.values_mut() {
+        for LiveConfig { name: config, labels, hash, id: _, created: _ } in configs.values_mut() {
             if is_foreign(&self.owner.swarm_object("config", config, name, labels)) {
                 self.labels(labels);
+                self.hash(hash);
             }
         }
     }
 
+    fn task(&self, task: &mut Task) {
+        let Task {
+            error,
+            template,
+            id: _,
+            service: _,
+            slot: _,
+            node: _,
+            wanted: _,
+            state: _,
+            since: _,
+            exit_code: _,
+            container: _,
+            image: _,
+            addresses: _,
+            published: _,
+            job_iteration: _,
+        } = task;
+        self.text(error);
+        template.iter_mut().for_each(|hash| self.hash(hash));
+    }
+
     fn service(&self, service: &mut LiveService) {
-        service.veiled = true;
-        self.labels(&mut service.labels);
-        self.spec(&mut service.spec);
-        if let Some(previous) = &mut service.previous {
-            self.spec(previous);
+        let LiveService {
+            spec,
+            previous,
+            failed,
+            template,
+            labels,
+            update,
+            beyond,
+            veiled,
+            id: _,
+            name: _,
+            version: _,
+            created: _,
+            updated: _,
+            published: _,
+            job_iteration: _,
+        } = service;
+        *veiled = true;
+        self.labels(labels);
+        self.spec(spec);
+        previous.iter_mut().chain(failed).for_each(|spec| self.spec(spec));
+        template.iter_mut().for_each(|hash| self.hash(hash));
+        if let Some(UpdateStatus { message, state: _, started: _, completed: _ }) = update {
+            self.text(message);
         }
-        if let Some(update) = &mut service.update {
-            self.text(&mut update.message);
-        }
+        self.set(beyond);
     }
 
     fn spec(&self, spec: &mut ServiceSpec<KeyedHash>) {
-        self.texts(spec.entrypoint.iter_mut().chain(&mut spec.command).flatten());
-        self.names(&mut spec.extra_hosts);
-        self.health(spec.health.as_mut());
-        if let Some(logging) = &mut spec.logging {
+        let ServiceSpec {
+            entrypoint,
+            command,
+            labels,
+            service_labels,
+            files,
+            health,
+            extra_hosts,
+            logging,
+            // Hidden since they were read.
+            env: _,
+            // Names, paths, addresses and numbers, which a plan goes round.
+            image: _,
+            workdir: _,
+            user: _,
+            hostname: _,
+            mounts: _,
+            networks: _,
+            cpus: _,
+            memory: _,
+            cpus_reservation: _,
+            memory_reservation: _,
+            pids: _,
+            restart: _,
+            cap_add: _,
+            cap_drop: _,
+            read_only: _,
+            init: _,
+            sysctls: _,
+            ulimits: _,
+            dns: _,
+            stop_signal: _,
+            stop_timeout: _,
+            mode: _,
+            constraints: _,
+            spread: _,
+            max_per_node: _,
+            update: _,
+            rollback: _,
+            endpoint_mode: _,
+            ports: _,
+        } = spec;
+        self.texts(entrypoint.iter_mut().chain(command).flatten());
+        self.names(extra_hosts);
+        self.health(health.as_mut());
+        if let Some(logging) = logging {
             self.logging(logging);
         }
-        self.labels(&mut spec.labels);
-        self.labels(&mut spec.service_labels);
+        self.labels(labels);
+        self.labels(service_labels);
+        for FileSpec { hash, source: _, size: _, mode: _ } in files.values_mut() {
+            self.hash(hash);
+        }
+    }
+}
+
+fn known<T>(seen: &mut Seen<T>) -> Option<&mut T> {
+    match seen {
+        Seen::Known(value) => Some(value),
+        Seen::Unknown { why: _ } => None,
     }
 }
 
 fn is_foreign<T>(belongs: &Belongs<T>) -> bool {
     matches!(belongs, Belongs::Foreign { .. })
 }
+
+#[cfg(test)]
+mod tests;

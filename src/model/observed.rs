@@ -59,6 +59,13 @@ pub struct Snapshot {
     /// Whose it is: what carries this installation's labels is ours (B1). Earlier releases did not write it.
     #[serde(default)]
     pub installation: Option<String>,
+    /// What the tags of the enforced revision stand for: engines only know digests. Earlier releases did not write it.
+    #[serde(default)]
+    pub images: BTreeMap<ImageRef, Digest>,
+    /// Digests that ran healthy outside of production (F5); `None`: nobody knew, or it is of an earlier
+    /// release, which did not write it.
+    #[serde(default)]
+    pub healthy_in_test: Option<BTreeSet<Digest>>,
     #[serde(flatten)]
     pub observed: Observed,
 }

@@ -47,7 +47,8 @@ pub fn situation<'a>(
         summary: "quote 1.5",
         committed: Timestamp(1_794_999_000_000),
         plan: None,
-        healthy_in_test,
+        healthy_in_test: Some(healthy_in_test),
+        forecast: false,
         freeze: &[],
         policies_changed: false,
     }

@@ -32,7 +32,10 @@ pub struct Situation<'a> {
     pub committed: Timestamp,
     /// The draft of the plan, where there is one yet.
     pub plan: Option<&'a Plan>,
-    pub healthy_in_test: &'a BTreeSet<Digest>,
+    /// Digests that ran healthy outside of production; `None`: a forecast that knows none of it.
+    pub healthy_in_test: Option<&'a BTreeSet<Digest>>,
+    /// Nobody was asked what a tag stands for, and nothing comes of the answer: `trueup check`.
+    pub forecast: bool,
     pub freeze: &'a [Window],
     /// The repository's own rules differ from those that judge.
     pub policies_changed: bool,
@@ -131,6 +134,7 @@ impl Situation<'_> {
             "flume": self.flume(),
             "plan": self.plan.map(plan_document),
             "healthy_in_test": self.healthy_in_test,
+            "forecast": self.forecast,
             "freeze": self.freeze.iter().map(|window| freeze(window, self.now)).collect::<Vec<_>>(),
             "policies_changed": self.policies_changed,
         })

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-/// Connections to one engine.
-const CONNECTIONS: usize = 4;
+/// Connections to one engine: as many as trueup has.
+const CONNECTIONS: usize = 6;
 
 /// Lists, and an inspection of each image and of each container that is no task of a Swarm, on every host; services, tasks
 /// and nodes from the first. How many calls it were.

@@ -57,16 +57,18 @@ impl DockerEngine {
     }
 
     pub(in super::super) async fn whole_swarm(&self) -> Result<Swarm, EngineError> {
-        let (cluster, nodes, services, tasks, attached, networks, configs) = tokio::join!(
+        let (cluster, nodes, services, tasks, networks, configs) = tokio::join!(
             self.get("swarm"),
             self.items("nodes"),
             self.items("services"),
-            self.items("tasks"),
-            self.filtered("tasks", "runtime", ["attachment".to_owned()]),
-            self.swarm_networks(),
+            // Containers that are attached to networks are tasks too, which are told only to who asks for them.
+            self.filtered("tasks", "runtime", ["attachment", "container", "plugin"].map(str::to_owned)),
+            self.items("networks"),
             self.items("configs"),
         );
-        let (networks, configs) = (networks?, self.configs(configs?)?);
+        let (services, tasks) = (services?, tasks?);
+        let networks = self.swarm_networks(networks?, &services, &tasks).await?;
+        let configs = self.configs(configs?)?;
         let cluster = cluster?;
         let id = text(&cluster, "ID").ok_or_else(|| self.garbage("GET /swarm", "it has no id"))?;
         let referred = Referred::new(networks.values(), configs.values());
@@ -84,16 +86,15 @@ impl DockerEngine {
             let node = node(&entry).ok_or_else(|| self.garbage("GET /nodes", "a node has no id"))?;
             swarm.nodes.insert(node.id.clone(), node);
         }
-        let tasks = tasks?;
-        for entry in services? {
+        for entry in services {
             let name = text(&entry, "Spec.Name");
             let name = name.ok_or_else(|| self.garbage("GET /services", "a service has no name"))?;
             let seen = service(&entry, &names, &tasks).map_or_else(Seen::unknown, Seen::Known);
             swarm.services.insert(name, seen);
         }
-        for entry in tasks.into_iter().chain(attached?) {
-            let task = task(&entry, &names)
-                .ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
+        for entry in &tasks {
+            let task =
+                task(entry, &names).ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
             swarm.tasks.insert(task.id.clone(), task);
         }
         Ok(swarm)
@@ -113,13 +114,27 @@ impl DockerEngine {
         }
     }
 
-    /// By id.
-    async fn swarm_networks(&self) -> Result<BTreeMap<String, LiveNetwork>, EngineError> {
-        // The Swarm's own "host" is in no list (measured on 20.10).
-        let (all, host) = tokio::join!(self.items("networks"), self.get("networks/host?scope=swarm"));
-        let of_swarm = |entry: &Value| text(entry, "Scope").as_deref() == Some("swarm");
-        let all = all?.into_iter().chain(error::or_none(host)?).filter(of_swarm);
-        all.map(|entry| self.swarm_network(entry).map(|network| (network.id.clone(), network))).collect()
+    /// By id: those of the list, and the Swarm's own "host", which is in no list (measured on 20.10), where something that
+    /// they do not tell of is referred to.
+    async fn swarm_networks(
+        &self,
+        listed: Vec<Value>,
+        services: &[Value],
+        tasks: &[Value],
+    ) -> Result<BTreeMap<String, LiveNetwork>, EngineError> {
+        let mut networks = BTreeMap::new();
+        for entry in listed.into_iter().filter(is_of_swarm) {
+            let network = self.swarm_network(entry)?;
+            networks.insert(network.id.clone(), network);
+        }
+        if targets(services, tasks).iter().any(|id| !networks.contains_key(id)) {
+            let host = error::or_none(self.get("networks/host?scope=swarm").await)?;
+            for entry in host.into_iter().filter(is_of_swarm) {
+                let network = self.swarm_network(entry)?;
+                networks.insert(network.id.clone(), network);
+            }
+        }
+        Ok(networks)
     }
 
     fn swarm_network(&self, entry: Value) -> Result<LiveNetwork, EngineError> {
@@ -208,6 +223,20 @@ impl Referred {
     pub fn names<'a>(&'a self, key: &'a HashKey) -> Names<'a> {
         Names { networks: &self.networks, configs: &self.configs, key }
     }
+}
+
+fn is_of_swarm(network: &Value) -> bool {
+    text(network, "Scope").as_deref() == Some("swarm")
+}
+
+/// Ids of the networks that these services, what they were before, and these tasks refer to.
+fn targets(services: &[Value], tasks: &[Value]) -> BTreeSet<String> {
+    let before = services.iter().filter_map(|service| at(service, "PreviousSpec"));
+    let specs = services.iter().filter_map(|service| at(service, "Spec")).chain(before);
+    let of_services =
+        specs.flat_map(|spec| list(spec, "TaskTemplate.Networks").chain(list(spec, "Networks")));
+    let all = of_services.chain(tasks.iter().flat_map(|task| list(task, "Spec.Networks")));
+    all.filter_map(|network| text(network, "Target")).collect()
 }
 
 fn node(entry: &Value) -> Option<Node> {

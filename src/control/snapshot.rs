@@ -1,0 +1,26 @@
+//! What `trueup snapshot save` writes of a look: what runs, with the texts of others hidden (G1), and what is known of images,
+//! so that who reads it need not ask anybody.
+
+use crate::model::observed::Snapshot;
+
+use super::known::Known;
+use super::pass::Pass;
+use super::veil::veil;
+use super::{ControlError, World, healthy};
+
+pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
+    let looked = Known { images: pass.images.clone(), healthy_in_test: None };
+    let Known { images, healthy_in_test } = looked.or(Known::remembered(world)?);
+    // What this look alone saw is noted by the reconciler's next one. Where nothing was ever enforced nobody knows what
+    // ran before.
+    let healthy_in_test = healthy_in_test.map(|mut known| {
+        known.extend(healthy::seen(world, pass));
+        known
+    });
+    Ok(Snapshot {
+        installation: Some(world.installation.clone()),
+        images: images.digests,
+        healthy_in_test,
+        observed: veil(&pass.observed, &world.owner(&pass.desired.fleet), &pass.desired, &world.key),
+    })
+}
