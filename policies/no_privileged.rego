@@ -36,6 +36,29 @@ deny contains {"app": app.key, "msg": msg} if {
 	msg := sprintf("the device %s holds the host's disks or memory", [device.host])
 }
 
+# A volume's options mount a disk without any device of the container's; bound, a device is a name that opens nothing.
+deny contains {"app": app.key, "msg": msg} if {
+	some app in changed
+	some name, volume in app.after.volumes
+	options := volume.spec.options
+	regex.match("^/*(\\.{1,2}/+|[^/:]+/+\\.\\./+)*dev/", options.device)
+	not binds(options)
+	msg := sprintf("volume %s opens %s, a device of the host", [name, options.device])
+}
+
+binds(options) if {
+	some word in split(options.o, ",")
+	word in {"bind", "rbind"}
+}
+
+# The kernel's own: core_pattern, uevent_helper and release_agent run a program as root of the host.
+deny contains {"app": app.key, "msg": msg} if {
+	some app in changed
+	some name, volume in app.after.volumes
+	volume.spec.options.type in {"proc", "sysfs", "debugfs", "cgroup"}
+	msg := sprintf("volume %s is the %s of the host's kernel", [name, volume.spec.options.type])
+}
+
 # Memory, ports, and disks by whatever name Linux gives them; and /dev itself.
 raw_device := concat("", [
 	"^/+(proc/.*|dev/*|dev/+(\\./+)*",

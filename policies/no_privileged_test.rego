@@ -64,3 +64,32 @@ test_switched_off_confinement_is_denied if {
 test_confinement_of_its_own_is_allowed if {
 	count(rule.deny) == 0 with input.apps as apps({"security_opt": ["apparmor=mine", "label=type:mine"]})
 }
+
+volume(options) := [{
+	"key": "a-test",
+	"change": "create",
+	"after": {"container": plain, "volumes": {"a-test-x": {"spec": {"driver": "local", "options": options}}}},
+}]
+
+test_a_disk_by_a_volumes_options_is_denied if {
+	every path in ["/dev/sda1", "//dev/vg/root", "dev/sda1", "/./dev/sda1", "../dev/sda1", "/srv/../dev/sda1"] {
+		count(rule.deny) == 1 with input.apps as volume({"type": "ext4", "device": path})
+	}
+	count(rule.deny) == 1 with input.apps as volume({"type": "ext4", "device": "/dev/sda1", "o": "ro,noatime"})
+	every path in [":/export", ":/dev/x", "//nas.example/dev", "/srv/dev/x", "/device"] {
+		count(rule.deny) == 0 with input.apps as volume({"type": "nfs", "device": path, "o": "addr=192.0.2.1"})
+	}
+	every word in ["bind", "rbind"] {
+		count(rule.deny) == 0 with input.apps as volume({"device": "/dev/shm/x", "o": sprintf("ro,%s", [word])})
+	}
+	count(rule.deny) == 0 with input.apps as volume({})
+	count(rule.deny) == 0 with input.apps as [object.union(volume({"device": "/dev/sda1"})[0], {"change": "none"})]
+}
+
+test_the_kernels_own_file_systems_are_denied if {
+	every type in ["proc", "sysfs", "debugfs", "cgroup"] {
+		count(rule.deny) == 1 with input.apps as volume({"type": type, "device": type})
+	}
+	count(rule.deny) == 0 with input.apps as volume({"type": "tmpfs", "device": "tmpfs"})
+	count(rule.deny) == 0 with input.apps as [object.union(volume({"type": "proc"})[0], {"change": "none"})]
+}

@@ -28,6 +28,7 @@ scenarios! {
     a2_git_down
     a2_missing_tree
     a3_all_errors_at_once
+    a4_also_there
     a4_changed_by_hand
     a5_extras_by_hand
     a6_detect_only
@@ -80,6 +81,7 @@ scenarios! {
     h_lost_state_signed
     swarm_a1_no_quorum
     swarm_a1_since_when
+    swarm_a4_also_there
     swarm_a4_changed_by_hand
     swarm_b1_name_is_taken
     swarm_b2_dropped

@@ -17,13 +17,16 @@ use trueup::control::converge::{Converged, Scope, converge};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self, Pass};
+use trueup::control::report;
 use trueup::control::reporting::Reporting;
 use trueup::control::revision::Reader;
 use trueup::control::{ControlError, World, run, standing};
+use trueup::model::container::ContainerSpec;
 use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
+use trueup::model::image::ImageRef;
 use trueup::model::names::{ContainerName, HostName, Revision};
-use trueup::model::plan::{Outcome, Verb};
+use trueup::model::plan::{Action, Outcome, Verb};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::{Limits, Reference};
 use trueup::model::swarm::UpdateState;
@@ -779,6 +782,47 @@ fn an_unreadable_container_is_its_own_apps() {
         let of = |app: &str| &status.apps[&app.parse().expect("a key")];
         assert_eq!(of("a-test"), &Standing::InSync);
         assert!(matches!(of("a-test-test"), Standing::Unknown(_)), "{:?}", status.apps);
+    });
+}
+
+/// A process that judges one environment calls nothing foreign that another one owns or takes over (A4, B1, B4).
+#[test]
+fn what_another_environment_owns_is_not_foreign() {
+    rt().block_on(async {
+        let mut sim = Sim::new(2);
+        let app = |environment: &str, more: &str| {
+            format!("environments = [\"{environment}\"]\nimage = \"app:1\"\n{more}[rollout]\nmin_healthy = \"1s\"\n")
+        };
+        let files = [
+            ("fleet.toml", "fleet = \"sim\"\nenvironments = [\"test\", \"prod\"]\n".to_owned()),
+            (
+                "hosts/all.toml",
+                "[host.h0]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\", \"prod\"]\n"
+                    .to_owned(),
+            ),
+            ("apps/web/app.toml", format!("app = \"web\"\n{}", app("prod", ""))),
+            ("apps/shop/app.toml", format!("app = \"shop\"\n{}", app("prod", "adopt = { 0 = \"the-shop@h0\" }\n"))),
+            ("apps/quote/app.toml", format!("app = \"quote\"\n{}", app("test", ""))),
+        ];
+        sim.repository.commit(&files.map(|(path, text)| (path.to_owned(), text)).into());
+        let image: ImageRef = "app:1".parse().expect("an image");
+        for name in ["the-shop", "debug-me"] {
+            let name: ContainerName = name.parse().expect("a name");
+            let spec = Box::new(ContainerSpec::of(image.clone()));
+            let create = Action::CreateContainer { name: name.clone(), spec, labels: BTreeMap::new() };
+            for action in [create, Action::StartContainer { name }] {
+                sim.fleet.perform_by_hand(&host(0), &action).expect("a hand");
+            }
+        }
+        let _ = sim.apply().await;
+        for environments in [None, Some(BTreeSet::from(["test".parse().expect("a name")]))] {
+            sim.world.environments = environments;
+            let pass = sim.look().await;
+            let report = report::report(&sim.world, &pass, Timestamp(0)).expect("a report");
+            let names: Vec<&str> = report.foreign.iter().map(|thing| thing.subject.name.as_str()).collect();
+            assert_eq!(names, ["debug-me"]);
+            assert!(pass.plan.unmanaged.is_empty() && pass.plan.drift.is_empty(), "{:?}", pass.plan);
+        }
     });
 }
 

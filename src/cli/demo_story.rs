@@ -127,7 +127,8 @@ pub async fn tell(stage: &Stage<'_>) -> anyhow::Result<()> {
     chapter("3. Somebody breaks things by hand");
     let broken = break_by_hand(stage).await?;
     let pass = look(stage).await?;
-    out!("{}", output::drift(&pass.plan, &BTreeMap::new(), Format::Text, terminal_colour()));
+    let since = BTreeMap::new();
+    out!("{}", output::drift(&pass.plan, &since, &pass.differing(), Format::Text, terminal_colour()));
     anyhow::ensure!(pass.plan.drift.len() >= broken, "the damage was not noticed");
     outln!("\ntrueup heals it:");
     let healed = bring_about(stage).await?;

@@ -148,7 +148,7 @@ shape! {
     struct ImagesShape {
         /// Whether `trueup run` does it by itself; `true` by default. `trueup images --collect` does it now.
         collect: Option<bool>,
-        /// It begins on an engine whose images take more disk than this; `"32GiB"` by default.
+        /// It begins on an engine whose images' layers take more bytes than this, however full the disk is; `"32GiB"` by default.
         above: Option<String>,
         /// It ends when they take no more than this; three quarters of `above` by default.
         down_to: Option<String>,

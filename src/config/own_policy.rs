@@ -20,7 +20,7 @@ shape! {
         repository: Option<bool>,
         /// `allowed_registries`: registries, or repositories below them, that images may come from; `"docker.io/library"` is one.
         registries: Vec<String>,
-        /// `no_host_mounts`: directories of the host that may be mounted all the same.
+        /// `no_host_mounts`: directories of the host that may be mounted all the same, by themselves or by a volume's options.
         host_mounts: Vec<String>,
         /// `pinned_images`: ask for a digest in git, not only for a tag that is not `latest`.
         images_by_digest: bool,

@@ -8,6 +8,7 @@ pub mod concern;
 pub mod converge;
 pub mod first_seen;
 pub mod flights;
+mod foreign;
 mod healthy;
 pub mod images;
 pub mod judge;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::endpoints::Exceptions;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
-use crate::model::file::{FileSet, Files, Rendered};
+use crate::model::file::{Differing, FileSet, Files, Rendered, Sides};
 use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen, Snapshot};
 use crate::model::ownership::Owner;
@@ -47,6 +47,15 @@ impl Pass {
     /// The installed generated files, where they could be read: the other side of a diff.
     pub fn installed(&self) -> BTreeMap<FileSet, Option<Files>> {
         installed(&self.observed)
+    }
+
+    /// The generated files that were read and are not as they should be.
+    pub fn differing(&self) -> Differing {
+        let sides = self.installed().into_iter().map(|(set, installed)| {
+            let wanted = self.rendered.sets.get(&set).cloned().unwrap_or_default();
+            (set, Sides { installed: installed.unwrap_or_default(), wanted })
+        });
+        sides.filter(|(_, sides)| sides.installed != sides.wanted).collect()
     }
 }
 

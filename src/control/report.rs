@@ -15,7 +15,7 @@ use crate::model::units::Timestamp;
 use super::concern::Concern;
 use super::memory::Memory;
 use super::pass::Pass;
-use super::{ControlError, World, first_seen, permission};
+use super::{ControlError, World, first_seen, foreign, permission};
 
 /// More entries than happen between two reports of a fleet that is well.
 const MOST_ENTRIES: usize = 5_000;
@@ -64,6 +64,8 @@ pub fn report_on(
         from,
         looked_at: looked_at(world, pass, &concern),
         plan: concern.plan(&pass.plan),
+        files: pass.differing(),
+        foreign: foreign::foreign(world, pass, &concern),
         since,
         silent_hosts,
         down_nodes: down

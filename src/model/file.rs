@@ -41,6 +41,17 @@ serialize_as_text!(FileSet);
 /// The files of a set, by name relative to its directory (one level, names validated).
 pub type Files = BTreeMap<String, String>;
 
+/// The sets whose files differ.
+pub type Differing = BTreeMap<FileSet, Sides>;
+
+/// Both sides of a set. What trueup renders holds no secret: addresses, names and paths that git declares plain or Docker
+/// tells, and no value of env (G1). What is installed may also hold what somebody wrote into it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sides {
+    pub installed: Files,
+    pub wanted: Files,
+}
+
 /// One hash for a whole set.
 pub fn hash_of(files: &Files) -> ContentHash {
     let mut bytes = Vec::new();

@@ -147,13 +147,19 @@ pub struct Container {
 /// Swarm puts it on its tasks; what is made of an image that somebody made of a task (`docker commit`) has it too.
 const SWARM_TASK: &str = "com.docker.swarm.task.id";
 
-/// Whether a container of this name and these labels is a Swarm's task: it is called after the label, and carries none of
-/// trueup's, which Swarm puts on the service and not on what it runs (D8).
+/// Whether a container of this name and these labels is a Swarm's task; see [`task_of`].
 pub fn is_task(name: &ContainerName, labels: &BTreeMap<String, String>) -> bool {
-    let called = labels.get(SWARM_TASK).filter(|id| !id.is_empty()).is_some_and(|id| {
-        name.as_str().strip_suffix(id.as_str()).is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-    });
-    called && !labels.keys().any(|label| label.starts_with(ownership::PREFIX))
+    task_of(name, labels).is_some()
+}
+
+/// The id of the task that a container is by its name and labels: it is called after the label, and carries none of
+/// trueup's, which Swarm puts on the service and not on what it runs (D8).
+pub fn task_of<'a>(name: &ContainerName, labels: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    let id = labels.get(SWARM_TASK).filter(|id| !id.is_empty())?;
+    let rest = name.as_str().strip_suffix(id.as_str())?;
+    let called = rest.len() > 1 && rest.ends_with('.');
+    let labelled = labels.keys().any(|label| label.starts_with(ownership::PREFIX));
+    (called && !labelled).then_some(id)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use chrono::NaiveDateTime;
 
+use super::drift::Subject;
+use super::file::Differing;
 use super::history::HistoryEntry;
 use super::names::{AppKey, EnvironmentName, FleetName, HostName};
 use super::permission::PermissionStanding;
@@ -36,6 +38,10 @@ pub struct Report {
     pub looked_at: LookedAt,
     /// Drift, what is held, blocked, unknown and unmanaged, and the revision.
     pub plan: Plan,
+    /// The generated files that differ: what is installed, and what should be.
+    pub files: Differing,
+    /// What else stands there and is in nobody's way, in order; in no count and no exit code (B1).
+    pub foreign: Vec<Foreign>,
     /// When what is wrong was seen first, by the subject in words.
     pub since: BTreeMap<String, Timestamp>,
     /// Hosts that do not answer, and why.
@@ -59,6 +65,27 @@ pub struct LookedAt {
     pub hosts: usize,
     /// Containers that are trueup's.
     pub instances: usize,
+}
+
+/// A container or a service that is not trueup's. No more of it is told than these: the rest may be secret (G1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreign {
+    pub subject: Subject,
+    /// The reference that it was made from, as text.
+    pub image: String,
+    pub created: Timestamp,
+    pub maker: Maker,
+}
+
+/// Who made a foreign thing, as far as it shows.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Maker {
+    /// It carries no label of trueup's: a person, or another tool.
+    Nobody,
+    /// Another installation of trueup, or another fleet: in words.
+    Trueup { why: String },
+    /// A Swarm, for a service that is not trueup's; `None`: by the container's own word, no manager tells of it.
+    Swarm { service: Option<String> },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

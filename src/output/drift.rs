@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::model::drift::{Drift, Subject};
+use crate::model::file::Differing;
 use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
 
@@ -10,26 +11,27 @@ use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::sections::{self, Since, fact, hang, heading, nature_lines, since_words};
 use super::wording::{by_place, many, moment, on_its_host};
-use super::{findings, held, public};
+use super::{contents, findings, held, public};
 
 fn first_seen(subject: &Subject, since: &Since) -> Option<Timestamp> {
     since.get(&subject.to_string()).copied()
 }
 
-pub fn text(plan: &Plan, since: &Since, paint: Paint) -> String {
+pub fn text(plan: &Plan, since: &Since, files: &Differing, paint: Paint) -> String {
     let mut out =
         format!("Drift from revision {}, as seen at {}\n", line(plan.revision.short()), plan.observed_at);
-    out += &body(plan, since, paint);
+    out += &body(plan, since, files, paint);
     out + &format!("\n{}\n", paint.ink(Ink::Strong, &summary(plan)))
 }
 
 /// By host, and then what is blocked, unknown and unmanaged.
-pub fn body(plan: &Plan, since: &Since, paint: Paint) -> String {
+pub fn body(plan: &Plan, since: &Since, files: &Differing, paint: Paint) -> String {
     let mut out = String::new();
     for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
         out += &heading(paint, &host);
         for drift in drifts {
             out += &one_text(drift, plan, since, paint);
+            out += &contents::drift_text(drift, files, paint);
         }
     }
     out += &held::text(plan, paint, |_| String::new());
@@ -73,7 +75,7 @@ pub fn summary(plan: &Plan) -> String {
     format!("{}.", parts.join(", "))
 }
 
-pub fn json(plan: &Plan, since: &Since) -> Value {
+pub fn json(plan: &Plan, since: &Since, files: &Differing) -> Value {
     let dated = |subject: &Subject, mut value: Value| {
         value["since"] = first_seen(subject, since).map_or(Value::Null, |at| at.to_string().into());
         value
@@ -82,7 +84,11 @@ pub fn json(plan: &Plan, since: &Since) -> Value {
         "revision": plan.revision,
         "observed_at": plan.observed_at.to_string(),
         "summary": summary(plan),
-        "drift": public::list(&plan.drift, |drift| dated(&drift.subject, public::drift(drift))),
+        "drift": public::list(&plan.drift, |drift| {
+            let mut value = dated(&drift.subject, public::drift(drift));
+            value["files"] = json!(contents::of_drift(drift, files));
+            value
+        }),
         "held_id": plan.held_id,
         "held": public::list(&plan.held, |change| dated(&change.subject, public::change(change))),
         "blocked": public::list(&plan.blocked, |item| dated(&item.subject, public::blocked(item))),
@@ -93,12 +99,12 @@ pub fn json(plan: &Plan, since: &Since) -> Value {
     })
 }
 
-pub fn markdown(plan: &Plan, since: &Since) -> String {
-    markdown_with(plan, since, &summary(plan))
+pub fn markdown(plan: &Plan, since: &Since, files: &Differing) -> String {
+    markdown_with(plan, since, files, &summary(plan))
 }
 
 /// With another verdict than the plan's own.
-pub fn markdown_with(plan: &Plan, since: &Since, summary: &str) -> String {
+pub fn markdown_with(plan: &Plan, since: &Since, files: &Differing, summary: &str) -> String {
     let mut out = format!("## Drift from {}\n\n**{}**\n", code(plan.revision.short()), prose(summary));
     for (host, drifts) in by_place(&plan.drift, |d| &d.subject) {
         out += &format!("\n### {}\n\n", prose(&host));
@@ -111,6 +117,7 @@ pub fn markdown_with(plan: &Plan, since: &Since, summary: &str) -> String {
             if let Some(why) = &drift.left_alone {
                 out += &format!("  - left alone: {}\n", prose(why));
             }
+            out += &contents::drift_markdown(drift, files);
         }
     }
     out += &held::markdown(plan, |_| String::new());

@@ -6,13 +6,15 @@ use crate::model::drift::{Drift, Nature, Subject};
 use crate::model::plan::Plan;
 use crate::model::report::Report;
 
-use super::escape;
+use super::contents::{self, Excerpt};
 use super::held::approve;
+use super::paint::Ink;
 use super::report::{cut, head, held_addresses, silent, summary};
 use super::sections::{cure_words, nature_lines, shown, since_words};
 use super::wording::{
     blocked_otherwise, by_place, change_words, held_because, moment, on_its_host, subject_words,
 };
+use super::{escape, foreign};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --line: #8884; --quiet: #777; --good: #1a7f37; --bad: #cf222e; --change: #9a6700; }
@@ -24,6 +26,7 @@ h1 { font-size: 1.4rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-t
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; vertical-align: top; padding: .3rem .6rem .3rem 0;
 border-bottom: 1px solid var(--line); overflow-wrap: anywhere; } th { font-weight: 600; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dt { color: var(--quiet); } dd { margin: 0; }
+pre { margin: .3rem 0; font: .85em ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font: .9em ui-monospace, monospace; } .quiet { color: var(--quiet); } .live { color: var(--bad); } .declared { color: var(--good); }
 @media print { body { max-width: none; } }
 ";
@@ -79,6 +82,7 @@ pub fn page(report: &Report) -> String {
                     (what(&subject_words(&u.subject))) (since(&u.subject)) ": " (safe(&u.why))
                     @if u.collides { " " strong { "in the way" } }
                 })))
+                (also_there(report))
                 (list("Notes", plan.notes.iter().map(|note| html! { (safe(note)) })))
                 h2 { "Done since " (report.from) }
                 @if report.done.is_empty() { p { "Nothing." } } @else {
@@ -143,8 +147,45 @@ fn drift_row(report: &Report, drift: &Drift) -> Markup {
                         @for fact in nature_lines(drift) { div { (safe(&fact)) } },
                 }
                 @if let Some(why) = &drift.left_alone { div .quiet { "left alone: " (safe(why)) } }
+                (diffs(report, drift))
             }
             td .quiet { @if let Some(at) = since { (moment(*at, report.plan.observed_at)) } }
+        }
+    }
+}
+
+/// What of generated files differs.
+fn diffs(report: &Report, drift: &Drift) -> Markup {
+    let Excerpt { files, left_out } = contents::excerpt(&contents::of_drift(drift, &report.files));
+    html! {
+        @for (diff, more) in files {
+            pre { @for line in diff { span .(diff_class(&line)) { (escape::line(&line)) } "\n" } }
+            @if let Some(more) = more { p .quiet { (more) } }
+        }
+        @if let Some(more) = left_out { p .quiet { (more) } }
+    }
+}
+
+fn diff_class(line: &str) -> &'static str {
+    match contents::ink(line) {
+        Ink::Good => "declared",
+        Ink::Bad => "live",
+        Ink::Change | Ink::Quiet | Ink::Strong => "quiet",
+    }
+}
+
+fn also_there(report: &Report) -> Markup {
+    let places = foreign::places(report);
+    html! {
+        @if !places.is_empty() { h2 { (foreign::TITLE) } }
+        @for place in &places {
+            p { (place.name) ":" }
+            ul {
+                @for thing in &place.shown {
+                    li { (what(&on_its_host(&thing.subject))) ": " (safe(&foreign::words(thing, report))) }
+                }
+                @if let Some(more) = &place.more { li .quiet { "… " (more) } }
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ mod contents;
 mod drift;
 mod escape;
 mod findings;
+mod foreign;
 mod held;
 mod history;
 mod html;
@@ -33,7 +34,7 @@ use std::collections::BTreeMap;
 
 use crate::model::check::Checked;
 use crate::model::disk::{HostDisk, ImageSettings};
-use crate::model::file::{FileSet, Files};
+use crate::model::file::{Differing, FileSet, Files};
 use crate::model::history::HistoryEntry;
 use crate::model::plan::{Change, Outcome, Plan};
 use crate::model::report::Report;
@@ -83,12 +84,19 @@ pub fn checked(checked: &Checked, format: Format, colour: bool) -> String {
     }
 }
 
-/// What differs from git, field by field; `since` has the first-seen times by the subject in words.
-pub fn drift(plan: &Plan, since: &BTreeMap<String, Timestamp>, format: Format, colour: bool) -> String {
+/// What differs from git, field by field; `since` has the first-seen times by the subject in words, `files` the generated
+/// files that differ.
+pub fn drift(
+    plan: &Plan,
+    since: &BTreeMap<String, Timestamp>,
+    files: &Differing,
+    format: Format,
+    colour: bool,
+) -> String {
     match format {
-        Format::Text => drift::text(plan, since, Paint::new(colour)),
-        Format::Json => pretty(&drift::json(plan, since)),
-        Format::Markdown => drift::markdown(plan, since),
+        Format::Text => drift::text(plan, since, files, Paint::new(colour)),
+        Format::Json => pretty(&drift::json(plan, since, files)),
+        Format::Markdown => drift::markdown(plan, since, files),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::model::file::{FileSet, Files};
 use crate::model::plan::{Change, Plan};
 
 use super::contents::{self, FileDiff, shorten};
-use super::escape::{block, code, line, lines, prose};
+use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::{self, Since, fact, heading};
@@ -78,16 +78,7 @@ fn waits_for(plan: &Plan, change: &Change) -> Option<String> {
 
 fn diff_text(file: &FileDiff, paint: Paint) -> String {
     let (shown, left_out) = shorten(&file.diff);
-    let mut out = String::new();
-    for line in lines(&shown) {
-        let ink = match line.as_bytes().first() {
-            Some(b'+') => Ink::Good,
-            Some(b'-') => Ink::Bad,
-            Some(b'@') => Ink::Change,
-            Some(_) | None => Ink::Quiet,
-        };
-        out += &format!("        {}\n", paint.ink(ink, &line));
-    }
+    let mut out = contents::painted(&shown, paint);
     if left_out > 0 {
         out += &format!("        … {} more; `trueup render` shows the files\n", many(left_out, "line"));
     }
@@ -165,9 +156,8 @@ fn diffs_markdown(change: &Change, installed: &Installed) -> String {
     let mut out = String::new();
     for file in contents::of(change, installed) {
         let (shown, left_out) = shorten(&file.diff);
-        let fenced = block("diff", &shown);
         out.push('\n');
-        out += &fenced.lines().map(|line| format!("  {line}\n")).collect::<String>();
+        out += &contents::fenced(&shown);
         if left_out > 0 {
             out += &format!("\n  … {} more\n", many(left_out, "line"));
         }

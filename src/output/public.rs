@@ -9,7 +9,7 @@ use crate::model::finding::{Effect, Finding};
 use crate::model::plan::{Blocked, Change, Outcome, Unknown, Unmanaged};
 
 /// `kind`, `name`, `host` and what `more` adds, in one object.
-fn of(subject: &Subject, more: Value) -> Value {
+pub fn of(subject: &Subject, more: Value) -> Value {
     let Subject { kind, name, host, swarm } = subject;
     let mut object = json!({ "kind": kind.name(), "name": name, "host": host });
     if let (Some(fields), Some(swarm)) = (object.as_object_mut(), swarm) {

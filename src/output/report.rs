@@ -13,7 +13,7 @@ use super::paint::{Ink, Paint};
 use super::permission;
 use super::sections::{hang, heading, since_words};
 use super::wording::{age, many, moment};
-use super::{drift, history, public};
+use super::{drift, foreign, history, public};
 
 /// `1f2e3d4 (start), committed 3d ago, enforced for 2d 4h`.
 fn revision(report: &Report) -> String {
@@ -130,7 +130,8 @@ pub fn text(report: &Report, paint: Paint) -> String {
         out +=
             &format!("{} {}\n", paint.ink(Ink::Quiet, &format!("{name:<10}")), facts.join("\n           "));
     }
-    out += &drift::body(&report.plan, &report.since, paint);
+    out += &drift::body(&report.plan, &report.since, &report.files, paint);
+    out += &foreign::text(report, paint);
     let silent = silent(report);
     if !silent.is_empty() {
         out += &heading(paint, "SILENT HOSTS: nothing there was checked");
@@ -157,7 +158,7 @@ pub fn text(report: &Report, paint: Paint) -> String {
 }
 
 pub fn json(report: &Report) -> Value {
-    let mut value = drift::json(&report.plan, &report.since);
+    let mut value = drift::json(&report.plan, &report.since, &report.files);
     let since_of = |subject: &Subject| report.since.get(&subject.to_string()).map(ToString::to_string);
     let silent_since: BTreeMap<&HostName, Option<String>> = report
         .silent_hosts
@@ -179,6 +180,7 @@ pub fn json(report: &Report) -> Value {
         "looked_at": {
             "apps": report.looked_at.apps, "hosts": report.looked_at.hosts, "instances": report.looked_at.instances,
         },
+        "foreign": public::list(&report.foreign, foreign::json),
         "silent_hosts": report.silent_hosts,
         "silent_since": silent_since,
         "down_nodes": public::list(&report.down_nodes, |down| {
@@ -210,7 +212,8 @@ pub fn markdown(report: &Report) -> String {
         out += &format!("- **{name}**: {}\n", prose(&fact));
     }
     out += "\n";
-    out += &drift::markdown_with(&report.plan, &report.since, &summary(report));
+    out += &drift::markdown_with(&report.plan, &report.since, &report.files, &summary(report));
+    out += &foreign::markdown(report);
     let silent = silent(report);
     if !silent.is_empty() {
         out += "\n### Silent hosts: nothing there was checked\n\n";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::drift::{Cure, Drift, FieldChange, Kind, Nature, Subject};
-use crate::model::file::{FileSet, Files};
+use crate::model::file::{Differing, FileSet, Files, Sides};
 use crate::model::names::Revision;
 use crate::model::plan::{Action, Blocked, Change, Expect, Plan, Step, Unknown, Unmanaged, Verb};
 use crate::model::secrecy::ContentHash;
@@ -55,6 +55,13 @@ pub fn empty() -> Plan {
 pub fn installed() -> BTreeMap<FileSet, Option<Files>> {
     let text = "upstream quote {\n  server 192.0.2.64:8080;\n}\n";
     [(FileSet::Nginx, Some([("quote.conf".to_owned(), text.to_owned())].into()))].into()
+}
+
+/// `text` is installed, and something else should be.
+pub fn differing(text: &str) -> Differing {
+    let files = |text: &str| [("quote.conf".to_owned(), text.to_owned())].into();
+    let wanted = files("upstream quote {\n  server 192.0.2.64:8080;\n}\n");
+    [(FileSet::Nginx, Sides { installed: files(text), wanted })].into()
 }
 
 /// Two creations, a replacement that interrupts, a file, one held, one blocked, one unknown, one in the way.

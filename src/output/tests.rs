@@ -1,5 +1,6 @@
 //! Whole outputs, as people and programs get them: plans and drift here, the others beside.
 
+mod beside;
 mod hostile;
 mod outcomes;
 mod permission;
@@ -8,7 +9,7 @@ mod standing;
 
 use insta::assert_snapshot;
 
-use super::samples::{NOW, change, drifts, empty, full, installed, subject};
+use super::samples::{NOW, change, differing, drifts, empty, full, installed, subject};
 use super::*;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature};
 use crate::model::names::Revision;
@@ -16,7 +17,7 @@ use crate::model::permission::{
     BrokenGlass, Mode, PermissionStanding, Permitted, PublicKey, Signature, SignedCommit, Verdict,
 };
 use crate::model::plan::{Blocked, Unknown, Verb};
-use crate::model::report::{DownNode, HeldAddress, LookedAt};
+use crate::model::report::{DownNode, Foreign, HeldAddress, LookedAt, Maker};
 use crate::model::units::TimeSpan;
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Markdown];
@@ -420,7 +421,7 @@ fn an_empty_plan_says_why_there_is_nothing_to_do() {
 
 #[test]
 fn drift_in_text() {
-    assert_snapshot!(drift(&full(), &since(), Format::Text, false), @r##"
+    assert_snapshot!(drift(&full(), &since(), &Differing::new(), Format::Text, false), @r##"
     Drift from revision 0123456789, as seen at 2026-01-02T03:04:05Z
 
     on edge
@@ -462,7 +463,7 @@ fn drift_in_text() {
 
 #[test]
 fn drift_in_markdown() {
-    assert_snapshot!(drift(&full(), &since(), Format::Markdown, false), @r##"
+    assert_snapshot!(drift(&full(), &since(), &Differing::new(), Format::Markdown, false), @r##"
     ## Drift from `0123456789`
 
     **2 objects differ, 1 left alone, 1 held, 1 blocked, 1 unknown.**
@@ -508,7 +509,7 @@ fn drift_in_markdown() {
 #[test]
 fn drift_in_json_has_since_and_nature() {
     let json: serde_json::Value =
-        serde_json::from_str(&drift(&full(), &since(), Format::Json, true)).expect("JSON");
+        serde_json::from_str(&drift(&full(), &since(), &Differing::new(), Format::Json, true)).expect("JSON");
     assert_eq!(json["drift"][0]["since"], "2025-12-29T23:04:05Z");
     assert_eq!(json["drift"][0]["nature"], "changed");
     assert_eq!(json["drift"][0]["fields"][0]["cure"], "in_place");
@@ -519,7 +520,7 @@ fn drift_in_json_has_since_and_nature() {
     let mut since = since();
     since.insert("host rack-b-1 on rack-b-1".to_owned(), NOW);
     let json: serde_json::Value =
-        serde_json::from_str(&drift(&full(), &since, Format::Json, false)).expect("JSON");
+        serde_json::from_str(&drift(&full(), &since, &Differing::new(), Format::Json, false)).expect("JSON");
     assert_eq!(json["unknown"][0]["since"], NOW.to_string());
     assert_eq!(json["held"][0]["since"], serde_json::Value::Null);
 }

@@ -12,6 +12,8 @@ use crate::model::policy::{PolicySettings, Switch, Window, WindowEffect};
 
 use super::*;
 
+mod real_document;
+
 /// What the rules say of the situation.
 fn evaluate(rules: &Rules, situation: &Situation<'_>) -> Findings {
     rules.judge(&situation.document()).findings
@@ -69,68 +71,6 @@ fn with(change: impl Fn(&mut App)) -> Desired {
         change(Arc::make_mut(app));
     }
     after
-}
-
-/// Every rule of the library over the model's own types: the document has the fields that the rules ask for.
-#[test]
-fn every_rule_reads_the_real_document() {
-    let latest = with(|app| app.container.image = "quote:latest".parse().expect("an image"));
-    let open = with(|app| app.container.privileged = true);
-    let production = with(|_| ());
-    let all = |desired: &Desired, settings: PolicySettings, rule: &str| {
-        let (before, _) = fleets();
-        let nothing = BTreeSet::new();
-        let situation =
-            Situation { freeze: &settings.freeze, ..example::situation(&before, desired, &nothing) };
-        let findings = evaluate(&compiled(&settings, ""), &situation);
-        findings.findings.iter().any(|finding| finding.rule == rule)
-    };
-    let usual = PolicySettings::default;
-    let freeze = Window {
-        name: "now".into(),
-        effect: WindowEffect::Deny,
-        environments: BTreeSet::new(),
-        zone: chrono_tz::UTC,
-        days: Vec::new(),
-        hours: None,
-        begin: None,
-        end: None,
-    };
-    let cases = [
-        ("pinned_images", &latest, usual(), true),
-        ("pinned_images", &production, usual(), false),
-        (
-            "allowed_registries",
-            &latest,
-            PolicySettings { registries: vec!["registry.example".into()], ..usual() },
-            true,
-        ),
-        (
-            "allowed_registries",
-            &production,
-            PolicySettings { registries: vec!["registry.example".into()], ..usual() },
-            false,
-        ),
-        ("no_privileged", &open, usual(), true),
-        ("no_privileged", &production, usual(), false),
-        ("no_host_mounts", &production, on("no_host_mounts", Switch::Final), true),
-        ("limits_required", &production, on("limits_required", Switch::Advice), true),
-        ("replica_bounds", &production, PolicySettings { most_replicas: Some(1), ..usual() }, true),
-        ("replica_bounds", &production, PolicySettings { most_replicas: Some(2), ..usual() }, false),
-        (
-            "replica_bounds",
-            &production,
-            PolicySettings { least_replicas_in_production: Some(3), ..usual() },
-            true,
-        ),
-        ("health_check", &production, usual(), true),
-        ("ran_healthy_first", &production, usual(), true),
-        ("freeze", &production, PolicySettings { freeze: vec![freeze], ..usual() }, true),
-        ("freeze", &production, usual(), false),
-    ];
-    for (rule, desired, settings, expected) in cases {
-        assert_eq!(all(desired, settings, rule), expected, "{rule}");
-    }
 }
 
 const DENY: &str = "package team.quotes\nimport rego.v1\n\

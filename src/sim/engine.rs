@@ -201,7 +201,8 @@ impl SimEngine {
                 if let Some(file) = spec.files.values().find(|file| !contents.contains_key(&file.hash)) {
                     return fail(EngineErrorKind::Refused, format!("no content for {}", file.source));
                 }
-                let container = live::create(name, spec, labels, &image, &self.key, made);
+                let mut container = live::create(name, spec, labels, &image, &self.key, made);
+                container.created = now;
                 state.containers.insert(name.clone(), container);
             }
             Action::StartContainer { name } => {

@@ -19,6 +19,13 @@ pub(super) fn report_sample(plan: &Plan, status: &Status, entries: &[HistoryEntr
         from: Timestamp(NOW.0 - 86_400_000),
         looked_at: LookedAt { apps: 3, hosts: 2, instances: 1 },
         plan: plan.clone(),
+        files: differing(&why),
+        foreign: vec![Foreign {
+            subject: subject(Kind::Container, &why, Some("rack-a-1")),
+            image: why.clone(),
+            created: Timestamp(NOW.0 - 273_600_000),
+            maker: Maker::Trueup { why: why.clone() },
+        }],
         since: [
             ("host rack-b-1 on rack-b-1".to_owned(), Timestamp(NOW.0 - 7_200_000)),
             ("node rack-c-1 on swarm prod".to_owned(), Timestamp(NOW.0 - 10_800_000)),

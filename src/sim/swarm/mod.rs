@@ -325,6 +325,8 @@ impl SimSwarm {
                     ("com.docker.swarm.task.id".to_owned(), made.task.id.clone()),
                 ]);
                 let mut container = live::create(&name, &spec, &BTreeMap::new(), image, key, 0);
+                container.created = made.task.since;
+                container.id = made.task.container.clone().unwrap_or_default();
                 // Nothing can be said against a start that asks for no address.
                 let _ = live::start(&mut container, &[], made.task.since, None);
                 containers.push(container);
