@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::spec::{self, Names, Refers};
+use super::body::{self, Refers};
+use super::spec::{self, Names};
 use crate::model::container::{
     EnvValue, FileSpec, HealthCheck, Logging, Mount, MountSource, Protocol, Ulimit,
 };
@@ -112,7 +113,7 @@ impl Around {
         let configs = BTreeMap::from([("/etc/a".to_owned(), (format!("id{n}"), format!("config{n}")))]);
         let labels = BTreeMap::from([(OWN.to_owned(), format!("own{n}"))]);
         let refers = Refers { configs: &configs, labels: &labels, live: Some(self.names()) };
-        spec::write(base, "web", &sample(n), &refers, touches);
+        body::write(base, "web", &sample(n), &refers, touches);
     }
 
     fn read(&self, json: &Value) -> (ServiceSpec<KeyedHash>, Value) {
@@ -139,7 +140,7 @@ fn whatever_field_is_ignored_stays_as_the_swarm_has_it_and_the_rest_is_written()
         let keep: BTreeSet<FieldName> = BTreeSet::from([name.parse().expect("a field's name")]);
         let mut body = before.clone();
         around.write(&mut body, 2, |touched| touched != *field);
-        spec::keep(&mut body, &before, &keep);
+        body::keep(&mut body, &before, &keep);
         let (_, after) = around.read(&body);
         for other in ServiceField::ALL.iter().map(|other| other.name()) {
             let from = if other == name { &old } else { &new };
@@ -158,7 +159,7 @@ fn an_ignored_label_or_variable_stays_and_its_neighbours_are_written() {
     let mut body = before.clone();
     around.write(&mut body, 2, |_| true);
     let keep = ["service_labels.theirs", "service_labels.tier", "env.A", "labels.label"];
-    spec::keep(&mut body, &before, &keep.iter().map(|name| name.parse().expect("a name")).collect());
+    body::keep(&mut body, &before, &keep.iter().map(|name| name.parse().expect("a name")).collect());
     let container = &body["TaskTemplate"]["ContainerSpec"];
     assert_eq!(body["Labels"], json!({"theirs": "kept", "tier": "tier1", "tier2": "x", OWN: "own2"}));
     assert_eq!(container["Labels"], json!({"label": "label1", "label2": "x"}));

@@ -15,9 +15,10 @@ use crate::ports::{Contents, EngineError, EngineErrorKind};
 
 use super::super::engine::DockerEngine;
 use super::super::{error, within};
+use super::body::{self, Refers};
 use super::json::{number, text};
 use super::read::Referred;
-use super::spec::{self, Refers};
+use super::spec;
 
 impl DockerEngine {
     /// `None`: it is none of a Swarm's.
@@ -83,7 +84,7 @@ impl DockerEngine {
     ) -> Result<(), EngineError> {
         let configs = self.config_ids(configs).await?;
         let mut body = json!({});
-        spec::write(&mut body, name, spec, &Refers { configs: &configs, labels, live: None }, |_| true);
+        body::write(&mut body, name, spec, &Refers { configs: &configs, labels, live: None }, |_| true);
         let auth = self.registry_auth(spec).await?;
         self.post("services/create", &body, auth).await.map(|_| ())
     }
@@ -109,8 +110,8 @@ impl DockerEngine {
         let before = body.clone();
         let touches = |field: ServiceField| changed.contains(field.name());
         let refers = Refers { configs: &configs, labels, live: Some(referred.names(&self.key)) };
-        spec::write(&mut body, name, spec, &refers, touches);
-        spec::keep(&mut body, &before, keep);
+        body::write(&mut body, name, spec, &refers, touches);
+        body::keep(&mut body, &before, keep);
         if restart {
             let forced = number(&body, "TaskTemplate.ForceUpdate").unwrap_or_default();
             body["TaskTemplate"]["ForceUpdate"] = json!(forced + 1);
