@@ -158,6 +158,11 @@ pub enum SourceError {
 pub trait Repository: Send + Sync {
     /// Asks the remote (or the local repository) which commit the reference names now.
     async fn head(&self) -> Result<Revision, SourceError>;
+    /// The same as far as it is known: of a remote, what asking it last told, be that an error. Nobody waits for a remote
+    /// (D6), but for a moment where it was never asked.
+    async fn known_head(&self) -> Result<Revision, SourceError>;
+    /// A remote is asked now, and not only when it is due; nobody waits for it.
+    fn hurry(&self);
     /// Any revision text (`main~1`, a tag, a short id) as a commit.
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError>;
     /// The files of a commit, from git objects (F4).
@@ -193,8 +198,8 @@ pub trait Repository: Send + Sync {
         branch: &str,
         message: &str,
     ) -> Result<Revision, SourceError>;
-    /// Waits until the head of a local repository is another one than `head` told last, at most for the jittered poll
-    /// interval; for remotes the interval is all there is.
+    /// Asks a remote at each jittered poll interval, and returns when `known_head` would tell something else than it told
+    /// last. For a local repository it returns at the end of the interval at the latest.
     async fn changed(&self);
 }
 

@@ -6,13 +6,14 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use stage::git;
-use stage::source::{Process, Sshd, commit, local, open, repository, run, settings};
+use stage::http::serve;
+use stage::source::{Sshd, commit, local, open, repository, run, settings};
 use trueup::adapter::git::GitRepository;
 use trueup::model::names::Revision;
 use trueup::model::settings::Reference;
@@ -112,12 +113,12 @@ async fn a_commit_wakes_whenever_it_is_made_and_an_index_write_does_not() {
     let path = dir.path().to_owned();
     let repo = local(dir.path());
     let woken = async || tokio::time::timeout(SOON, repo.changed()).await;
-    repo.head().await.expect("a head");
+    repo.known_head().await.expect("a head");
     // Before anybody listens.
     commit(&path, "between the look and the wait");
     woken().await.expect("the head is not the one that was told");
     // While somebody listens.
-    let last = repo.head().await.expect("a head");
+    let last = repo.known_head().await.expect("a head");
     let committing = tokio::task::spawn_blocking({
         let path = path.clone();
         move || {
@@ -126,13 +127,13 @@ async fn a_commit_wakes_whenever_it_is_made_and_an_index_write_does_not() {
         }
     });
     woken().await.expect("a file event");
-    assert_eq!(repo.head().await.expect("a head").as_str(), committing.await.expect("a commit"));
-    assert_ne!(repo.head().await.expect("a head"), last);
+    assert_eq!(repo.known_head().await.expect("a head").as_str(), committing.await.expect("a commit"));
+    assert_ne!(repo.known_head().await.expect("a head"), last);
     // Between two waits.
     commit(&path, "between two waits");
     woken().await.expect("the watcher lives on");
     // The same head by other files: the index, packed references, a branch that nobody asked for.
-    let head = repo.head().await.expect("a head");
+    let head = repo.known_head().await.expect("a head");
     let writing = tokio::task::spawn_blocking(move || {
         std::fs::write(path.join("staged"), "x").expect("a file");
         git(&path, &["add", "-A"]);
@@ -142,7 +143,7 @@ async fn a_commit_wakes_whenever_it_is_made_and_an_index_write_does_not() {
     let still = tokio::time::timeout(Duration::from_secs(2), repo.changed()).await;
     writing.await.expect("the writes are over");
     assert!(still.is_err(), "only a moved head wakes");
-    assert_eq!(repo.head().await.expect("a head"), head);
+    assert_eq!(repo.known_head().await.expect("a head"), head);
 }
 
 #[tokio::test]
@@ -152,14 +153,14 @@ async fn a_linked_worktree_wakes_by_its_own_head() {
     repository(&main);
     git(&main, &["worktree", "add", "-q", "-b", "side", "../linked"]);
     let repo = local(&linked);
-    let before = repo.head().await.expect("a head");
+    let before = repo.known_head().await.expect("a head");
     let committing = tokio::task::spawn_blocking(move || {
         std::thread::sleep(Duration::from_millis(300));
         commit(&linked, "beside")
     });
     tokio::time::timeout(SOON, repo.changed()).await.expect("a file event");
     let made = committing.await.expect("a commit");
-    let after = repo.head().await.expect("a head");
+    let after = repo.known_head().await.expect("a head");
     assert_eq!(after.as_str(), made);
     assert!(repo.descends(&after, &before).await.expect("an answer"));
 }
@@ -440,40 +441,6 @@ async fn over_a_real_sshd_with_strict_host_keys() {
     }
 }
 
-/// git's own HTTP backend behind a password, and TLS if a certificate is given, in the standard library's server.
-const SERVER: &str = r#"
-import base64, http.server, os, ssl, subprocess, sys
-root, tls = sys.argv[1], sys.argv[2:4]
-class Handler(http.server.BaseHTTPRequestHandler):
-    def handle_git(self):
-        wanted = "Basic " + base64.b64encode(b"reader:s3cret").decode()
-        if self.headers.get("Authorization") != wanted:
-            self.send_response(401); self.send_header("Content-Length", "0"); self.end_headers(); return
-        path, _, query = self.path.partition("?")
-        if path.startswith("/hung"):
-            import time; time.sleep(600)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        env = dict(os.environ, GIT_PROJECT_ROOT=root, GIT_HTTP_EXPORT_ALL="1", PATH_INFO=path, QUERY_STRING=query,
-                   REQUEST_METHOD=self.command, CONTENT_TYPE=self.headers.get("Content-Type") or "",
-                   REMOTE_USER="reader", CONTENT_LENGTH=str(len(body)))
-        out = subprocess.run(["git", "http-backend"], input=body, env=env, stdout=subprocess.PIPE).stdout
-        head, _, content = out.partition(b"\r\n\r\n")
-        lines = [l.split(": ", 1) for l in head.decode().split("\r\n") if ": " in l]
-        status = next((int(v.split()[0]) for k, v in lines if k == "Status"), 200)
-        self.send_response(status)
-        for k, v in lines:
-            if k != "Status": self.send_header(k, v)
-        self.send_header("Content-Length", str(len(content))); self.end_headers(); self.wfile.write(content)
-    do_GET = do_POST = handle_git
-    def log_message(self, *a): pass
-server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-if tls:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(*tls)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"#;
-
 /// An authority, and a server's certificate signed by it.
 fn certificates(dir: &Path, authority: &str, server: &str) {
     let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
@@ -504,22 +471,6 @@ fn certificates(dir: &Path, authority: &str, server: &str) {
         &signed,
     ];
     run("openssl", &sign, dir);
-}
-
-/// The server, and the port that it took.
-fn serve(at: &Path, tls: &[&str]) -> (Process, u16) {
-    std::fs::write(at.join("server.py"), SERVER).expect("a file");
-    let mut server = Command::new("python3")
-        .args(["server.py", &at.display().to_string()])
-        .args(tls)
-        .current_dir(at)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
-    (Process(server), port.trim().parse().expect("a number"))
 }
 
 #[tokio::test]

@@ -55,6 +55,8 @@ pub struct Reader {
     tried: Mutex<Vec<Tried>>,
     /// Of which revisions the state file has the files.
     kept: Mutex<Option<BTreeSet<Revision>>>,
+    /// A remote is asked by somebody else, and not waited for.
+    waits_for_none: bool,
 }
 
 /// Two revisions are read in turn while a head is refused.
@@ -93,6 +95,11 @@ const fn by_words(by: &Permitted) -> &'static str {
 }
 
 impl Reader {
+    /// The loop's: it takes the head as far as it is known, so that no look waits for a remote (D6).
+    pub fn of_the_loop() -> Self {
+        Self { waits_for_none: true, ..Self::default() }
+    }
+
     /// Takes the head, or keeps the last good revision and says why (A2). With `remember`, the taken revision
     /// becomes the last good one; commands that only look do not write.
     pub async fn take(&self, world: &World, remember: bool) -> Result<Taken, ControlError> {
@@ -126,6 +133,7 @@ impl Reader {
     ) -> Result<Taken, ControlError> {
         let head = match &world.revision {
             Some(reference) => world.repository.resolve(reference).await,
+            None if self.waits_for_none => world.repository.known_head().await,
             None => world.repository.head().await,
         };
         let head = match (head, &last) {

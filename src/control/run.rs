@@ -40,7 +40,7 @@ pub async fn run(
     metrics: &Mutex<Metrics>,
     told: &(dyn Fn(Result<&Converged, &ControlError>) + Send + Sync),
 ) -> Result<(), ControlError> {
-    let reader = Reader::default();
+    let reader = Reader::of_the_loop();
     report_unsettled(world)?;
     let mut watch = Watch::new(Arc::clone(&world.engines), Arc::clone(&world.clock));
     let mut renewed = world.clock.now();
@@ -86,7 +86,7 @@ pub async fn run(
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}
-            () = wake.notified() => {}
+            () = wake.notified() => world.repository.hurry(),
             () = surveyor.news(), if engines_wake => {}
             () = flights.news(), if engines_wake => {}
             () = watch.changed(), if engines_wake => gather().await,

@@ -188,6 +188,12 @@ impl Repository for SimRepository {
         lock(&self.commits).last().map(|head| head.tree.revision.clone()).ok_or_else(|| Self::no_such("HEAD"))
     }
 
+    async fn known_head(&self) -> Result<Revision, SourceError> {
+        self.head().await
+    }
+
+    fn hurry(&self) {}
+
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
         match reference {
             Reference::Head | Reference::Branch(_) => self.head().await,

@@ -7,6 +7,7 @@
 )]
 
 pub mod hand;
+pub mod http;
 pub mod source;
 pub mod team;
 

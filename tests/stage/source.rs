@@ -51,6 +51,13 @@ pub fn commit(dir: &Path, message: &str) -> String {
 /// Ended with the test, however it ends.
 pub struct Process(pub Child);
 
+impl Process {
+    /// By its name, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        run("kill", &[&format!("-{name}"), &self.0.id().to_string()], Path::new("/"));
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();

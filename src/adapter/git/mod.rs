@@ -2,6 +2,7 @@
 
 mod compare;
 mod objects;
+mod poll;
 mod range;
 mod remote;
 mod revert;
@@ -52,8 +53,9 @@ pub(super) struct Inner {
     known: Mutex<tree::Known>,
     /// Commits with their signatures, as read.
     walked: range::Walked,
-    /// What `head` told last, `None` in it for an error: only another answer is a change.
+    /// What `known_head` told last, `None` in it for an error: only another answer is a change.
     told: Mutex<Option<Option<Revision>>>,
+    poll: poll::Poll,
     /// File events of a local repository, from the first wait on.
     events: Mutex<Option<watch::Events>>,
 }
@@ -93,6 +95,7 @@ impl GitRepository {
             known: Mutex::default(),
             walked: range::Walked::default(),
             told: Mutex::default(),
+            poll: poll::Poll::default(),
             events: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -215,12 +218,22 @@ impl Inner {
 #[async_trait]
 impl Repository for GitRepository {
     async fn head(&self) -> Result<Revision, SourceError> {
-        let head = match self.fetched().await {
+        self.fetched().await?;
+        self.current().await
+    }
+
+    async fn known_head(&self) -> Result<Revision, SourceError> {
+        let asked = if self.inner.remote { self.asked().await } else { Ok(()) };
+        let head = match asked {
             Ok(()) => self.current().await,
             Err(error) => Err(error),
         };
         *lock(&self.inner.told) = Some(head.as_ref().ok().cloned());
         head
+    }
+
+    fn hurry(&self) {
+        self.inner.poll.hurry();
     }
 
     async fn resolve(&self, reference: &Reference) -> Result<Revision, SourceError> {
@@ -290,11 +303,10 @@ impl Repository for GitRepository {
     }
 
     async fn changed(&self) {
-        let wait = watch::jittered(self.inner.settings.poll.duration());
         if self.inner.remote {
-            tokio::time::sleep(wait).await;
+            self.remote_change().await;
         } else {
-            self.local_change(wait).await;
+            self.local_change(watch::jittered(self.inner.settings.poll.duration())).await;
         }
     }
 }
