@@ -30,16 +30,7 @@ pub(super) enum StepEnd {
     Failed {
         error: String,
         transient: bool,
-        /// It was sent, and no answer came: it may have been carried out all the same.
-        lost: bool,
     },
-}
-
-impl StepEnd {
-    /// It was not carried out.
-    pub(super) const fn failed(error: String, transient: bool) -> Self {
-        Self::Failed { error, transient, lost: false }
-    }
 }
 
 /// Why a try brought no end.
@@ -203,13 +194,12 @@ impl Executor<'_> {
             if gives_up {
                 *slot = None;
             }
-            let end = self.step(plan, change, subject, step, &engines).await;
+            let (end, lost) = self.step(plan, change, subject, step, &engines).await;
             if let (true, Some(lane)) = (gives_up, lane) {
                 *slot = lane.slot().await;
             }
             // What was found gone may have gone by a try whose answer was lost, and so may what nobody answered for.
-            let carried_out =
-                matches!(end, StepEnd::Done | StepEnd::NotNeeded(_) | StepEnd::Failed { lost: true, .. });
+            let carried_out = lost || matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
             *took |= change.destructive && carried_out && takes_away(&step.action);
             match end {
                 StepEnd::Done => {}
@@ -228,7 +218,7 @@ impl Executor<'_> {
                     let put_back = self.undo(plan, change, subject, &engines).await;
                     return put_back.after_giving_up(&format!("{}: {why}", step.action.describe()));
                 }
-                StepEnd::Failed { error, transient, .. } => {
+                StepEnd::Failed { error, transient } => {
                     let put_back = self.undo(plan, change, subject, &engines).await.words;
                     let error = format!("{}: {error}{put_back}", step.action.describe());
                     return Outcome::Failed { error, transient };
@@ -250,7 +240,7 @@ impl Executor<'_> {
         // Nothing is in a hurry to leave it half done.
         let engines = Asked { overtaken: &Stop::default(), ..*engines };
         for step in &change.undo {
-            match self.step(plan, change, subject, step, &engines).await {
+            match self.step(plan, change, subject, step, &engines).await.0 {
                 StepEnd::Done | StepEnd::NotNeeded(_) => is_back = true,
                 // There may be nothing of this to put back.
                 StepEnd::Refused(why) => refusals.push(why),
@@ -270,7 +260,8 @@ impl Executor<'_> {
         Undone { words, failed: !problems.is_empty() }
     }
 
-    /// Journal, act with retries, settle (D5).
+    /// Journal, act with retries, settle (D5); and whether a try of it was sent and no answer came, so that it may have been
+    /// carried out however it ended.
     async fn step(
         &self,
         plan: &Plan,
@@ -278,7 +269,7 @@ impl Executor<'_> {
         subject: &str,
         step: &Step,
         engines: &Asked<'_>,
-    ) -> StepEnd {
+    ) -> (StepEnd, bool) {
         let intent = Intent {
             id: 0,
             at: self.clock.now(),
@@ -290,26 +281,28 @@ impl Executor<'_> {
         let id = match self.store.intend(&intent) {
             Ok(id) => id,
             // What cannot be journaled is not done.
-            Err(error) => return StepEnd::failed(error.to_string(), true),
+            Err(error) => {
+                return (StepEnd::Failed { error: error.to_string(), transient: true }, false);
+            }
         };
-        let end = self.try_step(change, step, engines).await;
+        let (end, lost) = self.try_step(change, step, engines).await;
         let outcome = match &end {
             StepEnd::Done => Outcome::Done,
             StepEnd::NotNeeded(why) => Outcome::NotNeeded { why: why.clone() },
             StepEnd::Refused(why) | StepEnd::Stopped(why) => Outcome::Skipped { why: why.clone() },
-            StepEnd::Failed { error, transient, .. } => {
+            StepEnd::Failed { error, transient } => {
                 Outcome::Failed { error: error.clone(), transient: *transient }
             }
         };
         match self.store.settle(id, self.clock.now(), &outcome) {
-            Ok(()) => end,
-            Err(error) => StepEnd::failed(error.to_string(), true),
+            Ok(()) => (end, lost),
+            Err(error) => (StepEnd::Failed { error: error.to_string(), transient: true }, lost),
         }
     }
 
     /// A Swarm's step goes to the next of its managers where one does not answer for it, and waits only when all were
     /// asked. What a manager that answers refuses is refused by the Swarm.
-    async fn try_step(&self, change: &Change, step: &Step, asked: &Asked<'_>) -> StepEnd {
+    async fn try_step(&self, change: &Change, step: &Step, asked: &Asked<'_>) -> (StepEnd, bool) {
         let mut wait = FIRST_WAIT;
         let mut last = Round::default();
         let mut lost = false;
@@ -328,7 +321,7 @@ impl Executor<'_> {
                 let missed = match ended {
                     Ok(end) => {
                         asked.answers(named.map(|(host, _)| host));
-                        return end;
+                        return (end, lost);
                     }
                     Err(missed) => missed,
                 };
@@ -342,7 +335,7 @@ impl Executor<'_> {
                 round.told.push(text);
                 let hurry = self.stop.is_set() || asked.overtaken.is_set();
                 if hurry || !(passing || others_may) {
-                    return StepEnd::Failed { error: round.text(), transient: passing, lost };
+                    return (StepEnd::Failed { error: round.text(), transient: passing }, lost);
                 }
             }
             last = round;
@@ -356,7 +349,7 @@ impl Executor<'_> {
             }
             wait = (wait * 2).min(Duration::from_secs(180));
         }
-        StepEnd::Failed { error: last.text(), transient: last.passing, lost }
+        (StepEnd::Failed { error: last.text(), transient: last.passing }, lost)
     }
 
     /// One try: the target is read first, so that a try whose answer was lost is seen to have worked.
@@ -369,7 +362,7 @@ impl Executor<'_> {
     ) -> Result<StepEnd, Missed> {
         let in_traffic = |result: Result<(), String>| match result {
             Ok(()) => StepEnd::Done,
-            Err(error) => StepEnd::failed(error, true),
+            Err(error) => StepEnd::Failed { error, transient: true },
         };
         match &step.action {
             Action::Drain { instance, timeout } => Ok(match change.host() {
@@ -499,7 +492,7 @@ impl Executor<'_> {
 }
 
 fn no_host() -> StepEnd {
-    StepEnd::failed("its host is not in the inventory".to_owned(), false)
+    StepEnd::Failed { error: "its host is not in the inventory".to_owned(), transient: false }
 }
 
 fn failed(error: &EngineError) -> Outcome {

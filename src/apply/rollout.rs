@@ -169,5 +169,5 @@ fn sent(change: &Change) -> Option<(&ServiceSpec, &BTreeSet<FieldName>, Option<&
 }
 
 fn lost(error: String) -> StepEnd {
-    StepEnd::failed(error, false)
+    StepEnd::Failed { error, transient: false }
 }

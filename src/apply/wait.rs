@@ -82,7 +82,7 @@ impl Executor<'_> {
 }
 
 fn lost(error: String) -> StepEnd {
-    StepEnd::failed(error, false)
+    StepEnd::Failed { error, transient: false }
 }
 
 fn standing(container: &Container, restarts_before: u64) -> Standing {

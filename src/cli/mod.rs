@@ -40,6 +40,7 @@ mod verify;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -148,7 +149,10 @@ pub fn main() -> ExitCode {
         }
     };
     terminal::start_logging(cli.global.verbose);
-    match runtime.block_on(dispatch(cli)) {
+    let ended = runtime.block_on(dispatch(cli));
+    // A forge or a disk that hangs keeps no command from ending.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match ended {
         Ok(code) => match say::lost() {
             Some(why) => {
                 errln!("error: the result could not be written to standard output: {why}");
@@ -163,10 +167,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A command that looks once and ends hands nothing from thread to thread; what goes on beside looks for weeks does not wait
-/// for them.
+/// A command that looks once and ends hands nothing from thread to thread. What goes on beside looks for weeks does not wait
+/// for them, nor a signal for the answer to a question.
 fn runtime(command: &Command) -> tokio::runtime::Builder {
-    if matches!(command, Command::Run(_)) {
+    let goes_on = matches!(
+        command,
+        Command::Run(_) | Command::Apply(_) | Command::Rollback(_) | Command::Images(_) | Command::Demo(_)
+    );
+    if goes_on {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()

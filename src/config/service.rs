@@ -285,7 +285,7 @@ fn unsupported(shape: &AppFile, context: &mut Context<'_>, spec: &ContainerSpec)
         );
     }
     no(
-        spec.ports.iter().any(|port| port.address.is_some()),
+        spec.ports.iter().any(|port| port.address.is_some_and(|address| !address.is_unspecified())),
         "ports",
         "a service's port listens on all of a node's addresses",
         "leave the address out",

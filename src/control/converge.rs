@@ -124,6 +124,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
     let own = world.surveyor();
     let surveyor = scope.surveyor.unwrap_or(&own);
     for number in 0..MOST_PASSES {
+        settle_ended(world, scope.flights)?;
         // A repository that hangs holds up what is new, and nothing that is under way or waits for its turn (A2, D6).
         let taken = reader.take(world, true).await?;
         let beside = scope.flights.map(|flights| flights.before_look(surveyor)).unwrap_or_default();

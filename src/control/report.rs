@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::app::Runtime;
 use crate::model::drift::{Kind, Subject};
+use crate::model::file::Differing;
 use crate::model::history::HistoryEntry;
 use crate::model::names::{AppKey, EnvironmentName, HostName};
 use crate::model::observed::Seen;
@@ -64,7 +65,8 @@ pub fn report_on(
         from,
         looked_at: looked_at(world, pass, &concern),
         plan: concern.plan(&pass.plan),
-        files: pass.differing(),
+        // One file has what several environments run.
+        files: if environments.is_none() { pass.differing() } else { Differing::default() },
         foreign: foreign::foreign(world, pass, &concern),
         since,
         silent_hosts,

@@ -61,6 +61,10 @@ pub async fn run(
             ..Scope::of_a_person(&agree, stop)
         };
         watch.looks();
+        // A whole look is not kept beside the next one.
+        if flights.is_idle() {
+            last = None;
+        }
         let began = world.clock.now();
         let ended = match converge(world, &reader, &scope).await {
             Ok(round) => {
@@ -90,7 +94,7 @@ pub async fn run(
             () = surveyor.news(), if engines_wake => {}
             () = flights.news(), if engines_wake => {}
             () = watch.changed(), if engines_wake => gather().await,
-            () = watch.opened(), if engines_wake => gather().await,
+            () = watch.opened(), if engines_wake => opened(world, &watch).await,
             () = stop.wait() => {}
         }
         let now = world.clock.now();
@@ -99,7 +103,7 @@ pub async fn run(
             renewed = now;
             // The look comes after the streams, so that nothing falls between the two.
             tokio::select! {
-                () = watch.opened() => world.clock.sleep(GATHER).await,
+                () = watch.opened() => opened(world, &watch).await,
                 () = world.clock.sleep(RENEWAL) => {}
                 () = stop.wait() => {}
             }
@@ -113,6 +117,22 @@ pub async fn run(
         told(Ok(&Converged { outcomes, last }));
     }
     Ok(())
+}
+
+/// Streams that are opened one after the other are followed by one look.
+async fn opened(world: &World, watch: &Watch) {
+    let gathered = async {
+        loop {
+            tokio::select! {
+                () = watch.opened() => {}
+                () = world.clock.sleep(GATHER) => return,
+            }
+        }
+    };
+    tokio::select! {
+        () = gathered => {}
+        () = world.clock.sleep(RENEWAL) => {}
+    }
 }
 
 /// Reports that are due, and room on the disks; how long nothing has to be done then.

@@ -35,13 +35,18 @@ pub(super) fn of(upstream: &Upstream, host: &Host, live: &LiveSpec) -> Result<So
     }
 }
 
-/// The host's side of the container port: a binding to every address is reached at the host's own address and is
-/// preferred to one that is bound to a single address (which may be the loopback).
+/// The host's side of the container port: a binding to every address of the family that the host's own is of is reached
+/// there, and is preferred to one that is bound to a single address (which may be the loopback).
 fn published(port: u16, host: &Host, live: &LiveSpec) -> Option<SocketAddr> {
     let bindings = || {
         live.ports.iter().filter(|p| p.container == port && p.protocol == Protocol::Tcp).filter_map(|p| {
             let number = p.host.filter(|n| *n != 0)?;
-            Some((p.address.filter(|a| !a.is_unspecified()), number))
+            match p.address {
+                Some(all) if all.is_unspecified() => {
+                    (all.is_ipv4() == host.address.is_ipv4()).then_some((None, number))
+                }
+                address => Some((address, number)),
+            }
         })
     };
     let open = bindings().find(|(address, _)| address.is_none());

@@ -10,14 +10,18 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::model::desired::Desired;
-use crate::model::host::Host;
+use crate::model::host::{EngineAddress, Host};
 use crate::model::names::HostName;
 use crate::ports::{Clock, Engines, Heard};
 
-/// The first wait before a broken stream is opened again; it doubles up to [`LONGEST_WAIT`]. A try costs one connection: a
+/// The first wait before a broken stream is opened again; it doubles up to `LONGEST_WAIT`. A try costs one connection: a
 /// host that comes back is heard soon, however long it was away.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// The same over ssh, where a try is a login, which many refused ones get a client banned for.
+const LONGEST_WAIT_OF_SSH: Duration = Duration::from_secs(30);
+/// A stream that lived for so long was a good one: what breaks it is no reason to wait for the next.
+const LIVED: Duration = Duration::from_secs(60);
 /// Up to this part of a wait is added to it, so that hosts that went together are not all dialled together.
 const JITTER: f64 = 0.25;
 
@@ -115,6 +119,10 @@ impl Drop for Watch {
 }
 
 async fn watch(host: Host, engines: Arc<dyn Engines>, clock: Arc<dyn Clock>, news: Arc<News>) {
+    let longest = match &host.engine {
+        EngineAddress::Ssh { .. } => LONGEST_WAIT_OF_SSH,
+        EngineAddress::Unix { .. } | EngineAddress::Tcp { .. } | EngineAddress::Simulated => LONGEST_WAIT,
+    };
     let mut wait = FIRST_WAIT;
     loop {
         let opened = std::sync::Mutex::new(None);
@@ -133,12 +141,12 @@ async fn watch(host: Host, engines: Arc<dyn Engines>, clock: Arc<dyn Clock>, new
         }
         // One that never was open says nothing new: its host is unknown already, or will be at the next look.
         if let Some(at) = opened.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-            if clock.now().since(at).duration() > LONGEST_WAIT {
+            if clock.now().since(at).duration() > LIVED {
                 wait = FIRST_WAIT;
             }
             news.changed.notify_one();
         }
         clock.sleep(wait.mul_f64(1.0 + JITTER * fastrand::f64())).await;
-        wait = (wait * 2).min(LONGEST_WAIT);
+        wait = (wait * 2).min(longest);
     }
 }

@@ -54,7 +54,10 @@ impl Begun {
         let (own, network) = (&self.change.subject, &other.subject);
         let takes_away = network.kind == Kind::Network && other.action != Verb::Create;
         let there = own.host.as_ref().filter(|host| match &network.swarm {
-            Some(swarm) => input.desired.hosts.get(*host).and_then(|h| h.swarm.as_ref()) == Some(swarm),
+            Some(swarm) => {
+                let managers = input.desired.swarms.get(swarm);
+                input.desired.hosts.get(*host).is_some_and(|host| host.is_member(swarm, managers))
+            }
             None => network.host.as_ref() == Some(*host),
         });
         let (Some(host), true, Kind::Container) = (there, takes_away, own.kind) else { return false };

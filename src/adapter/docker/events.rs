@@ -14,7 +14,7 @@ use super::{error, within};
 const CALL: &str = "GET /events";
 /// An engine that lives answers at once. A longer try than this would still be waiting for the lost packets of a host that
 /// is back meanwhile.
-const OPENS_WITHIN: Duration = Duration::from_secs(10);
+const OPENS_WITHIN: Duration = Duration::from_secs(20);
 /// Of one event, in bytes; most have some hundreds.
 const LONGEST: usize = 1 << 20;
 
