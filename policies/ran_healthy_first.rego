@@ -22,10 +22,12 @@ deny contains {"app": app.key, "msg": msg} if {
 	can_be_tried(app)
 }
 
-# A forecast changes nothing and asks nobody: what it does not know it tells. The reconciler asks, and holds.
+# A forecast changes nothing and asks nobody: what it does not know it tells. The reconciler asks, and holds what could have
+# been tried elsewhere.
 warn contains {"app": app.key, "msg": msg} if {
 	some app in input.apps
 	msg := unjudged(app)
+	can_be_tried(app)
 }
 
 # The same app stands in an environment that is not production, and its image has a digest in some registry.

@@ -1,9 +1,10 @@
 //! What is known of images where nobody may be asked: a forecast dials no registry (F4), and engines only tell digests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::model::adoption;
-use crate::model::app::PullPolicy;
+use crate::model::app::{App, PullPolicy, Runtime};
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{AppKey, HostName, Revision};
@@ -91,7 +92,7 @@ impl Known {
 }
 
 /// The app's image, where a registry has to say what it is.
-fn tag(app: &crate::model::app::App) -> Option<&ImageRef> {
+fn tag(app: &App) -> Option<&ImageRef> {
     let image = &app.container.image;
     (app.pull == PullPolicy::Missing && image.digest.is_none()).then_some(image)
 }
@@ -145,8 +146,13 @@ fn app_of_service(declared: &Desired, owner: &Owner, swarm: &str, service: &Live
     match owner.swarm_object("service", &service.name, swarm, &service.labels) {
         Belongs::Ours(key) => key,
         Belongs::Foreign { .. } => {
-            let mut apps = declared.apps.values();
-            apps.find(|app| app.adopt && app.service_name() == service.name).map(|app| app.key.clone())
+            let adopts = |app: &&Arc<App>| match &app.runtime {
+                Runtime::Swarm(declared) => {
+                    declared.swarm == swarm && app.adopt && app.service_name() == service.name
+                }
+                Runtime::Host(_) => false,
+            };
+            declared.apps.values().find(adopts).map(|app| app.key.clone())
         }
     }
 }
