@@ -4,6 +4,9 @@
 
 mod stage;
 
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
 use stage::{FLEET, HOST, Stage, docker, docker_ok};
 use trueup::model::drift::Nature;
 use trueup::model::plan::{Outcome, Verb};
@@ -74,11 +77,39 @@ async fn from_git_to_containers_healed_rolled_out_and_pruned() {
     // Prune: what the revision no longer declares and is ours goes, and nothing else (B2).
     docker_ok(&["run", "-d", "--name", "line-foreign", &stage.image, "/bin/busybox", "sleep", "600"]);
     let _foreign = Remove("line-foreign");
+    is_also_there(&stage, "line-foreign");
     std::fs::remove_dir_all(stage.repo().join("apps/line-b")).expect("the app's folder");
     commit(&stage, &[]);
     let _ = stage.apply_in_full().await;
     assert!(!exists("line-b-test-0"), "pruned");
     assert!(exists("line-foreign"), "not ours, not touched");
+}
+
+/// `trueup drift` of the installation tells it beside what it manages, and counts it for nothing.
+fn is_also_there(stage: &Stage, container: &str) {
+    let dir = stage.repo().parent().expect("the stage's directory").to_owned();
+    let settings = dir.join("trueup.toml");
+    let text = format!(
+        "installation = \"{}\"\nkey_file = \"hash.key\"\nstate_dir = \"state\"\n[repository]\nurl = \"repo\"\n",
+        stage.installation
+    );
+    std::fs::write(&settings, text).expect("the settings");
+    std::fs::write(dir.join("hash.key"), "2a".repeat(32)).expect("the key");
+    let mut trueup = Command::new(env!("CARGO_BIN_EXE_trueup"));
+    trueup.current_dir(&dir).args(["drift", "--format", "json", "--config"]).arg(&settings);
+    let output = trueup.stdin(Stdio::null()).output().expect("the binary");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let told: Value = serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}{err}"));
+    assert_eq!(output.status.code(), Some(0), "no drift: {told:#}{err}");
+    let foreign = told["foreign"].as_array().expect("a list");
+    let theirs = foreign.iter().find(|thing| thing["name"] == container);
+    let theirs = theirs.unwrap_or_else(|| panic!("{container} is not told: {told:#}"));
+    let said = ["kind", "host", "image", "made_by"].map(|key| theirs[key].as_str().expect(key));
+    assert_eq!(said, ["container", "local", &stage.image, "nobody"], "{theirs:#}");
+    assert!(theirs["created"].is_string() && theirs["detail"].is_null(), "{theirs:#}");
+    let ours: Vec<&Value> =
+        foreign.iter().filter(|t| t["name"].as_str().is_some_and(|n| n.starts_with("line-a-test"))).collect();
+    assert!(ours.is_empty(), "they are its own: {ours:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

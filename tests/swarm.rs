@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::Fleet;
 use fleet::ground::Ground;
-use fleet::services::{self, SLEEP, app, base, blocked, by_hand, running, soon};
+use fleet::services::{self, SLEEP, app, base, beside, blocked, by_hand, running, soon};
 use serde_json::Value;
 use trueup::model::service::ServiceField;
 
@@ -360,6 +360,7 @@ fn a_snapshot_holds_no_secret_of_what_others_run() {
     let ground = Ground::new(&fleet);
     let mut files = base(&ground);
     files.extend([app("web", &format!("{SLEEP}\nreplicas = 1"), "[swarm]\nendpoint_mode = \"dnsrr\"")]);
+    files.extend([beside("door", "ports = [\"8099:80\"]\n[upstream]\nport = 80")]);
     ground.commit(&files);
     ground.apply_in_full();
 
@@ -420,6 +421,46 @@ fn a_snapshot_holds_no_secret_of_what_others_run() {
         let one = changes.len() == 1 && changes[0]["name"] == "web-test";
         assert!(code == 2 && one && told["forecast"]["anyway"] == Value::Array(vec![]), "{told:#}");
     }
+    stage::git(&ground.repo(), &["checkout", "-q", "main"]);
+    what_ours_said_is_hidden_too(&ground);
+}
+
+/// The words of an engine about our own tasks, and what a hand wrote into a generated file; the plan is the same all the same.
+fn what_ours_said_is_hidden_too(ground: &Ground<'_>) {
+    let (fleet, secret) = (ground.fleet, "s3cr3t-of-a-hand");
+    let update = ["service", "update", "-d", "--no-resolve-image", "--args"];
+    fleet.docker_ok("h1", &[&update[..], &[&format!("/nothing/{secret}"), "web-test"]].concat());
+    let errors = ["service", "ps", "web-test", "--no-trunc", "--format", "{{.Error}}"];
+    soon("a task of ours fails", || fleet.docker_ok("h1", &errors).contains(secret));
+    let file = fleet.dir().join("nginx/current/door-test.conf");
+    let text = std::fs::read_to_string(&file).expect("the upstream");
+    std::fs::write(&file, format!("{text}# {secret}\n")).expect("a hand");
+
+    let saved = fleet.dir().join("ours.json").display().to_string();
+    ground.told(&["snapshot", "save", &saved]);
+    let snapshot: Value = serde_json::from_str(&std::fs::read_to_string(&saved).expect("it")).expect("JSON");
+    let (tasks, files) = (&snapshot["swarms"]["all"]["known"]["tasks"], &snapshot["files"]["nginx"]["known"]);
+    let hidden = tasks
+        .as_object()
+        .expect("tasks")
+        .values()
+        .filter(|task| task["error"].as_str().expect("text").starts_with("hidden "));
+    assert!(hidden.count() > 0 && !tasks.to_string().contains(secret), "{tasks:#}");
+    let installed = files["door-test.conf"].as_str().expect("the upstream");
+    let by_hand = installed.strip_prefix(&text).expect("what trueup wrote is as it was");
+    assert!(by_hand.starts_with("hidden ") && by_hand.lines().count() == 1, "{installed}");
+
+    let changes = |plan: &Value| -> Vec<(Value, Value)> {
+        let all = plan["changes"].as_array().expect("changes").iter();
+        all.map(|change| (change["action"].clone(), change["name"].clone())).collect()
+    };
+    let ((code, live), (replayed, told)) = (plan(ground), ground.trueup(&["plan", "--observed", &saved]));
+    assert_eq!((code, changes(&live)), (replayed, changes(&told)), "{live:#}\n{told:#}");
+    assert_eq!(changes(&live).len(), 2, "the service and the file: {live:#}");
+    assert!(
+        live.to_string().contains(&format!("# {secret}"))
+            && !told["changes"].to_string().contains("# s3cr3t")
+    );
 }
 
 /// The same of an overlay that containers may join by themselves: whoever is on it, on whatever host, keeps it.

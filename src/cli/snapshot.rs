@@ -36,7 +36,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let snapshot = snapshot::of(&world, &pass)?;
     terminal::replace_private(file, &serde_json::to_string_pretty(&snapshot)?)?;
     let mut found = Found::default();
-    for (host, seen) in &snapshot.observed.hosts {
+    // In full, unlike in the file.
+    for (host, seen) in &pass.observed.hosts {
         match seen {
             Seen::Known(engine) => outln!("{host}: {} containers", engine.containers.len()),
             Seen::Unknown { why } => {

@@ -1,11 +1,12 @@
-//! What `trueup snapshot save` writes of a look: what runs, with the texts of others hidden (G1), and what is known of images,
-//! so that who reads it need not ask anybody.
+//! What `trueup snapshot save` writes of a look: what runs, with the texts of others and what hands, programs and engines said
+//! hidden (G1), and what is known of images, so that who reads it need not ask anybody.
 
+use crate::endpoints::Exceptions;
 use crate::model::observed::Snapshot;
 
 use super::known::Known;
 use super::pass::Pass;
-use super::veil::veil;
+use super::veil::{veil, written_here};
 use super::{ControlError, World, healthy};
 
 pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
@@ -17,10 +18,13 @@ pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
         known.extend(healthy::seen(world, pass));
         known
     });
+    let owner = world.owner(&pass.desired.fleet);
+    let exceptions = Exceptions { staying: pass.staying.clone(), ..Exceptions::default() };
+    let written = written_here(&pass.desired, &pass.observed, &owner, &exceptions);
     Ok(Snapshot {
         installation: Some(world.installation.clone()),
         images: images.digests,
         healthy_in_test,
-        observed: veil(&pass.observed, &world.owner(&pass.desired.fleet), &pass.desired, &world.key),
+        observed: veil(&pass.observed, &owner, &pass.desired, &written, &world.key),
     })
 }

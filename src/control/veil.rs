@@ -1,11 +1,16 @@
-//! What a saved snapshot keeps of things that are not ours: names, states, ports and addresses, which a plan has to go
-//! round. Their texts may hold secrets (a password among the arguments), and are keyed hashes there (G1).
+//! What a saved snapshot keeps of what was seen. Of things that are not ours: names, states, ports and addresses, which a
+//! plan has to go round; their texts may hold secrets (a password among the arguments), and are keyed hashes there (G1). Of
+//! everything, ours too, it hides what programs and engines said, and what somebody wrote into generated files.
+
+mod installed;
+mod reason;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::adoption;
 use crate::model::container::{FileSpec, HealthCheck, Logging};
 use crate::model::desired::Desired;
+use crate::model::file::{FileSet, Files};
 use crate::model::names::HostName;
 use crate::model::network::{NetworkSpec, VolumeSpec};
 use crate::model::observed::{
@@ -16,21 +21,36 @@ use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
 use crate::model::service::ServiceSpec;
 use crate::model::swarm::{LiveConfig, LiveService, Swarm, Task, UpdateStatus};
 
-/// Veils what is neither ours nor adopted by `desired`. What is veiled is taken apart field by field, so that a new one
-/// has to be thought of here.
-pub fn veil(observed: &Observed, owner: &Owner, desired: &Desired, key: &HashKey) -> Observed {
+pub use installed::written_here;
+
+/// Veils what is neither ours nor adopted by `desired`, and of all the words of programs and engines. `written` is what this
+/// look itself wrote of the generated files. What is veiled is taken apart field by field, so that a new one has to be
+/// thought of here.
+pub fn veil(
+    observed: &Observed,
+    owner: &Owner,
+    desired: &Desired,
+    written: &BTreeMap<FileSet, Files>,
+    key: &HashKey,
+) -> Observed {
     let mut veiled = observed.clone();
     let veil = Veil { owner, desired, key };
-    for (host, seen) in &mut veiled.hosts {
-        if let Seen::Known(engine) = seen {
+    let Observed { hosts, swarms, files, at: _, key: _ } = &mut veiled;
+    for (host, seen) in hosts {
+        if let Some(engine) = known(seen) {
             let adopted =
                 |container: &Container| adoption::adopted(desired, observed, host, container).is_some();
             veil.engine(host, engine, &adopted);
         }
     }
-    for (name, seen) in &mut veiled.swarms {
-        if let Seen::Known(swarm) = seen {
+    for (name, seen) in swarms {
+        if let Some(swarm) = known(seen) {
             veil.swarm(name, swarm);
+        }
+    }
+    for (set, seen) in files {
+        if let Some(Some(files)) = known(seen) {
+            installed::hide(files, written.get(set), &|text| veil.text(text));
         }
     }
     veiled
@@ -77,9 +97,13 @@ impl Veil<'_> {
     }
 
     fn engine(&self, host: &HostName, engine: &mut Engine, adopted: &dyn Fn(&Container) -> bool) {
-        let Engine { info: _, containers, images, networks, volumes, volumes_hidden: _ } = engine;
+        let Engine { info: _, containers, images, networks, volumes, volumes_hidden } = engine;
+        if let Some(why) = volumes_hidden {
+            *why = reason::neutral(why);
+        }
         let mut used = BTreeSet::new();
         for container in containers.values_mut().filter_map(known) {
+            self.said(container);
             let owned = self.owner.container(&container.name, host, &container.labels);
             if is_foreign(&owned) && !adopted(container) {
                 self.container(container);
@@ -129,13 +153,23 @@ impl Veil<'_> {
         self.health(health.as_mut());
     }
 
+    /// What git never declares and no plan compares, of whichever container: its words, and its engine's about it.
+    fn said(&self, container: &mut Container) {
+        self.state(&mut container.state);
+        self.set(&mut container.beyond);
+        for file in container.live.files.values_mut() {
+            known(file);
+        }
+    }
+
     fn container(&self, container: &mut Container) {
         let Container {
             labels,
-            state,
             live,
-            beyond,
             veiled,
+            // Hidden of every container.
+            state: _,
+            beyond: _,
             id: _,
             name: _,
             image: _,
@@ -146,9 +180,7 @@ impl Veil<'_> {
         } = container;
         *veiled = true;
         self.labels(labels);
-        self.state(state);
         self.live(live);
-        self.set(beyond);
     }
 
     fn state(&self, state: &mut RunState) {
@@ -263,12 +295,14 @@ impl Veil<'_> {
             let owned = self.owner.swarm_object("service", &service.name, name, &service.labels);
             let mut apps = self.desired.apps.values();
             let adopted = apps.any(|app| app.adopt && app.service_name() == service.name);
+            self.set(&mut service.beyond);
             if is_foreign(&owned) && !adopted {
                 foreign.insert(service.id.clone());
                 self.service(service);
             }
         }
         for task in tasks.values_mut() {
+            self.text(&mut task.error);
             if task.service.as_ref().is_none_or(|service| foreign.contains(service)) {
                 self.task(task);
             }
@@ -288,8 +322,9 @@ impl Veil<'_> {
 
     fn task(&self, task: &mut Task) {
         let Task {
-            error,
             template,
+            // Hidden of every task.
+            error: _,
             id: _,
             service: _,
             slot: _,
@@ -304,7 +339,6 @@ impl Veil<'_> {
             published: _,
             job_iteration: _,
         } = task;
-        self.text(error);
         template.iter_mut().for_each(|hash| self.hash(hash));
     }
 
@@ -316,8 +350,9 @@ impl Veil<'_> {
             template,
             labels,
             update,
-            beyond,
             veiled,
+            // Hidden of every service.
+            beyond: _,
             id: _,
             name: _,
             version: _,
@@ -334,7 +369,6 @@ impl Veil<'_> {
         if let Some(UpdateStatus { message, state: _, started: _, completed: _ }) = update {
             self.text(message);
         }
-        self.set(beyond);
     }
 
     fn spec(&self, spec: &mut ServiceSpec<KeyedHash>) {
@@ -394,10 +428,14 @@ impl Veil<'_> {
     }
 }
 
+/// What was read; of what was not, the reason is left in neutral words.
 fn known<T>(seen: &mut Seen<T>) -> Option<&mut T> {
     match seen {
         Seen::Known(value) => Some(value),
-        Seen::Unknown { why: _ } => None,
+        Seen::Unknown { why } => {
+            *why = reason::neutral(why);
+            None
+        }
     }
 }
 

@@ -1,14 +1,19 @@
 //! A snapshot of things of others with a secret in every text that there is: what stays is named here, and nothing else does.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::endpoints::fixture;
-use crate::model::observed::Observed;
+use crate::control::pass::files_for;
+use crate::endpoints::{Exceptions, fixture};
+use crate::model::app::App;
+use crate::model::desired::Desired;
+use crate::model::file::{FileSet, Files};
+use crate::model::observed::{Health, Observed, RunState, Seen};
 use crate::model::secrecy::HashKey;
+use crate::model::units::Timestamp;
 
-use super::veil;
+use super::{veil, written_here};
 
 const SECRET: &str = "s3cr3t";
 
@@ -30,7 +35,6 @@ const STAY: &[&str] = &[
     "nodes.*.id",
     "nodes.*.labels.*",
     "nodes.*.message",
-    "volumes_hidden",
     // Names by which things are told apart, and what they are called after.
     "*.id",
     "*.name",
@@ -73,8 +77,13 @@ fn everything() -> Value {
 fn veiled(snapshot: &Value) -> Option<String> {
     let observed: Observed = serde_json::from_value(snapshot.clone()).ok()?;
     let desired = fixture::desired(1, vec![fixture::app("quote-prod", 1)]);
-    let veiled = veil(&observed, &fixture::owner(), &desired, &HashKey::new([0; 32]));
-    serde_json::to_string(&veiled).ok()
+    serde_json::to_string(&saved(&observed, &desired)).ok()
+}
+
+/// As in a saved snapshot.
+fn saved(observed: &Observed, desired: &Desired) -> Observed {
+    let written = written_here(desired, observed, &fixture::owner(), &Exceptions::default());
+    veil(observed, &fixture::owner(), desired, &written, &HashKey::new([0; 32]))
 }
 
 #[test]
@@ -146,21 +155,133 @@ fn what_is_ours_stays_as_it_is() {
         fixture::known(vec![fixture::container("quote-prod-0", "h1", "192.0.2.9")]),
     )]);
     let mine: Observed = serde_json::from_value(everything()).expect("a snapshot");
-    let ours = observed.clone();
     let desired = fixture::desired(1, vec![fixture::app("quote-prod", 1)]);
-    let key = HashKey::new([0; 32]);
-    assert_eq!(veil(&observed, &fixture::owner(), &desired, &key), ours);
+    assert_eq!(saved(&observed, &desired), observed);
 
-    // A service that is adopted.
+    // A service that is adopted: but for what no plan compares.
     let mut adopting = fixture::app("theirs-prod", 1);
     adopting.adopt = true;
     observed.swarms = mine.swarms;
     let name = adopting.service_name();
     let text = serde_json::to_string(&observed).expect("JSON").replace("\"theirs\"", &format!("\"{name}\""));
     let observed: Observed = serde_json::from_str(&text).expect("a snapshot");
-    let veiled = veil(&observed, &fixture::owner(), &fixture::desired(1, vec![adopting]), &key);
-    assert_eq!(
-        veiled.swarms["all"].known().map(|s| &s.services),
-        observed.swarms["all"].known().map(|s| &s.services)
+    let saved = saved(&observed, &fixture::desired(1, vec![adopting]));
+    let service = |observed: &Observed| {
+        let swarm = observed.swarms["all"].known().expect("read");
+        let mut service = swarm.services[&name].known().expect("read").clone();
+        (std::mem::take(&mut service.beyond), service)
+    };
+    let ((was, before), (beyond, after)) = (service(&observed), service(&saved));
+    assert_eq!(before, after);
+    assert_eq!((was.len(), beyond.len()), (1, 1));
+    assert!(beyond.iter().all(|text| text.starts_with("hidden ")), "{beyond:?}");
+}
+
+/// Programs print what they were given, whoever's they are.
+#[test]
+fn what_ours_said_is_hidden_and_that_it_said_something_is_not() {
+    let ours = |name: &str, state: RunState| {
+        let mut container = fixture::in_state(fixture::container(name, "h1", "192.0.2.9"), state);
+        container.beyond.insert(format!("the domain name {SECRET}"));
+        container
+    };
+    let unhealthy = |said: &str| fixture::running(Health::Unhealthy { last_output: said.to_owned() });
+    let exited = RunState::Exited { exit_code: 3, at: Timestamp(9), error: format!("no {SECRET}") };
+    let mut observed = fixture::observed(vec![(
+        "h1",
+        fixture::known(vec![
+            ours("quote-prod-0", unhealthy(SECRET)),
+            ours("quote-prod-1", unhealthy("")),
+            ours("quote-prod-2", exited),
+        ]),
+    )]);
+    // Tasks of a service that is adopted.
+    let mut adopting = fixture::app("theirs-prod", 1);
+    adopting.adopt = true;
+    let text = everything().to_string().replace("\"theirs\"", &format!("\"{}\"", adopting.service_name()));
+    observed.swarms = serde_json::from_str::<Observed>(&text).expect("a snapshot").swarms;
+    let saved = saved(&observed, &fixture::desired(1, vec![fixture::app("quote-prod", 3), adopting]));
+
+    let containers = &saved.engine(&fixture::name("h1")).expect("read").containers;
+    assert!(!serde_json::to_string(containers).expect("JSON").contains(SECRET), "{containers:#?}");
+    let state = |name: &str| containers[&fixture::name(name)].known().expect("read").state.clone();
+    let hidden = format!("hidden {}", HashKey::new([0; 32]).hide(SECRET));
+    assert_eq!(state("quote-prod-0"), unhealthy(&hidden));
+    assert_eq!(state("quote-prod-1"), unhealthy(""), "nothing said is nothing hidden");
+    assert!(
+        matches!(state("quote-prod-2"), RunState::Exited { exit_code: 3, error, .. } if error.starts_with("hidden "))
     );
+    let tasks = &saved.swarms["all"].known().expect("read").tasks;
+    assert!(tasks.values().all(|task| task.error.starts_with("hidden ")), "{tasks:#?}");
+}
+
+fn set(files: &[(&str, &str)]) -> BTreeMap<FileSet, Seen<Option<Files>>> {
+    let files = files.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+    BTreeMap::from([(FileSet::Nginx, Seen::Known(Some(files)))])
+}
+
+fn nginx(observed: &Observed) -> Files {
+    observed.files[&FileSet::Nginx].known().cloned().flatten().expect("installed")
+}
+
+/// What is wanted of Nginx where this was seen.
+fn wanted(desired: &Desired, observed: &Observed) -> Files {
+    files_for(desired, observed, &fixture::owner(), &Exceptions::default()).sets[&FileSet::Nginx].clone()
+}
+
+#[test]
+fn of_a_generated_file_only_what_a_hand_wrote_is_hidden() {
+    let desired = fixture::desired(1, vec![fixture::app("quote-prod", 1)]);
+    let mut observed = fixture::observed(vec![(
+        "h1",
+        fixture::known(vec![fixture::container("quote-prod-0", "h1", "192.0.2.9")]),
+    )]);
+    let rendered = wanted(&desired, &observed)["quote-prod.conf"].clone();
+    observed.files = set(&[("quote-prod.conf", &rendered)]);
+    assert_eq!(saved(&observed, &desired), observed, "as written: it plans empty");
+
+    // A line among others, one taken away, another order, no line end: all go on to differ.
+    let by_hand = rendered.replacen("}\n", &format!("    {SECRET};\n}}\n"), 1);
+    let reversed: String = rendered.lines().rev().map(|line| format!("{line}\n")).collect();
+    for edited in [&by_hand, &rendered.replacen("}\n", "", 1), &reversed, rendered.trim_end()] {
+        observed.files = set(&[("quote-prod.conf", edited)]);
+        let saved = saved(&observed, &desired);
+        let text = &nginx(&saved)["quote-prod.conf"];
+        assert!(!text.contains(SECRET) && *text != rendered, "{text}");
+        assert_eq!(text.split('\n').count(), edited.split('\n').count(), "line by line: {text}");
+        assert_eq!(wanted(&desired, &saved)["quote-prod.conf"], rendered);
+    }
+    observed.files = set(&[("quote-prod.conf", &by_hand)]);
+    let saved = saved(&observed, &desired);
+    let hidden: Vec<String> = nginx(&saved)["quote-prod.conf"]
+        .lines()
+        .filter(|line| line.contains("hidden"))
+        .map(str::to_owned)
+        .collect();
+    assert!(
+        matches!(&*hidden, [line] if line.starts_with("hidden ")),
+        "the others are trueup's own: {hidden:?}"
+    );
+}
+
+/// A1, E1: what is kept is kept in a replay too, and plans empty, though not a line of it need be trueup's.
+#[test]
+fn a_file_that_is_only_kept_is_hidden_and_kept_by_who_replays_it() {
+    let quote = fixture::app("quote-prod", 1);
+    let fault =
+        |app: &mut App| app.upstream.iter_mut().for_each(|upstream| upstream.keepalive = Some(u32::MAX));
+    let mut broken = fixture::app("broken-prod", 1);
+    fault(&mut broken);
+    let desired = fixture::desired(1, vec![quote, broken]);
+    let here = fixture::known(vec![fixture::container("quote-prod-0", "h1", "192.0.2.9")]);
+    let mut observed = fixture::observed(vec![("h1", here)]);
+    let rendered = wanted(&desired, &observed)["quote-prod.conf"].clone();
+    observed.files = set(&[("broken-prod.conf", SECRET), ("quote-prod.conf", &rendered)]);
+    // The host of the other does not answer: its line is kept.
+    observed.hosts = BTreeMap::from([(fixture::name("h1"), Seen::unknown("h1: GET /info: no"))]);
+    assert_eq!(wanted(&desired, &observed), nginx(&observed), "all of it is kept");
+    let saved = saved(&observed, &desired);
+    assert_eq!(nginx(&saved)["quote-prod.conf"], rendered);
+    assert!(nginx(&saved)["broken-prod.conf"].starts_with("hidden "), "{:#?}", nginx(&saved));
+    assert_eq!(wanted(&desired, &saved), nginx(&saved), "it plans empty");
 }
