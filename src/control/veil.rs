@@ -126,11 +126,14 @@ impl Veil<'_> {
         }
     }
 
-    /// Whether git names the image, under whichever tag.
+    /// Whether git names the image: by its tag, or by its repository where it came from a registry.
     fn declares(&self, image: &Image) -> bool {
-        let mut names = image.tags.iter().chain(&image.digests);
-        let apps = &self.desired.apps;
-        names.any(|name| apps.values().any(|app| app.container.image.repository == name.repository))
+        self.desired.apps.values().map(|app| &app.container.image).any(|declared| {
+            image.digests.iter().any(|known| known.repository == declared.repository)
+                || image.tags.iter().any(|tag| {
+                    tag.repository == declared.repository && declared.tag.is_some() && tag.tag == declared.tag
+                })
+        })
     }
 
     /// What somebody made of a container (`docker commit`) has that one's arguments and labels.

@@ -285,3 +285,27 @@ fn a_file_that_is_only_kept_is_hidden_and_kept_by_who_replays_it() {
     assert!(nginx(&saved)["broken-prod.conf"].starts_with("hidden "), "{:#?}", nginx(&saved));
     assert_eq!(wanted(&desired, &saved), nginx(&saved), "it plans empty");
 }
+
+/// Somebody's `docker commit` of what runs has that one's arguments, under whichever tag of our repository it is kept.
+#[test]
+fn an_image_is_gits_by_its_tag_or_because_it_came_from_a_registry() {
+    let hidden = |tags: &[&str], digests: &[String]| {
+        let mut all = everything();
+        for host in all["hosts"].as_object_mut().expect("hosts").values_mut() {
+            let images = host.pointer_mut("/known/images").and_then(Value::as_object_mut);
+            for (_, image) in images.into_iter().flatten() {
+                (image["tags"], image["digests"]) = (tags.into(), digests.into());
+            }
+        }
+        let veiled: Value = serde_json::from_str(&veiled(&all).expect("a snapshot")).expect("JSON");
+        let hosts = veiled["hosts"].as_object().expect("hosts").values();
+        let mut images = hosts.filter_map(|host| host["known"]["images"].as_object()).flatten();
+        images.all(|(_, image)| !image["command"].to_string().contains(SECRET))
+    };
+    let mut declared = fixture::app("quote-prod", 1).container.image;
+    assert!(!hidden(&[&declared.to_string()], &[]), "the very tag");
+    let pulled = format!("{}@sha256:{}", declared.repository, "c".repeat(64));
+    assert!(!hidden(&[], &[pulled]), "of the repository that git names, whatever its tag was");
+    declared.tag = Some("debug".to_owned());
+    assert!(hidden(&[&declared.to_string()], &[]), "what somebody made here");
+}
