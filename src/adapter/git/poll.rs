@@ -16,6 +16,7 @@ use super::watch::jittered;
 const FIRST: Duration = Duration::from_secs(5);
 
 /// What is known of asking the remote.
+#[derive(Default)]
 pub(super) struct Poll {
     asked: watch::Sender<Asked>,
     hurry: Notify,
@@ -28,12 +29,6 @@ struct Asked {
     under_way: bool,
     /// What came of it last.
     told: Option<Result<(), SourceError>>,
-}
-
-impl Default for Poll {
-    fn default() -> Self {
-        Self { asked: watch::Sender::default(), hurry: Notify::default() }
-    }
 }
 
 impl Poll {
