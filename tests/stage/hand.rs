@@ -103,7 +103,7 @@ fn spoil(field: ContainerField, container: &str, spec: &ContainerSpec) -> Hand {
         ContainerField::Networks => {
             let other = BTreeMap::from([(
                 "inner".parse().expect("a name"),
-                Attachment { address: Some([172, 30, 90, 77].into()), ..Attachment::default() },
+                Attachment { address: Some([10, 130, 90, 77].into()), ..Attachment::default() },
             )]);
             s.networks = Networks::Named(other);
         }
