@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trueup::config::own;
@@ -140,17 +139,7 @@ impl<'a> Ground<'a> {
     pub fn apply_in_full(&self) {
         let (code, done) = self.trueup(&["apply", "--yes"]);
         assert_eq!(code, 0, "{done:#}");
-        let (mut code, mut plan) = self.trueup(&["plan"]);
-        // A task that ended by itself on a loaded machine is Swarm's to replace: that alone is waited for, and nothing is done.
-        let end = Instant::now() + super::services::DEADLINE;
-        let waits_alone = |plan: &Value| {
-            let changes = plan["changes"].as_array().expect("changes");
-            !changes.is_empty() && changes.iter().all(|change| change["action"] == "await")
-        };
-        while waits_alone(&plan) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(500));
-            (code, plan) = self.trueup(&["plan"]);
-        }
+        let (code, plan) = self.trueup(&["plan"]);
         assert_eq!(code, 0, "a second plan is not empty: {plan:#}");
     }
 
