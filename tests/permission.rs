@@ -3,6 +3,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
+mod simulation;
 mod stage;
 
 use std::process::{Command, Output, Stdio};
@@ -24,11 +25,11 @@ use trueup::control::{ControlError, World, permission, person, report, run, stan
 use trueup::model::names::{HostName, Revision};
 use trueup::model::permission::{Mode, PermissionSettings, Permitted};
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::{Limits, Reference};
+use trueup::model::settings::Reference;
 use trueup::model::units::TimeSpan;
 use trueup::output::{self, Format};
-use trueup::ports::{Quiet, Record, Store as _};
-use trueup::sim::{Fault, SimFiles, SimSandbox, SimStore, SimWorld};
+use trueup::ports::{Record, Store as _};
+use trueup::sim::{Fault, SimStore, SimWorld};
 
 const HOSTS: &str = "[host.h1]\naddress = \"192.0.2.1\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n";
 
@@ -55,22 +56,10 @@ impl Line {
         }
         let store = SimStore::default();
         let world = World {
-            engines: fleet.engines(),
-            repository: Arc::new(source::local(&team.repo())),
-            files: Arc::new(SimFiles::default()),
             store: Arc::new(store.clone()),
-            sandbox: Arc::new(SimSandbox::default()),
             clock: Arc::new(SystemClock),
-            progress: Arc::new(Quiet),
-            installation: "sim".into(),
-            key,
-            limits: Limits::default(),
             permission: team.signed(&[team.line("ada", ""), team.line("bob", "")], ""),
-            policy: Default::default(),
-            call_deadline: TimeSpan::from_secs(5),
-            pull_deadline: TimeSpan::from_secs(60),
-            environments: None,
-            revision: None,
+            ..simulation::world(&fleet, key, Arc::new(source::local(&team.repo())))
         };
         Self { team, fleet, store, world }
     }

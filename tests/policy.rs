@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod simulation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -19,10 +21,9 @@ use trueup::model::image::Digest;
 use trueup::model::names::{HostName, Revision};
 use trueup::model::policy::{PolicySettings, Switch, Window, WindowEffect};
 use trueup::model::secrecy::{ContentHash, HashKey};
-use trueup::model::settings::{Limits, Reference};
-use trueup::model::units::TimeSpan;
-use trueup::ports::{Quiet, Record, SandboxError, Store as _};
-use trueup::sim::{SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::model::settings::Reference;
+use trueup::ports::{Record, SandboxError, Store as _};
+use trueup::sim::{SimRepository, SimSandbox, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -60,22 +61,10 @@ impl Sim {
         let (repository, store) = (Arc::new(SimRepository::default()), SimStore::default());
         let sandbox = Arc::new(SimSandbox::default());
         let world = World {
-            engines: fleet.engines(),
-            repository: repository.clone(),
-            files: Arc::new(SimFiles::default()),
             store: Arc::new(store.clone()),
             sandbox: sandbox.clone(),
-            clock: Arc::new(SimClock::default()),
-            progress: Arc::new(Quiet),
-            installation: "sim".into(),
-            key,
-            limits: Limits::default(),
-            permission: Default::default(),
             policy,
-            call_deadline: TimeSpan::from_secs(5),
-            pull_deadline: TimeSpan::from_secs(60),
-            environments: None,
-            revision: None,
+            ..simulation::world(&fleet, key, repository.clone())
         };
         Self { fleet, repository, store, world, reader: Reader::default(), sandbox }
     }

@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod simulation;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
@@ -23,14 +25,13 @@ use trueup::model::names::HostName;
 use trueup::model::plan::Outcome;
 use trueup::model::schedule::Schedule;
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::{Limits, ReportSettings};
-use trueup::model::units::{TimeSpan, Timestamp};
+use trueup::model::settings::ReportSettings;
+use trueup::model::units::Timestamp;
 use trueup::model::webhook::{Webhook, WebhookBody, WebhookUrl};
 use trueup::ports::{
-    Documents, HistoryEntry, Intent, Quiet, Record, Reports, Store, StoreError, WriterGuard, WriterHeld,
-    Written,
+    Documents, HistoryEntry, Intent, Record, Reports, Store, StoreError, WriterGuard, WriterHeld, Written,
 };
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::sim::{Fault, SimRepository, SimStore, SimWorld};
 
 struct Sim {
     fleet: SimWorld,
@@ -66,24 +67,7 @@ impl Sim {
             ("apps/web/app.toml".to_owned(), app("web", "test", "replicas = 2\n")),
             ("apps/pay/app.toml".to_owned(), app("pay", "prod", "replicas = 1\ndetect_only = true\n")),
         ]));
-        let world = World {
-            engines: fleet.engines(),
-            repository,
-            files: Arc::new(SimFiles::default()),
-            store,
-            sandbox: Arc::new(SimSandbox::default()),
-            clock: Arc::new(SimClock::default()),
-            progress: Arc::new(Quiet),
-            installation: "sim".into(),
-            key,
-            limits: Limits::default(),
-            call_deadline: TimeSpan::from_secs(5),
-            pull_deadline: TimeSpan::from_secs(60),
-            permission: Default::default(),
-            policy: Default::default(),
-            environments: None,
-            revision: None,
-        };
+        let world = World { store, ..simulation::world(&fleet, key, repository) };
         Self { fleet, world }
     }
 

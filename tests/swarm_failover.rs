@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+mod simulation;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -15,11 +17,9 @@ use trueup::control::revision::Reader;
 use trueup::model::names::HostName;
 use trueup::model::plan::Outcome;
 use trueup::model::secrecy::HashKey;
-use trueup::model::settings::Limits;
 use trueup::model::swarm::NodeRole;
-use trueup::model::units::TimeSpan;
 use trueup::ports::Progress;
-use trueup::sim::{Fault, SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
+use trueup::sim::{Fault, SimRepository, SimWorld};
 
 type Deed = Box<dyn FnOnce() + Send>;
 
@@ -72,24 +72,8 @@ impl Sim {
         }
         fleet.start_swarm("prod", &["h1", "h2", "h3"].map(host), &[host("h4")]);
         let (repository, meanwhile) = (Arc::new(SimRepository::default()), Arc::new(Meanwhile::default()));
-        let world = World {
-            engines: fleet.engines(),
-            repository: repository.clone(),
-            files: Arc::new(SimFiles::default()),
-            store: Arc::new(SimStore::default()),
-            sandbox: Arc::new(SimSandbox::default()),
-            clock: Arc::new(SimClock::default()),
-            progress: meanwhile.clone(),
-            installation: "sim".into(),
-            key,
-            limits: Limits::default(),
-            permission: Default::default(),
-            policy: trueup::model::policy::PolicySettings::default(),
-            call_deadline: TimeSpan::from_secs(5),
-            pull_deadline: TimeSpan::from_secs(60),
-            environments: None,
-            revision: None,
-        };
+        let world =
+            World { progress: meanwhile.clone(), ..simulation::world(&fleet, key, repository.clone()) };
         let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios/fleets/swarm");
         let mut files = BTreeMap::new();
         read(&top, &top, &mut files);

@@ -388,10 +388,8 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let wanted: BTreeMap<String, &Change> =
         pass.plan.changes.iter().map(|c| (c.subject.to_string(), c)).collect();
     // What this process does not look at has not come to rest by that.
-    let in_view = |words: &str| {
-        let app = Subject::parse(words).and_then(|subject| subject.app());
-        app.is_none_or(|app| pass.desired.judges(&app.environment))
-    };
+    let in_view =
+        |words: &str| Subject::app_in(words).is_none_or(|app| pass.desired.judges(&app.environment));
     for (subject, mut attempts) in memory.attempts()?.into_iter().filter(|(words, _)| in_view(words)) {
         if let Some(change) = wanted.get(&subject) {
             if let Some(why) = backoff::is_loop(&attempts, change, world.limits.loop_threshold) {

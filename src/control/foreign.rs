@@ -5,7 +5,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::model::adoption;
-use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
 use crate::model::names::HostName;
@@ -119,14 +118,7 @@ impl Look<'_> {
     /// By its labels (B1), or taken over by its name (B4).
     fn is_ours(&self, swarm: &str, live: &LiveService) -> bool {
         let labelled = self.owner.swarm_object("service", &live.name, swarm, &live.labels);
-        let adopts = |desired: &&Desired| {
-            desired.apps.values().any(|app| match &app.runtime {
-                Runtime::Swarm(service) => {
-                    service.swarm == swarm && app.adopt && app.service_name() == live.name
-                }
-                Runtime::Host(_) => false,
-            })
-        };
+        let adopts = |desired: &&Desired| desired.adopter_of_service(swarm, &live.name).is_some();
         matches!(labelled, Belongs::Ours(_)) || self.declared.iter().any(adopts)
     }
 }

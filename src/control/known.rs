@@ -1,10 +1,9 @@
 //! What is known of images where nobody may be asked: a forecast dials no registry (F4), and engines only tell digests.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::model::adoption;
-use crate::model::app::{App, PullPolicy, Runtime};
+use crate::model::app::{App, PullPolicy};
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{AppKey, HostName, Revision};
@@ -146,13 +145,7 @@ fn app_of_service(declared: &Desired, owner: &Owner, swarm: &str, service: &Live
     match owner.swarm_object("service", &service.name, swarm, &service.labels) {
         Belongs::Ours(key) => key,
         Belongs::Foreign { .. } => {
-            let adopts = |app: &&Arc<App>| match &app.runtime {
-                Runtime::Swarm(declared) => {
-                    declared.swarm == swarm && app.adopt && app.service_name() == service.name
-                }
-                Runtime::Host(_) => false,
-            };
-            declared.apps.values().find(adopts).map(|app| app.key.clone())
+            declared.adopter_of_service(swarm, &service.name).map(|app| app.key.clone())
         }
     }
 }

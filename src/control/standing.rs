@@ -46,10 +46,7 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         quarantined: memory
             .quarantined()?
             .into_iter()
-            .filter(|(words, _)| {
-                let app = Subject::parse(words).and_then(|subject| subject.app());
-                app.is_none_or(|app| concerns_environment(world, &app))
-            })
+            .filter(|(words, _)| Subject::app_in(words).is_none_or(|app| concerns_environment(world, &app)))
             .map(|(words, (_, why))| (words, why))
             .collect(),
         findings: pass.plan.findings.clone(),

@@ -296,10 +296,9 @@ impl Veil<'_> {
         let mut foreign = BTreeSet::new();
         for service in services.values_mut().filter_map(known) {
             let owned = self.owner.swarm_object("service", &service.name, name, &service.labels);
-            let mut apps = self.desired.apps.values();
-            let adopted = apps.any(|app| app.adopt && app.service_name() == service.name);
+            let adopter = self.desired.adopter_of_service(name, &service.name);
             self.set(&mut service.beyond);
-            if is_foreign(&owned) && !adopted {
+            if is_foreign(&owned) && adopter.is_none() {
                 foreign.insert(service.id.clone());
                 self.service(service);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::app::App;
+use super::app::{App, Runtime};
 use super::host::Host;
 use super::image::{Digest, ImageRef};
 use super::names::{AppKey, EnvironmentName, FleetName, HostName, NetworkName, Revision};
@@ -56,6 +56,15 @@ impl Desired {
         some.apps.retain(|key, _| environments.contains(&key.environment));
         some.scope = Some(environments.clone());
         some
+    }
+
+    /// The app that takes over a service of this name in this very Swarm (B4).
+    pub fn adopter_of_service(&self, swarm: &str, service: &str) -> Option<&App> {
+        let takes_it = |app: &&App| match &app.runtime {
+            Runtime::Swarm(declared) => declared.swarm == swarm && app.adopt && app.service_name() == service,
+            Runtime::Host(_) => false,
+        };
+        self.apps.values().map(|app| &**app).find(takes_it)
     }
 
     /// Whether this environment's instances are ours to judge here.

@@ -103,6 +103,11 @@ impl Subject {
         }
     }
 
+    /// The app that the words of a subject name, as [`Self::app`].
+    pub fn app_in(words: &str) -> Option<AppKey> {
+        Self::parse(words).and_then(|subject| subject.app())
+    }
+
     /// Something that has no place of its own.
     pub fn of_fleet(kind: Kind, name: impl ToString) -> Self {
         Self { kind, name: name.to_string(), host: None, swarm: None }

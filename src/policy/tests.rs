@@ -250,11 +250,9 @@ fn a_registry_is_not_asked_for_what_a_rule_without_digests_denies() {
     assert_eq!(looking, ["a", "lib"]);
 }
 
-/// The document has what these rules ask for of Swarms, Flume and environments.
-#[test]
-fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
-    let (before, _) = fleets();
-    let frozen = [Window {
+/// A freeze that never ends.
+fn always() -> Window {
+    Window {
         name: "now".into(),
         effect: WindowEffect::Deny,
         environments: BTreeSet::new(),
@@ -263,7 +261,14 @@ fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
         hours: None,
         begin: None,
         end: None,
-    }];
+    }
+}
+
+/// The document has what these rules ask for of Swarms, Flume and environments.
+#[test]
+fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
+    let (before, _) = fleets();
+    let frozen = [always()];
     let shut = [Window {
         effect: WindowEffect::Allow,
         begin: Some(chrono::NaiveDateTime::MAX),

@@ -19,7 +19,7 @@ use trueup::model::names::HostName;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::units::TimeSpan;
-use trueup::ports::Quiet;
+use trueup::ports::{Quiet, Repository};
 use trueup::sim::{SimClock, SimFiles, SimRepository, SimSandbox, SimStore, SimWorld};
 
 pub struct Sim {
@@ -34,6 +34,28 @@ pub fn host(n: usize) -> HostName {
     format!("h{n}").parse().expect("a name")
 }
 
+/// A world of nothing but what is simulated.
+pub fn world(fleet: &SimWorld, key: HashKey, repository: Arc<dyn Repository>) -> World {
+    World {
+        engines: fleet.engines(),
+        repository,
+        files: Arc::new(SimFiles::default()),
+        store: Arc::new(SimStore::default()),
+        sandbox: Arc::new(SimSandbox::default()),
+        clock: Arc::new(SimClock::default()),
+        progress: Arc::new(Quiet),
+        installation: "sim".into(),
+        key,
+        limits: Limits::default(),
+        permission: Default::default(),
+        policy: Default::default(),
+        call_deadline: TimeSpan::from_secs(5),
+        pull_deadline: TimeSpan::from_secs(60),
+        environments: None,
+        revision: None,
+    }
+}
+
 impl Sim {
     pub fn new(seed: u64) -> Self {
         let key = HashKey::new([3; 32]);
@@ -41,24 +63,7 @@ impl Sim {
         fleet.add_image_everywhere(&"app:1".parse().expect("an image"));
         fleet.add_image_everywhere(&"app:2".parse().expect("an image"));
         let repository = Arc::new(SimRepository::default());
-        let world = World {
-            engines: fleet.engines(),
-            repository: repository.clone(),
-            files: Arc::new(SimFiles::default()),
-            store: Arc::new(SimStore::default()),
-            sandbox: Arc::new(SimSandbox::default()),
-            clock: Arc::new(SimClock::default()),
-            progress: Arc::new(Quiet),
-            installation: "sim".into(),
-            key,
-            limits: Limits::default(),
-            permission: Default::default(),
-            policy: trueup::model::policy::PolicySettings::default(),
-            call_deadline: TimeSpan::from_secs(5),
-            pull_deadline: TimeSpan::from_secs(60),
-            environments: None,
-            revision: None,
-        };
+        let world = world(&fleet, key, repository.clone());
         Self { fleet, repository, world, wake: Arc::default() }
     }
 

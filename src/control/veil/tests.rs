@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use crate::control::pass::files_for;
 use crate::endpoints::{Exceptions, fixture};
-use crate::model::app::App;
+use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
 use crate::model::observed::{Health, Observed, RunState, Seen};
 use crate::model::secrecy::HashKey;
+use crate::model::service::ServiceMode;
 use crate::model::units::Timestamp;
 
 use super::{veil, written_here};
@@ -86,6 +87,15 @@ fn saved(observed: &Observed, desired: &Desired) -> Observed {
     veil(observed, &fixture::owner(), desired, &written, &HashKey::new([0; 32]))
 }
 
+fn on_swarm(swarm: &str) -> Runtime {
+    Runtime::Swarm(SwarmService::new(swarm, ServiceMode::Global))
+}
+
+/// An app that takes over what has its name (B4).
+fn adopting(name: &str, runtime: Runtime) -> App {
+    App { runtime, adopt: true, ..fixture::app(name, 1) }
+}
+
 #[test]
 fn of_others_no_text_is_left_that_could_hold_a_secret() {
     let all = everything();
@@ -159,8 +169,7 @@ fn what_is_ours_stays_as_it_is() {
     assert_eq!(saved(&observed, &desired), observed);
 
     // A service that is adopted: but for what no plan compares.
-    let mut adopting = fixture::app("theirs-prod", 1);
-    adopting.adopt = true;
+    let adopting = adopting("theirs-prod", on_swarm("all"));
     observed.swarms = mine.swarms;
     let name = adopting.service_name();
     let text = serde_json::to_string(&observed).expect("JSON").replace("\"theirs\"", &format!("\"{name}\""));
@@ -196,8 +205,7 @@ fn what_ours_said_is_hidden_and_that_it_said_something_is_not() {
         ]),
     )]);
     // Tasks of a service that is adopted.
-    let mut adopting = fixture::app("theirs-prod", 1);
-    adopting.adopt = true;
+    let adopting = adopting("theirs-prod", on_swarm("all"));
     let text = everything().to_string().replace("\"theirs\"", &format!("\"{}\"", adopting.service_name()));
     observed.swarms = serde_json::from_str::<Observed>(&text).expect("a snapshot").swarms;
     let saved = saved(&observed, &fixture::desired(1, vec![fixture::app("quote-prod", 3), adopting]));
@@ -308,4 +316,25 @@ fn an_image_is_gits_by_its_tag_or_because_it_came_from_a_registry() {
     assert!(!hidden(&[], &[pulled]), "of the repository that git names, whatever its tag was");
     declared.tag = Some("debug".to_owned());
     assert!(hidden(&[&declared.to_string()], &[]), "what somebody made here");
+}
+
+/// B4: who takes a service over does so in one Swarm; one of the same name elsewhere is somebody else's.
+#[test]
+fn a_service_is_adopted_in_its_own_swarm_alone() {
+    let mut all = everything();
+    let services = all.pointer_mut("/swarms/all/known/services").and_then(Value::as_object_mut);
+    let services = services.expect("services");
+    let mut theirs = services.remove("theirs").expect("a service");
+    theirs["known"]["name"] = "quote-prod".into();
+    services.insert("quote-prod".to_owned(), theirs);
+    let observed: Observed = serde_json::from_value(all).expect("a snapshot");
+    let labels_show = |runtime: Runtime| {
+        let saved = saved(&observed, &fixture::desired(1, vec![adopting("quote-prod", runtime)]));
+        let swarm = saved.swarms["all"].known().expect("known");
+        let service = swarm.services["quote-prod"].known().expect("known");
+        service.labels.values().any(|value| value.contains(SECRET))
+    };
+    assert!(labels_show(on_swarm("all")));
+    assert!(!labels_show(on_swarm("elsewhere")));
+    assert!(!labels_show(fixture::app("quote-prod", 1).runtime), "placed on hosts");
 }

@@ -39,17 +39,7 @@ fn usual() -> PolicySettings {
 }
 
 fn frozen() -> PolicySettings {
-    let now = Window {
-        name: "now".into(),
-        effect: WindowEffect::Deny,
-        environments: BTreeSet::new(),
-        zone: chrono_tz::UTC,
-        days: Vec::new(),
-        hours: None,
-        begin: None,
-        end: None,
-    };
-    PolicySettings { freeze: vec![now], ..usual() }
+    PolicySettings { freeze: vec![super::always()], ..usual() }
 }
 
 /// Every rule of the library over the model's own types: the document has the fields that the rules ask for. What follows it
