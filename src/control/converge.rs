@@ -124,10 +124,12 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
     let own = world.surveyor();
     let surveyor = scope.surveyor.unwrap_or(&own);
     for number in 0..MOST_PASSES {
+        // Before git is read, which may take its time: what ended is remembered, whatever becomes of this process (D5).
         settle_ended(world, scope.flights)?;
-        // A repository that hangs holds up what is new, and nothing that is under way or waits for its turn (A2, D6).
+        // A repository that is slow holds up what is new, and nothing that is under way or waits for its turn (A2, D6).
         let taken = reader.take(world, true).await?;
         let beside = scope.flights.map(|flights| flights.before_look(surveyor)).unwrap_or_default();
+        // And what ended meanwhile, which this look is to know of.
         settle_ended(world, scope.flights)?;
         let pass = match number {
             0 if scope.asks => pass::look(world, taken, true).await?,
