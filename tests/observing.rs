@@ -15,7 +15,7 @@ use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::tree::{Blob, Tree};
 use trueup::model::units::Timestamp;
-use trueup::observe::{self, Surveyor, Watch};
+use trueup::observe::{self, Asked, Surveyor, Watch};
 use trueup::ports::Clock as _;
 use trueup::sim::{Fault, SimClock, SimFiles, SimWorld};
 
@@ -156,7 +156,7 @@ fn no_more_hosts_are_read_at_once_than_the_fan_out() {
             quick.set_latency(LATENCY);
             let clock: Arc<SimClock> = Arc::default();
             let surveyor = Surveyor::new(quick.engines(), Arc::clone(&clock) as _, fan_out, CALL);
-            let survey = surveyor.survey(&desired).await;
+            let survey = surveyor.survey(&Asked::of(&desired)).await;
             assert!(survey.pending.is_empty());
             all(survey.hosts.values().filter_map(|seen| seen.known()).count());
             assert_eq!(quick.most_looks_at_once(), most, "fan_out = {fan_out}");
@@ -165,7 +165,8 @@ fn no_more_hosts_are_read_at_once_than_the_fan_out() {
             whole.set_latency(LATENCY);
             let limits = Limits { fan_out, ..Limits::default() };
             let (engines, files, key) = (whole.engines(), SimFiles::default(), HashKey::new([3; 32]).id());
-            let seen = observe::observe(&desired, &*engines, &files, &*clock, key, &limits, CALL).await;
+            let seen =
+                observe::observe(&Asked::of(&desired), &*engines, &files, &*clock, key, &limits, CALL).await;
             all(seen.hosts.values().filter_map(|seen| seen.known()).count());
             assert_eq!(whole.most_looks_at_once(), most, "fan_out = {fan_out}");
         });

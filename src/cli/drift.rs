@@ -2,7 +2,6 @@
 
 use crate::control::pass;
 use crate::control::report;
-use crate::control::revision::Reader;
 use crate::model::exit::Found;
 use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
@@ -32,8 +31,7 @@ enum ReportFormat {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     plan::warn_kept(&pass);
     let report = report::report(&world, &pass, world.clock.now().minus(args.within.duration()))?;
     let print = |format| output::report(&report, format, terminal::colour());

@@ -2,7 +2,6 @@
 
 use crate::control::collect;
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::control::run::report_unsettled;
 use crate::model::disk::ImageSettings;
 use crate::model::exit::Found;
@@ -45,8 +44,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             ..world.limits.images
         },
     };
-    let taken = Reader::default().take(&world, false).await?;
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     plan::warn_kept(&pass);
     let stores = collect::read(&world, &pass).await?;
     let judged = collect::judge(&world, &pass, stores, &settings)?;

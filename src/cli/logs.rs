@@ -5,7 +5,6 @@ use anyhow::bail;
 use futures_util::future::join_all;
 
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::model::adoption;
 use crate::model::names::{AppKey, ContainerName, HostName};
 use crate::model::observed::{Container, Observed, Seen};
@@ -30,9 +29,8 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
     let keys: Vec<_> = super::pause::targets(Some(&args.app), &args.source)?.into_iter().flatten().collect();
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     let owner = world.owner(&pass.desired.fleet);
     let apps = &pass.desired.apps;
     let service = |key: &AppKey| apps.get(key).map_or_else(|| key.to_string(), |app| app.service_name());

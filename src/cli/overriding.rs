@@ -4,7 +4,6 @@ use anyhow::bail;
 
 use crate::control::memory::{Memory, Override};
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::model::finding::{Effect, Level};
 
 use super::world::{GlobalArgs, SourceArgs, world};
@@ -24,9 +23,8 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
-    let revision = taken.desired.revision.clone();
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
+    let revision = pass.taken.desired.revision.clone();
     let Some(finding) = pass.plan.findings.findings.iter().find(|f| f.id(&revision) == args.finding) else {
         bail!(
             "no policy says {} of {}: `trueup plan` prints what is held now",

@@ -30,10 +30,12 @@ pub struct Args {
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let mut world = world(global, &args.source, terminal::progress(true))?;
     let snapshot = args.observed.as_ref().map(|file| read_snapshot(file, &mut world)).transpose()?;
-    let taken = Reader::default().take(&world, false).await?;
     let pass = match snapshot {
-        Some(snapshot) => pass::replay(&world, taken, snapshot).await?,
-        None => pass::look(&world, taken, false).await?,
+        Some(snapshot) => {
+            let taken = Reader::default().take(&world, false).await?;
+            pass::replay(&world, taken, snapshot).await?
+        }
+        None => pass::take_and_look(&world).await?,
     };
     if let Some(file) = &args.out {
         let json = serde_json::to_string_pretty(&pass.plan)?;

@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::model::exit::Found;
 
 use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
@@ -25,8 +24,7 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     if let FormatArg::Json = args.format.format {
         let sets: BTreeMap<_, _> =
             pass.rendered.sets.iter().map(|(set, files)| (set.to_string(), files)).collect();

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::control::snapshot;
 use crate::model::exit::Found;
 use crate::model::observed::Seen;
@@ -31,8 +30,7 @@ enum Command {
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let Command::Save { source, file } = &args.command;
     let world = world(global, source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     let snapshot = snapshot::of(&world, &pass)?;
     terminal::replace_private(file, &serde_json::to_string_pretty(&snapshot)?)?;
     let mut found = Found::default();

@@ -1,7 +1,6 @@
 //! `trueup status`: how things stand.
 
 use crate::control::pass;
-use crate::control::revision::Reader;
 use crate::control::standing::status;
 use crate::output;
 
@@ -18,8 +17,7 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let taken = Reader::default().take(&world, false).await?;
-    let pass = pass::look(&world, taken, false).await?;
+    let pass = pass::take_and_look(&world).await?;
     let status = status(&world, &pass)?;
     out!("{}", output::status(&status, args.format.format(), terminal::colour()));
     Ok(pass.plan.exit_code())

@@ -20,7 +20,7 @@ use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
 use crate::model::tree::{Between, Touch, Tree};
 use crate::model::units::ByteSize;
-use crate::observe;
+use crate::observe::{self, Asked};
 
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
@@ -174,7 +174,8 @@ async fn fleet(
     let (engines, files, clock) = (&*world.engines, &*world.files, &*world.clock);
     let deadline = world.call_deadline.duration();
     let mut observed =
-        observe::observe(&asked, engines, files, clock, world.key.id(), &world.limits, deadline).await;
+        observe::observe(&Asked::of(&asked), engines, files, clock, world.key.id(), &world.limits, deadline)
+            .await;
     observed.hosts.extend(undialled);
     Ok(observed)
 }

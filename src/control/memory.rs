@@ -18,6 +18,7 @@ use crate::model::observed::{Container, Engine, Seen};
 use crate::model::permission::{BrokenGlass, Permitted};
 use crate::model::rollout::Rollout;
 use crate::model::units::{TimeSpan, Timestamp};
+use crate::observe::Asked;
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
 use super::baseline::Applied;
@@ -227,6 +228,23 @@ impl<'a> Memory<'a> {
 
     pub fn set_applied(&self, applied: &Applied) -> Result<(), StoreError> {
         self.write(Record::LastGood, APPLIED, applied)
+    }
+
+    /// Whom the last look within these environments asked.
+    pub fn asked(&self, within: Option<&BTreeSet<EnvironmentName>>) -> Result<Option<Asked>, StoreError> {
+        self.read(Record::Asked, &named(within))
+    }
+
+    /// Nothing is written where it is known.
+    pub fn set_asked(
+        &self,
+        within: Option<&BTreeSet<EnvironmentName>>,
+        asked: &Asked,
+    ) -> Result<(), StoreError> {
+        if self.asked(within)?.as_ref() == Some(asked) {
+            return Ok(());
+        }
+        self.write(Record::Asked, &named(within), asked)
     }
 
     /// Digests that ran healthy outside of production (F5).
@@ -567,4 +585,10 @@ impl<'a> Memory<'a> {
 
 fn pause_key(app: Option<&AppKey>) -> String {
     app.map_or_else(|| WHOLE_FLEET.to_owned(), ToString::to_string)
+}
+/// No environment is called `*`.
+fn named(within: Option<&BTreeSet<EnvironmentName>>) -> String {
+    let names =
+        |all: &BTreeSet<EnvironmentName>| all.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
+    within.map_or_else(|| "*".to_owned(), names)
 }

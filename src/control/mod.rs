@@ -1,5 +1,6 @@
 //! The line run as a whole: take a revision, look, plan, carry out, remember; once (`converge`) or for ever (`run`).
 
+pub mod ahead;
 pub mod backoff;
 pub mod baseline;
 pub mod check;

@@ -11,14 +11,15 @@ use crate::model::observed::{Observed, Seen, Snapshot};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
 use crate::model::rollout::Rollout;
-use crate::observe::{self, Pending, Surveyor};
+use crate::observe::{self, Asked, Pending, Surveyor};
 use crate::plan::{self, Begun, Holds, PlanInput, Wait};
 use crate::render;
 
+use super::ahead::{self, Ahead};
 use super::judge::{self, Judged, Proof};
 use super::known::Known;
 use super::memory::Memory;
-use super::revision::Taken;
+use super::revision::{Reader, Taken};
 use super::{ControlError, World, backoff, images, permission, rollouts};
 
 /// Everything one pass knew and concluded.
@@ -59,9 +60,16 @@ impl Pass {
     }
 }
 
+/// Takes the head, looks and plans, for whoever asks once. Nothing is changed, and nothing is remembered.
+pub async fn take_and_look(world: &World) -> Result<Pass, ControlError> {
+    let ahead = Ahead::begin(world);
+    let taken = Reader::default().take(world, false).await?;
+    look_by(world, taken, Eyes::All(ahead), &Beside::default(), false).await
+}
+
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
-    look_by(world, taken, None, &Beside::default(), remember).await
+    look_by(world, taken, Eyes::All(None), &Beside::default(), remember).await
 }
 
 /// As [`look`], but without waiting for slow hosts: those are told as pending.
@@ -72,7 +80,7 @@ pub async fn look_quick(
     beside: &Beside,
     remember: bool,
 ) -> Result<Pass, ControlError> {
-    look_by(world, taken, Some(surveyor), beside, remember).await
+    look_by(world, taken, Eyes::Quick(surveyor), beside, remember).await
 }
 
 /// What is being carried out while this look is made, as it was before the look.
@@ -86,7 +94,7 @@ pub struct Beside {
 async fn look_by(
     world: &World,
     taken: Taken,
-    surveyor: Option<&Surveyor>,
+    mut eyes: Eyes<'_>,
     beside: &Beside,
     remember: bool,
 ) -> Result<Pass, ControlError> {
@@ -94,7 +102,7 @@ async fn look_by(
     let known = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
     // What a policy holds is not even looked at: nothing that it alone names is dialled.
     let mut judged = judge::judge(world, &taken, &known, Proof::Seen, None).await?;
-    let mut seen = see(world, &judged, surveyor).await;
+    let mut seen = see(world, &judged, &mut eyes).await;
     let answer = seen.observed.hosts.iter().filter(|(_, engine)| engine.known().is_some());
     let answer = answer.map(|(host, _)| host.clone()).collect();
     let scoped = within(world, &judged.resolvable);
@@ -104,7 +112,7 @@ async fn look_by(
         // What was resolved may have let a host in.
         let desired = within(world, &judged.enforced.desired);
         if desired.hosts.keys().any(|host| !seen.observed.hosts.contains_key(host)) {
-            seen = see(world, &judged, surveyor).await;
+            seen = see(world, &judged, &mut eyes).await;
         }
     }
     let mut pass = conclude(world, taken, images, seen, judged, beside)?;
@@ -115,8 +123,19 @@ async fn look_by(
     }
     if remember {
         rollouts::note(world, &pass)?;
+        if world.revision.is_none() {
+            Memory::new(&*world.store).set_asked(world.environments.as_ref(), &Asked::of(&pass.desired))?;
+        }
     }
     Ok(pass)
+}
+
+/// How a look is made.
+enum Eyes<'a> {
+    /// Slow hosts are waited for; it may be under way already.
+    All(Option<Ahead>),
+    /// Slow hosts are told as pending.
+    Quick(&'a Surveyor),
 }
 
 /// What was seen, and what is still being read.
@@ -126,20 +145,24 @@ struct Seeing {
 }
 
 /// Looks at what is enforced.
-async fn see(world: &World, judged: &Judged, surveyor: Option<&Surveyor>) -> Seeing {
-    let desired = within(world, &judged.enforced.desired);
+async fn see(world: &World, judged: &Judged, eyes: &mut Eyes<'_>) -> Seeing {
+    let asked = Asked::of(&within(world, &judged.enforced.desired));
     world.engines.keep_only(&judged.enforced.desired.hosts);
-    let (files, clock, key) = (&*world.files, &*world.clock, world.key.id());
-    match surveyor {
-        Some(surveyor) => {
-            let (observed, pending) = observe::observe_quick(&desired, surveyor, files, clock, key).await;
+    match eyes {
+        Eyes::Quick(surveyor) => {
+            let (files, clock, key) = (&*world.files, &*world.clock, world.key.id());
+            let (observed, pending) = observe::observe_quick(&asked, surveyor, files, clock, key).await;
             Seeing { observed, pending }
         }
-        None => {
-            let deadline = world.call_deadline.duration();
-            let engines = &*world.engines;
-            let observed =
-                observe::observe(&desired, engines, files, clock, key, &world.limits, deadline).await;
+        Eyes::All(ahead) => {
+            let seen = match ahead.take() {
+                Some(ahead) => ahead.seen(world, &asked).await,
+                None => None,
+            };
+            let observed = match seen {
+                Some(observed) => observed,
+                None => ahead::ask(world, &asked).await,
+            };
             Seeing { observed, pending: Pending::default() }
         }
     }

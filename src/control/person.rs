@@ -18,8 +18,7 @@ use super::{ControlError, World};
 
 /// Allows what the blast radius holds now, bound to that very set of steps (B3).
 pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, ControlError> {
-    let taken = Reader::default().take(world, false).await?;
-    let pass = pass::look(world, taken, false).await?;
+    let pass = pass::take_and_look(world).await?;
     let held: BTreeSet<String> = pass.plan.held.iter().map(|change| change.promise()).collect();
     if held.is_empty() {
         return Err(ControlError::Refused("nothing is held now".to_owned()));

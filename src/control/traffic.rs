@@ -14,7 +14,7 @@ use crate::model::file::{FileSet, Files, Rendered};
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Observed;
 use crate::model::units::TimeSpan;
-use crate::observe;
+use crate::observe::{self, Asked};
 
 use super::World;
 use super::pass::{Pass, files_for};
@@ -129,7 +129,7 @@ impl<'a> Edge<'a> {
         observe::observe_hosts(
             hosts,
             before,
-            desired,
+            &Asked::of(desired),
             &*self.world.engines,
             &*self.world.files,
             &*self.world.clock,

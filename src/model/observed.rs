@@ -270,6 +270,21 @@ pub struct Image {
     pub stop_signal: Option<String>,
 }
 
+impl Image {
+    /// Whether it is what an engine finds by this name.
+    pub fn is_called(&self, name: &ImageRef) -> bool {
+        match &name.digest {
+            Some(digest) => {
+                let known = |known: &ImageRef| {
+                    known.repository == name.repository && known.digest.as_ref() == Some(digest)
+                };
+                self.id == *digest || self.digests.iter().any(known)
+            }
+            None => self.tags.contains(name),
+        }
+    }
+}
+
 /// A network as inspected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveNetwork {

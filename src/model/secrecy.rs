@@ -18,7 +18,10 @@ pub struct ContentHash(String);
 /// The key that hides env values, ready to hash with. It comes from the reconciler's own settings; it has neither Debug nor
 /// Serialize.
 #[derive(Clone)]
-pub struct HashKey(Hmac<Sha256>);
+pub struct HashKey {
+    hmac: Hmac<Sha256>,
+    id: KeyedHash,
+}
 
 /// Variables in the clear, read once because a person asked for them to be written into files. It has neither Debug nor
 /// Serialize (G1).
@@ -45,11 +48,13 @@ impl HashKey {
         // A shorter key counts as one of a whole block that ends in zeros (RFC 2104).
         let mut block = [0; 64];
         block[..key.len()].copy_from_slice(&key);
-        Self(Hmac::new(&block.into()))
+        let hmac = Hmac::new(&block.into());
+        let id = short(mac(&hmac, b"trueup key id"));
+        Self { hmac, id }
     }
 
     pub fn hide(&self, value: &str) -> KeyedHash {
-        KeyedHash(hex(&self.mac(value.as_bytes())[..8]))
+        short(self.mac(value.as_bytes()))
     }
 
     /// A proof that whoever wrote these bytes had the key: the whole HMAC-SHA256, in hex.
@@ -60,14 +65,22 @@ impl HashKey {
     /// Names this key without revealing it: a snapshot says with which key its hashes were made, so that hashes of
     /// another key are "cannot be compared" and never mistaken for drift.
     pub fn id(&self) -> KeyedHash {
-        KeyedHash(hex(&self.mac(b"trueup key id")[..8]))
+        self.id.clone()
     }
 
     fn mac(&self, bytes: &[u8]) -> [u8; 32] {
-        let mut mac = self.0.clone();
-        mac.update(bytes);
-        mac.finalize().into_bytes().into()
+        mac(&self.hmac, bytes)
     }
+}
+
+fn mac(hmac: &Hmac<Sha256>, bytes: &[u8]) -> [u8; 32] {
+    let mut mac = hmac.clone();
+    mac.update(bytes);
+    mac.finalize().into_bytes().into()
+}
+
+fn short(mac: [u8; 32]) -> KeyedHash {
+    KeyedHash(hex(&mac[..8]))
 }
 
 impl ContentHash {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream;
+use serde::{Deserialize, Serialize};
 
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
@@ -35,9 +36,33 @@ pub fn next_read() -> u64 {
     READS.fetch_add(1, Ordering::SeqCst)
 }
 
+/// Whom a look asks, and which images matter to it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Asked {
+    pub hosts: BTreeMap<HostName, Host>,
+    /// The managers of each Swarm, in the order of fleet.toml.
+    pub swarms: BTreeMap<String, Vec<HostName>>,
+    pub images: BTreeSet<ImageRef>,
+}
+
+impl Asked {
+    pub fn of(desired: &Desired) -> Self {
+        Self {
+            hosts: desired.hosts.clone(),
+            swarms: desired.swarms.clone(),
+            images: desired.apps.values().map(|app| app.container.image.clone()).collect(),
+        }
+    }
+
+    fn managers(&self, swarm: &str) -> Vec<Host> {
+        let names = self.swarms.get(swarm).into_iter().flatten();
+        names.filter_map(|name| self.hosts.get(name)).cloned().collect()
+    }
+}
+
 /// Reads every host of the inventory and every generated file set.
 pub async fn observe(
-    desired: &Desired,
+    asked: &Asked,
     engines: &dyn Engines,
     files: &dyn FileSets,
     clock: &dyn Clock,
@@ -45,24 +70,24 @@ pub async fn observe(
     limits: &Limits,
     call_deadline: Duration,
 ) -> Observed {
-    let hosts = survey(desired, desired.hosts.values().collect(), engines, clock, limits, call_deadline);
-    let swarms = swarms::read(desired, engines, clock, call_deadline.saturating_mul(SURVEY_CALLS));
-    let (hosts, swarms, files) = tokio::join!(hosts, swarms, read_files(desired, files));
-    let swarms = swarms::contradicted(swarms, &hosts, desired);
+    let hosts = survey(asked, asked.hosts.values().collect(), engines, clock, limits, call_deadline);
+    let swarms = swarms::read(asked, engines, clock, call_deadline.saturating_mul(SURVEY_CALLS));
+    let (hosts, swarms, files) = tokio::join!(hosts, swarms, read_files(asked, files));
+    let swarms = swarms::contradicted(swarms, &hosts, asked);
     Observed { at: clock.now(), key, hosts, swarms, files }
 }
 
 /// As [`observe`], but goes on without hosts and Swarms that are slow (D6); they are told as pending.
 pub async fn observe_quick(
-    desired: &Desired,
+    asked: &Asked,
     surveyor: &Surveyor,
     files: &dyn FileSets,
     clock: &dyn Clock,
     key: KeyedHash,
 ) -> (Observed, Pending) {
-    let (survey, files) = tokio::join!(surveyor.survey(desired), read_files(desired, files));
+    let (survey, files) = tokio::join!(surveyor.survey(asked), read_files(asked, files));
     let Survey { hosts, swarms, pending } = survey;
-    let swarms = swarms::contradicted(swarms, &hosts, desired);
+    let swarms = swarms::contradicted(swarms, &hosts, asked);
     (Observed { at: clock.now(), key, hosts, swarms, files }, pending)
 }
 
@@ -71,45 +96,39 @@ pub async fn observe_quick(
 pub async fn observe_hosts(
     some: &BTreeSet<HostName>,
     previous: &Observed,
-    desired: &Desired,
+    asked: &Asked,
     engines: &dyn Engines,
     files: &dyn FileSets,
     clock: &dyn Clock,
     limits: &Limits,
     call_deadline: Duration,
 ) -> Observed {
-    let wanted = desired.hosts.values().filter(|host| some.contains(&host.name)).collect();
-    let fresh = survey(desired, wanted, engines, clock, limits, call_deadline);
-    let (fresh, files) = tokio::join!(fresh, read_files(desired, files));
+    let wanted = asked.hosts.values().filter(|host| some.contains(&host.name)).collect();
+    let fresh = survey(asked, wanted, engines, clock, limits, call_deadline);
+    let (fresh, files) = tokio::join!(fresh, read_files(asked, files));
     let mut hosts = previous.hosts.clone();
     hosts.extend(fresh);
     Observed { at: clock.now(), key: previous.key.clone(), hosts, swarms: previous.swarms.clone(), files }
 }
 
 async fn survey(
-    desired: &Desired,
+    asked: &Asked,
     hosts: Vec<&Host>,
     engines: &dyn Engines,
     clock: &dyn Clock,
     limits: &Limits,
     call_deadline: Duration,
 ) -> BTreeMap<HostName, Seen<Engine>> {
-    let images = images_of(desired);
     let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
     // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
     let mut looks: Vec<BoxFuture<'_, (HostName, Seen<Engine>)>> = Vec::new();
     for host in hosts {
-        let images = &images;
+        let images = &asked.images;
         looks.push(Box::pin(async move {
             (host.name.clone(), survey_host(host, engines, clock, images, deadline).await)
         }));
     }
     stream::iter(looks).buffer_unordered(limits.fan_out.max(1)).collect().await
-}
-
-/// The images whose presence matters.
-fn images_of(desired: &Desired) -> BTreeSet<ImageRef> {
-    desired.apps.values().map(|app| app.container.image.clone()).collect()
 }
 
 /// One host, known or unknown, by the deadline at the latest.
@@ -138,9 +157,9 @@ async fn survey_host(
 }
 
 /// The wanted sets and those that are left over. Where even the list cannot be read, the wanted ones are unknown.
-async fn read_files(desired: &Desired, files: &dyn FileSets) -> BTreeMap<FileSet, Seen<Option<Files>>> {
+async fn read_files(asked: &Asked, files: &dyn FileSets) -> BTreeMap<FileSet, Seen<Option<Files>>> {
     let wanted = std::iter::once(FileSet::Nginx)
-        .chain(desired.hosts.keys().map(|host| FileSet::Flume(host.clone())))
+        .chain(asked.hosts.keys().map(|host| FileSet::Flume(host.clone())))
         .filter(|set| files.wants(set));
     match files.installed().await {
         Ok(installed) => {

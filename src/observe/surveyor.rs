@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 
-use crate::model::desired::Desired;
 use crate::model::host::Host;
 use crate::model::names::HostName;
 use crate::model::observed::{Engine, Seen};
@@ -14,7 +13,7 @@ use crate::model::swarm::Swarm;
 use crate::ports::{Clock, Engines};
 
 use super::reads::{Reads, Wanted};
-use super::{SURVEY_CALLS, images_of, survey_host, swarms};
+use super::{Asked, SURVEY_CALLS, survey_host, swarms};
 
 /// Keeps at most one read of each host and each Swarm going. Dropping it ends them.
 pub struct Surveyor {
@@ -74,9 +73,9 @@ impl Surveyor {
 
     /// Reads the hosts, and the Swarms through their managers, and goes on without those that are slow or were silent
     /// last time.
-    pub async fn survey(&self, desired: &Desired) -> Survey {
-        let hosts = desired.hosts.values().map(|host| (host.name.clone(), self.host(host, desired)));
-        let swarms = desired.swarms.keys().map(|name| (name.clone(), self.swarm(name, desired)));
+    pub async fn survey(&self, asked: &Asked) -> Survey {
+        let hosts = asked.hosts.values().map(|host| (host.name.clone(), self.host(host, asked)));
+        let swarms = asked.swarms.keys().map(|name| (name.clone(), self.swarm(name, asked)));
         let ((hosts, slow_hosts), (swarms, slow_swarms)) =
             tokio::join!(self.hosts.look(hosts.collect()), self.swarms.look(swarms.collect()));
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
@@ -100,10 +99,10 @@ impl Surveyor {
         self.swarms.forget(swarms);
     }
 
-    fn host(&self, host: &Host, desired: &Desired) -> Wanted<Engine> {
+    fn host(&self, host: &Host, asked: &Asked) -> Wanted<Engine> {
         let (engines, clock) = (Arc::clone(&self.engines), Arc::clone(&self.clock));
         let (permits, deadline) = (Arc::clone(&self.permits), self.deadline);
-        let (host, images) = (host.clone(), images_of(desired));
+        let (host, images) = (host.clone(), asked.images.clone());
         Wanted {
             addresses: vec![host.engine.clone()],
             read: Box::pin(async move {
@@ -113,10 +112,10 @@ impl Surveyor {
         }
     }
 
-    fn swarm(&self, name: &str, desired: &Desired) -> Wanted<Swarm> {
+    fn swarm(&self, name: &str, asked: &Asked) -> Wanted<Swarm> {
         let (engines, clock) = (Arc::clone(&self.engines), Arc::clone(&self.clock));
         let deadline = self.deadline;
-        let mut managers = swarms::managers(name, desired);
+        let mut managers = asked.managers(name);
         let addresses = managers.iter().map(|manager| manager.engine.clone()).collect();
         let answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned();
         managers.sort_by_key(|manager| Some(&manager.name) != answered.as_ref());

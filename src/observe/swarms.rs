@@ -8,33 +8,28 @@ use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use futures_util::stream::FuturesUnordered;
 
-use crate::model::desired::Desired;
 use crate::model::host::Host;
 use crate::model::names::HostName;
 use crate::model::observed::{Engine, Seen};
 use crate::model::swarm::Swarm;
 use crate::ports::{Clock, Engines};
 
+use super::Asked;
+
 /// How long a manager is waited for before the next is asked as well.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Every declared Swarm, known or unknown, by the deadline at the latest.
 pub(super) async fn read(
-    desired: &Desired,
+    asked: &Asked,
     engines: &dyn Engines,
     clock: &dyn Clock,
     deadline: Duration,
 ) -> BTreeMap<String, Seen<Swarm>> {
-    let reads = desired.swarms.keys().map(|name| async move {
-        (name.clone(), read_one(&managers(name, desired), engines, clock, deadline).await)
+    let reads = asked.swarms.keys().map(|name| async move {
+        (name.clone(), read_one(&asked.managers(name), engines, clock, deadline).await)
     });
     join_all(reads).await.into_iter().collect()
-}
-
-/// In the order of fleet.toml.
-pub(super) fn managers(swarm: &str, desired: &Desired) -> Vec<Host> {
-    let names = desired.swarms.get(swarm).into_iter().flatten();
-    names.filter_map(|name| desired.hosts.get(name)).cloned().collect()
 }
 
 /// One Swarm, known or unknown, by the deadline at the latest.
@@ -87,11 +82,11 @@ async fn ask(manager: &Host, engines: &dyn Engines) -> Result<Swarm, String> {
 pub(super) fn contradicted(
     mut swarms: BTreeMap<String, Seen<Swarm>>,
     hosts: &BTreeMap<HostName, Seen<Engine>>,
-    desired: &Desired,
+    asked: &Asked,
 ) -> BTreeMap<String, Seen<Swarm>> {
     for (name, seen) in &mut swarms {
         let Seen::Known(swarm) = &*seen else { continue };
-        let managers = desired.swarms.get(name).into_iter().flatten();
+        let managers = asked.swarms.get(name).into_iter().flatten();
         let others = managers.filter_map(|manager| {
             let managed = hosts.get(manager)?.known()?.info.swarm.as_ref()?;
             (*managed != swarm.id).then_some((manager, managed))

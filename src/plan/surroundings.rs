@@ -48,9 +48,9 @@ pub(super) fn prepare(
         let host = &target.seat.host;
         let Some(engine) = fleet.engines.get(host) else { continue };
         // What runs needs no image any more: a pull would only move its tag.
-        if instance::is_made_anew(input, engine, target) {
+        if !is_there(engine, &target.spec.image) && instance::is_made_anew(input, engine, target) {
             let key = (host.clone(), target.spec.image.clone());
-            let image = images.entry(key).or_insert_with(|| image(input, target, engine, draft)).clone();
+            let image = images.entry(key).or_insert_with(|| image(input, target, draft)).clone();
             around.note(&target.instance, image);
         }
         if let Networks::Named(named) = &target.spec.networks {
@@ -102,21 +102,13 @@ impl Around {
     }
 }
 
-fn image(input: &PlanInput<'_>, target: &Target, engine: &Engine, draft: &mut Draft) -> Made {
+fn is_there(engine: &Engine, wanted: &ImageRef) -> bool {
+    engine.images.values().any(|image| image.is_called(wanted))
+}
+
+/// The image, which is not there.
+fn image(input: &PlanInput<'_>, target: &Target, draft: &mut Draft) -> Made {
     let wanted = &target.spec.image;
-    let there = engine.images.values().any(|image| match &wanted.digest {
-        Some(digest) => {
-            image.id == *digest
-                || image
-                    .digests
-                    .iter()
-                    .any(|d| d.repository == wanted.repository && d.digest.as_ref() == Some(digest))
-        }
-        None => image.tags.contains(wanted),
-    });
-    if there {
-        return Ok(None);
-    }
     if target.app.pull == PullPolicy::Never {
         return Err((
             format!("the image {wanted} is not on {} and pull = \"never\"", target.seat.host),

@@ -28,12 +28,8 @@ use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 
 use super::recall::Recall;
-use super::transport::Raw;
+use super::transport::{QUESTIONS, Raw};
 use super::{beyond, error, listed, live, within};
-
-/// Inspects in flight at once on one engine. Each has a connection of its own, which costs both sides; an answer takes the
-/// engine a third of a millisecond, so that more at once bring nothing.
-const AT_ONCE: usize = 6;
 
 /// A connection to one engine.
 pub(super) struct DockerEngine {
@@ -62,11 +58,9 @@ impl DockerEngine {
 
     /// And the cgroup namespace that it gives containers which ask for none.
     async fn info(&self) -> Result<(EngineInfo, &'static str), EngineError> {
-        let (info, version) = tokio::join!(
-            self.call("GET /info", self.docker.info()),
-            self.call("GET /_ping", self.raw.newest())
-        );
-        let (info, version) = (info?, version?);
+        let info = self.call("GET /info", self.docker.info()).await?;
+        // Known by the answer before.
+        let version = self.call("GET /_ping", self.raw.newest()).await?;
         // Every field may be absent for the parser; an engine without an id is none.
         let id = info.id.filter(|id| !id.is_empty());
         let id = id.ok_or_else(|| self.garbage("GET /info", "the answer names no engine"))?;
@@ -135,7 +129,7 @@ impl DockerEngine {
                     Err(error) => Some((name, Seen::unknown(error.to_string()))),
                 }
             }))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(QUESTIONS)
             .collect()
             .await;
         Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
@@ -172,7 +166,7 @@ impl DockerEngine {
         let found: Vec<Result<Option<Image>, EngineError>> = stream::iter(
             references.into_iter().map(|reference| async move { self.inspect_image(&reference).await }),
         )
-        .buffer_unordered(AT_ONCE)
+        .buffer_unordered(QUESTIONS)
         .collect()
         .await;
         let mut images = BTreeMap::new();
@@ -181,6 +175,19 @@ impl DockerEngine {
                 images.insert(image.id.clone(), image);
             }
         }
+        Ok(images)
+    }
+
+    /// The images in use, and the named ones that are none of them.
+    async fn named_and_used(
+        &self,
+        named: &BTreeSet<ImageRef>,
+        used: BTreeSet<String>,
+    ) -> Result<BTreeMap<Digest, Image>, EngineError> {
+        let mut images = self.images(used).await?;
+        let others = named.iter().filter(|name| !images.values().any(|image| image.is_called(name)));
+        let others = others.map(ImageRef::pull_name).collect();
+        images.extend(self.images(others).await?);
         Ok(images)
     }
 
@@ -199,11 +206,9 @@ impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let listed = async {
             let list = self.list().await?;
-            let named = images.iter().map(ImageRef::pull_name);
-            let references: BTreeSet<String> =
-                named.chain(listed::images(&list).map(|id| id.to_string())).collect();
+            let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
             let (containers, mut images) =
-                tokio::try_join!(self.containers(&list), self.images(references.clone()))?;
+                tokio::try_join!(self.containers(&list), self.named_and_used(images, references.clone()))?;
             // Of what the list told no image, the look at it did.
             let looked = containers.values().filter_map(Seen::known).map(|c| c.image.to_string());
             let looked = looked.filter(|image| !references.contains(image)).collect();

@@ -16,8 +16,8 @@ use futures_util::Stream;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
-use hyper::{Request, Response, StatusCode, Uri};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -32,6 +32,10 @@ use super::{API, LONGEST};
 
 /// A kept connection that was silent for longer is not trusted with a call: the other side may have closed it.
 const FRESH: Duration = Duration::from_secs(15);
+
+/// Questions at once. An engine answers most in a fraction of a millisecond, and a connection costs both sides a third of
+/// that: more at once bring nothing. What changes things may take long, and stands in no question's way.
+pub(super) const QUESTIONS: usize = 6;
 
 /// The API version that trueup is made for: 1.41.
 #[allow(clippy::cast_possible_truncation, reason = "a small constant")]
@@ -132,6 +136,8 @@ struct Told {
 struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
+    /// Of those, what may be used to ask.
+    questions: Arc<Semaphore>,
     idle: Mutex<VecDeque<Kept>>,
     /// Once it is known.
     spoken: Mutex<Option<Spoken>>,
@@ -169,6 +175,7 @@ impl Line {
         Self {
             dial,
             free,
+            questions: Arc::new(Semaphore::new(QUESTIONS)),
             idle: Mutex::default(),
             spoken: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -177,15 +184,44 @@ impl Line {
     }
 
     async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
-        let answer = Answer::to(request.uri().path());
-        let request = plain(request, self.spoken().await?.minor)?;
-        let response = Arc::clone(&self).exchange(request, answer).await?;
-        if response.status() == StatusCode::BAD_REQUEST {
-            // It may be another engine by now, with another oldest version.
-            *lock(&self.spoken) = None;
-            self.doubted.store(true, Ordering::Relaxed);
+        // What only asks may be asked again: it is asked in our version until the engine says that it has that no more.
+        let again = (request.method() == Method::GET).then(|| copy(&request)).transpose()?;
+        let known = lock(&self.spoken).clone();
+        let minor = match known {
+            Some(spoken) => spoken.minor,
+            None if again.is_some() => OURS,
+            None => self.spoken().await?.minor,
+        };
+        let response = self.send_in(request, minor).await?;
+        if response.status() != StatusCode::BAD_REQUEST {
+            self.learn(minor, response.headers());
+            return Ok(response);
         }
-        Ok(response)
+        // It may be another engine by now, with another oldest version.
+        *lock(&self.spoken) = None;
+        self.doubted.store(true, Ordering::Relaxed);
+        let Some(again) = again else { return Ok(response) };
+        // Read to its end, so that its connection is free: asking for the version needs one.
+        drop(response.into_body().collect().await);
+        let minor = self.spoken().await?.minor;
+        self.send_in(again, minor).await
+    }
+
+    async fn send_in(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        minor: u32,
+    ) -> Result<Response<Incoming>, Error> {
+        let answer = Answer::to(request.uri().path());
+        Arc::clone(self).exchange(plain(request, minor)?, answer).await
+    }
+
+    /// An engine that answered in a version speaks it, and every answer says which is its newest.
+    fn learn(&self, minor: u32, headers: &HeaderMap) {
+        let mut spoken = lock(&self.spoken);
+        if let (None, Some(newest)) = (&*spoken, newest(headers)) {
+            *spoken = Some(Spoken { minor, newest: format!("1.{newest}") });
+        }
     }
 
     /// The API version to speak, 1.x: ours, or the oldest that a newer engine still speaks. Calls that begin together ask
@@ -218,8 +254,7 @@ impl Line {
     /// The newest version that the engine says it speaks, 1.x.
     async fn ping(self: &Arc<Self>) -> Result<Option<u32>, Error> {
         let response = self.ask_plainly("/_ping").await?;
-        let newest = response.headers().get("api-version").and_then(|value| value.to_str().ok());
-        let newest = newest.and_then(|text| text.strip_prefix("1.")?.parse().ok());
+        let newest = newest(response.headers());
         response.into_body().collect().await?;
         Ok(newest)
     }
@@ -235,11 +270,8 @@ impl Line {
         mut request: Request<Body>,
         answer: Answer,
     ) -> Result<Response<Incoming>, Error> {
-        // A stream lives for long: it never takes a call's place.
-        let permit = match answer {
-            Answer::Stream(_) => None,
-            Answer::Whole(_) => Some(Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?),
-        };
+        let asks = request.method() == Method::GET;
+        let permits = self.permits(asks, answer).await?;
         let suspicion = Suspicion(&self.idle);
         loop {
             let (mut kept, reused) = match self.take() {
@@ -250,7 +282,7 @@ impl Line {
             match kept.sender.try_send_request(request).await {
                 Ok(response) => {
                     suspicion.lift();
-                    tokio::spawn(Arc::clone(&self).keep(kept, permit));
+                    tokio::spawn(Arc::clone(&self).keep(kept, permits));
                     return Ok(response);
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -260,6 +292,23 @@ impl Line {
                 },
             }
         }
+    }
+
+    /// To be held until the answer was read.
+    async fn permits(&self, asks: bool, answer: Answer) -> Result<Vec<OwnedSemaphorePermit>, Error> {
+        let mut needed = Vec::new();
+        // A stream lives for long: it never takes a call's place.
+        if matches!(answer, Answer::Whole(_)) {
+            if asks {
+                needed.push(&self.questions);
+            }
+            needed.push(&self.free);
+        }
+        let mut permits = Vec::new();
+        for semaphore in needed {
+            permits.push(Arc::clone(semaphore).acquire_owned().await.map_err(io::Error::other)?);
+        }
+        Ok(permits)
     }
 
     async fn open(&self) -> Result<Kept, Error> {
@@ -278,12 +327,12 @@ impl Line {
     }
 
     /// Keeps the connection once the answer was read to its end.
-    async fn keep(self: Arc<Self>, mut kept: Kept, permit: Option<OwnedSemaphorePermit>) {
+    async fn keep(self: Arc<Self>, mut kept: Kept, permits: Vec<OwnedSemaphorePermit>) {
         if kept.sender.ready().await.is_ok() {
             kept.since = Instant::now();
             lock(&self.idle).push_back(kept);
         }
-        drop(permit);
+        drop(permits);
     }
 }
 
@@ -304,6 +353,18 @@ impl Drop for Suspicion<'_> {
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The newest API version that an engine says it speaks, 1.x.
+fn newest(headers: &HeaderMap) -> Option<u32> {
+    headers.get("api-version")?.to_str().ok()?.strip_prefix("1.")?.parse().ok()
+}
+
+/// The same question.
+fn copy(request: &Request<Body>) -> Result<Request<Body>, Error> {
+    let mut copy = Request::get(request.uri()).body(Either::Left(Full::default()))?;
+    copy.headers_mut().clone_from(request.headers());
+    Ok(copy)
 }
 
 /// The part of `GET /version` that says what an engine understands.

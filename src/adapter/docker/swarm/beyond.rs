@@ -4,9 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
-use super::json::{at, flag, list, text, texts};
+use super::json::{Json, at, flag, list, text, texts};
 
 /// Objects of a spec by their path, and the keys that are modelled, or that clients fill in by themselves.
 const KNOWN: [(&str, &[&str]); 11] = [
@@ -75,7 +73,7 @@ const KNOWN: [(&str, &[&str]); 11] = [
 ];
 
 /// Everything told by a service's spec that has no place in the model.
-pub(super) fn of(spec: &Value) -> BTreeSet<String> {
+pub(super) fn of<J: Json>(spec: &J) -> BTreeSet<String> {
     let mut beyond = BTreeSet::new();
     for (path, known) in KNOWN {
         let object = if path.is_empty() { Some(spec) } else { at(spec, path) };
@@ -84,44 +82,39 @@ pub(super) fn of(spec: &Value) -> BTreeSet<String> {
             others(object, known).map(|key| format!("{name}.{key}").trim_start_matches('.').to_owned()),
         );
     }
-    let container = at(spec, "TaskTemplate.ContainerSpec").unwrap_or(&Value::Null);
-    beyond.extend(list(container, "Secrets").map(|secret| {
+    beyond.extend(list(spec, "TaskTemplate.ContainerSpec.Secrets").map(|secret| {
         format!("the secret {}", text(secret, "SecretName").or(text(secret, "SecretID")).unwrap_or_default())
     }));
-    list(container, "Mounts").for_each(|mount| of_mount(mount, &mut beyond));
-    let ids = list(container, "Configs").filter(|config| {
-        let id = |path| text(config, path).is_some_and(|id| id != "0");
+    list(spec, "TaskTemplate.ContainerSpec.Mounts").for_each(|mount| of_mount(mount, &mut beyond));
+    let ids = list(spec, "TaskTemplate.ContainerSpec.Configs").filter(|config| {
+        let id = |path| text(*config, path).is_some_and(|id| id != "0");
         id("File.UID") || id("File.GID")
     });
     beyond
         .extend(ids.map(|config| format!("the owner of {}", text(config, "File.Name").unwrap_or_default())));
     let networks = list(spec, "TaskTemplate.Networks").chain(list(spec, "Networks"));
-    let driven = networks
-        .filter(|network| !others(Some(network), &["Target", "Aliases"]).collect::<Vec<_>>().is_empty());
+    let driven = networks.filter(|network| others(Some(*network), &["Target", "Aliases"]).next().is_some());
     beyond.extend(driven.map(|_| "driver options on a network".to_owned()));
-    beyond.extend(doubled(&texts::<Vec<_>>(container, "Hosts")));
+    beyond.extend(doubled(&texts::<Vec<_>>(spec, "TaskTemplate.ContainerSpec.Hosts")));
     beyond
 }
 
 /// Keys of the object that say something and are not known.
-fn others<'v>(object: Option<&'v Value>, known: &'v [&str]) -> impl Iterator<Item = &'v String> {
-    let pairs = object.and_then(Value::as_object).into_iter().flatten();
-    pairs.filter(|(key, value)| !known.contains(&key.as_str()) && says(value)).map(|(key, _)| key)
+fn others<'v, J: Json + 'v>(object: Option<&'v J>, known: &'v [&str]) -> impl Iterator<Item = &'v str> {
+    let entries = object.into_iter().flat_map(J::entries);
+    entries.filter(|(key, value)| !known.contains(key) && says(*value)).map(|(key, _)| key)
 }
 
 /// Zero, empty and false are what is there where nobody said anything.
-fn says(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(set) => *set,
-        Value::Number(number) => number.as_f64() != Some(0.0),
-        Value::String(text) => !text.is_empty(),
-        Value::Array(list) => list.iter().any(says),
-        Value::Object(object) => object.values().any(says),
-    }
+fn says<J: Json>(value: &J) -> bool {
+    value.truth() == Some(true)
+        || value.float().is_some_and(|number| number != 0.0)
+        || value.word().is_some_and(|text| !text.is_empty())
+        || value.items().iter().any(says)
+        || value.entries().any(|(_, value)| says(value))
 }
 
-fn of_mount(mount: &Value, beyond: &mut BTreeSet<String>) {
+fn of_mount<J: Json>(mount: &J, beyond: &mut BTreeSet<String>) {
     let target = text(mount, "Target").unwrap_or_default();
     let mut tell = |what: &str| {
         beyond.insert(format!("{what} of the mount at {target}"));

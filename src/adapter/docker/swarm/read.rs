@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use bollard::models::NetworkInspect;
+use bytes::Bytes;
 use futures_util::future::join_all;
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json_borrow::Value as Borrowed;
 
 use crate::model::observed::{LiveNetwork, Seen};
 use crate::model::secrecy::{ContentHash, HashKey};
@@ -18,26 +21,26 @@ use crate::ports::{EngineError, EngineErrorKind};
 use super::super::engine::DockerEngine;
 use super::super::{error, live, within};
 use super::beyond;
-use super::json::{at, flag, list, moment, number, pairs, text, texts};
+use super::json::{Json, at, flag, list, moment, number, pairs, text, texts};
 use super::spec::{self, Names};
 
 impl DockerEngine {
     pub(in super::super) async fn get(&self, path: &str) -> Result<Value, EngineError> {
-        let call = format!("GET /{}", path.split('?').next().unwrap_or(path));
-        let body = within(&self.host, &call, self.deadline, self.raw.get(path)).await?;
-        serde_json::from_slice(&body).map_err(|error| self.garbage(&call, error.to_string()))
+        self.told(path, &self.body(path).await?)
     }
 
-    async fn items(&self, path: &str) -> Result<Vec<Value>, EngineError> {
-        match self.get(path).await? {
-            Value::Array(items) => Ok(items),
-            // Go writes an empty list as null.
-            Value::Null => Ok(Vec::new()),
-            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-                let call = format!("GET /{}", path.split('?').next().unwrap_or(path));
-                Err(self.garbage(&call, "it is no list"))
-            }
-        }
+    async fn body(&self, path: &str) -> Result<Bytes, EngineError> {
+        within(&self.host, &call(path), self.deadline, self.raw.get(path)).await
+    }
+
+    fn told<'b, T: Deserialize<'b>>(&self, path: &str, body: &'b [u8]) -> Result<T, EngineError> {
+        serde_json::from_slice(body).map_err(|error| self.garbage(&call(path), error.to_string()))
+    }
+
+    fn listed<'b>(&self, path: &str, body: &'b [u8]) -> Result<Vec<Borrowed<'b>>, EngineError> {
+        // Go writes an empty list as null.
+        let items: Option<Vec<Borrowed<'b>>> = self.told(path, body)?;
+        Ok(items.unwrap_or_default())
     }
 
     /// What has one of these values, such as ids.
@@ -51,24 +54,27 @@ impl DockerEngine {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        let filters = serde_json::json!({ filter: values }).to_string();
-        let filters: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
-        self.items(&format!("{path}?filters={filters}")).await
+        let path = having(path, filter, &values);
+        let items: Option<Vec<Value>> = self.told(&path, &self.body(&path).await?)?;
+        Ok(items.unwrap_or_default())
     }
 
     pub(in super::super) async fn whole_swarm(&self) -> Result<Swarm, EngineError> {
+        // Containers that are attached to networks are tasks too, which are told only to who asks for them.
+        let of_all = having("tasks", "runtime", &["attachment", "container", "plugin"].map(str::to_owned));
         let (cluster, nodes, services, tasks, networks, configs) = tokio::join!(
             self.get("swarm"),
-            self.items("nodes"),
-            self.items("services"),
-            // Containers that are attached to networks are tasks too, which are told only to who asks for them.
-            self.filtered("tasks", "runtime", ["attachment", "container", "plugin"].map(str::to_owned)),
-            self.items("networks"),
-            self.items("configs"),
+            self.body("nodes"),
+            self.body("services"),
+            self.body(&of_all),
+            self.body("networks"),
+            self.body("configs"),
         );
-        let (services, tasks) = (services?, tasks?);
-        let networks = self.swarm_networks(networks?, &services, &tasks).await?;
-        let configs = self.configs(configs?)?;
+        let (nodes, services, tasks, networks, configs) = (nodes?, services?, tasks?, networks?, configs?);
+        let services = self.listed("services", &services)?;
+        let tasks = self.listed("tasks", &tasks)?;
+        let networks = self.swarm_networks(&self.listed("networks", &networks)?, &services, &tasks).await?;
+        let configs = self.configs(&self.listed("configs", &configs)?)?;
         let cluster = cluster?;
         let id = text(&cluster, "ID").ok_or_else(|| self.garbage("GET /swarm", "it has no id"))?;
         let referred = Referred::new(networks.values(), configs.values());
@@ -82,7 +88,7 @@ impl DockerEngine {
             networks: networks.into_values().map(|n| (n.name.clone(), Seen::Known(n))).collect(),
             configs,
         };
-        for entry in nodes? {
+        for entry in self.listed("nodes", &nodes)? {
             let node = node(&entry).ok_or_else(|| self.garbage("GET /nodes", "a node has no id"))?;
             swarm.nodes.insert(node.id.clone(), node);
         }
@@ -118,13 +124,13 @@ impl DockerEngine {
     /// they do not tell of is referred to.
     async fn swarm_networks(
         &self,
-        listed: Vec<Value>,
-        services: &[Value],
-        tasks: &[Value],
+        listed: &[Borrowed<'_>],
+        services: &[Borrowed<'_>],
+        tasks: &[Borrowed<'_>],
     ) -> Result<BTreeMap<String, LiveNetwork>, EngineError> {
         let mut networks = BTreeMap::new();
-        for entry in listed.into_iter().filter(is_of_swarm) {
-            let network = self.swarm_network(entry)?;
+        for entry in listed.iter().filter(|entry| is_of_swarm(*entry)) {
+            let network = self.swarm_network(entry.owned())?;
             networks.insert(network.id.clone(), network);
         }
         if targets(services, tasks).iter().any(|id| !networks.contains_key(id)) {
@@ -144,8 +150,8 @@ impl DockerEngine {
     }
 
     /// By name; the bytes are hashed here and dropped.
-    fn configs(&self, entries: Vec<Value>) -> Result<BTreeMap<String, LiveConfig>, EngineError> {
-        let config = |entry: &Value| {
+    fn configs<J: Json>(&self, entries: &[J]) -> Result<BTreeMap<String, LiveConfig>, EngineError> {
+        let config = |entry: &J| {
             config(entry).ok_or_else(|| self.garbage("GET /configs", "a config has no id, name or data"))
         };
         entries.iter().map(|entry| config(entry).map(|config| (config.name.clone(), config))).collect()
@@ -154,7 +160,7 @@ impl DockerEngine {
     /// What the ids in these specs mean, read anew.
     pub(super) async fn referred(&self, specs: &[&Value]) -> Result<Referred, EngineError> {
         let ids = |path: &str, key: &str| {
-            let all = specs.iter().flat_map(|spec| list(spec, path));
+            let all = specs.iter().flat_map(|spec| list(*spec, path));
             all.filter_map(|entry| text(entry, key)).collect::<BTreeSet<_>>()
         };
         let mut networks = ids("TaskTemplate.Networks", "Target");
@@ -166,7 +172,7 @@ impl DockerEngine {
         }));
         let (networks, configs) = tokio::join!(networks, self.filtered("configs", "id", configs));
         let networks = networks.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
-        Ok(Referred::new(networks.iter(), self.configs(configs?)?.values()))
+        Ok(Referred::new(networks.iter(), self.configs(&configs?)?.values()))
     }
 
     pub(in super::super) async fn one_service(
@@ -194,13 +200,25 @@ impl DockerEngine {
 
     pub(in super::super) async fn one_config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError> {
         let entry = error::or_none(self.get(&format!("configs/{name}")).await)?;
-        Ok(entry.as_ref().and_then(config).filter(|config| config.name == name))
+        Ok(entry.as_ref().and_then(|entry| config(entry)).filter(|config| config.name == name))
     }
 
     pub(in super::super) async fn one_node(&self, id: &str) -> Result<Option<Node>, EngineError> {
         let entry = error::or_none(self.get(&format!("nodes/{id}")).await)?;
-        Ok(entry.as_ref().and_then(node).filter(|node| node.id == id))
+        Ok(entry.as_ref().and_then(|entry| node(entry)).filter(|node| node.id == id))
     }
+}
+
+/// A call's words for people.
+fn call(path: &str) -> String {
+    format!("GET /{}", path.split('?').next().unwrap_or(path))
+}
+
+/// The path of those that have one of the values.
+fn having(path: &str, filter: &str, values: &[String]) -> String {
+    let filters = serde_json::json!({ filter: values }).to_string();
+    let filters: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+    format!("{path}?filters={filters}")
 }
 
 /// What ids mean in specs.
@@ -225,12 +243,12 @@ impl Referred {
     }
 }
 
-fn is_of_swarm(network: &Value) -> bool {
+fn is_of_swarm<J: Json>(network: &J) -> bool {
     text(network, "Scope").as_deref() == Some("swarm")
 }
 
 /// Ids of the networks that these services, what they were before, and these tasks refer to.
-fn targets(services: &[Value], tasks: &[Value]) -> BTreeSet<String> {
+fn targets<J: Json>(services: &[J], tasks: &[J]) -> BTreeSet<String> {
     let before = services.iter().filter_map(|service| at(service, "PreviousSpec"));
     let specs = services.iter().filter_map(|service| at(service, "Spec")).chain(before);
     let of_services =
@@ -239,7 +257,7 @@ fn targets(services: &[Value], tasks: &[Value]) -> BTreeSet<String> {
     all.filter_map(|network| text(network, "Target")).collect()
 }
 
-fn node(entry: &Value) -> Option<Node> {
+fn node<J: Json>(entry: &J) -> Option<Node> {
     Some(Node {
         id: text(entry, "ID")?,
         version: number(entry, "Version.Index")?,
@@ -268,7 +286,7 @@ fn node(entry: &Value) -> Option<Node> {
 }
 
 /// The error says what in it cannot be read. `tasks` are those of all services.
-fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveService, String> {
+fn service<J: Json>(entry: &J, names: &Names<'_>, tasks: &[J]) -> Result<LiveService, String> {
     let spec = at(entry, "Spec").ok_or("it has no spec")?;
     // What cannot be read of these is nothing that Swarm could be held to.
     let failed = failed(entry, tasks);
@@ -286,8 +304,8 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
         failed: failed.collect(),
         template: at(spec, "TaskTemplate").and_then(|task| template(task, names)),
         labels: pairs(spec, "Labels"),
-        update: at(entry, "UpdateStatus").and_then(update_status),
-        published: list(entry, "Endpoint.Ports").filter_map(spec::port).collect(),
+        update: at(entry, "UpdateStatus").and_then(|status| update_status(status)),
+        published: list(entry, "Endpoint.Ports").filter_map(|port| spec::port(port)).collect(),
         job_iteration: number(entry, "JobStatus.JobIteration.Index"),
         beyond: beyond::of(spec),
     })
@@ -295,23 +313,25 @@ fn service(entry: &Value, names: &Names<'_>, tasks: &[Value]) -> Result<LiveServ
 
 /// After a rollback, Swarm keeps what failed in the tasks alone (measured on 20.10): what each of those that failed, or
 /// ended early, was made from, in the place of the service's own; each once, the newest first.
-fn failed(entry: &Value, tasks: &[Value]) -> Vec<Value> {
-    let rolled = at(entry, "UpdateStatus").and_then(update_status).is_some_and(|u| u.state.is_rollback());
+fn failed<J: Json>(entry: &J, tasks: &[J]) -> Vec<Value> {
+    let rolled = at(entry, "UpdateStatus")
+        .and_then(|status| update_status(status))
+        .is_some_and(|u| u.state.is_rollback());
     let (Some(id), Some(spec), true) = (text(entry, "ID"), at(entry, "Spec"), rolled) else {
         return Vec::new();
     };
-    let ended = |task: &&Value| {
-        text(task, "ServiceID").as_ref() == Some(&id)
-            && text(task, "Status.State").is_some_and(|text| state(&text).ended_by_itself())
+    let ended = |task: &&J| {
+        text(*task, "ServiceID").as_ref() == Some(&id)
+            && text(*task, "Status.State").is_some_and(|text| state(&text).ended_by_itself())
     };
-    let mut ended: Vec<&Value> = tasks.iter().filter(ended).collect();
-    ended.sort_by_key(|task| std::cmp::Reverse(moment(task, "CreatedAt")));
-    let mut failed: Vec<Value> = Vec::new();
-    for template in ended.into_iter().filter_map(|task| at(task, "Spec")) {
-        let known = |spec: &Value| spec["TaskTemplate"] == *template;
-        if !known(spec) && !failed.iter().any(known) {
+    let mut ended: Vec<&J> = tasks.iter().filter(ended).collect();
+    ended.sort_by_key(|task| std::cmp::Reverse(moment(*task, "CreatedAt")));
+    let (spec, mut failed) = (spec.owned(), Vec::<Value>::new());
+    for template in ended.into_iter().filter_map(|task| at(task, "Spec")).map(J::owned) {
+        let known = |spec: &Value| spec["TaskTemplate"] == template;
+        if !known(&spec) && !failed.iter().any(known) {
             let mut of_task = spec.clone();
-            of_task["TaskTemplate"] = template.clone();
+            of_task["TaskTemplate"] = template;
             failed.push(of_task);
         }
     }
@@ -320,13 +340,13 @@ fn failed(entry: &Value, tasks: &[Value]) -> Vec<Value> {
 
 /// A hash of what a task is made from, or is to be, in the fields that are modelled: an engine writes the others in one
 /// way for services and in another for tasks. Where it may be is not of it: Swarm replaces no task that is well placed.
-fn template(task: &Value, names: &Names<'_>) -> Option<ContentHash> {
+fn template<J: Json>(task: &J, names: &Names<'_>) -> Option<ContentHash> {
     let part = spec::of_task(task, names).ok()?.into_task_hash();
     let forced = number(task, "ForceUpdate").unwrap_or_default();
     Some(ContentHash::of(format!("{part} {forced}").as_bytes()))
 }
 
-fn update_status(status: &Value) -> Option<UpdateStatus> {
+fn update_status<J: Json>(status: &J) -> Option<UpdateStatus> {
     let state = match text(status, "State")?.as_str() {
         "updating" => UpdateState::Updating,
         "paused" => UpdateState::Paused,
@@ -344,7 +364,7 @@ fn update_status(status: &Value) -> Option<UpdateStatus> {
     })
 }
 
-fn task(entry: &Value, names: &Names<'_>) -> Option<Task> {
+fn task<J: Json>(entry: &J, names: &Names<'_>) -> Option<Task> {
     let addresses = list(entry, "NetworksAttachments").filter_map(|attachment| {
         let name = text(attachment, "Network.Spec.Name")?;
         let addresses: Vec<String> = texts(attachment, "Addresses");
@@ -360,13 +380,13 @@ fn task(entry: &Value, names: &Names<'_>) -> Option<Task> {
         state: state(&text(entry, "Status.State")?),
         since: moment(entry, "Status.Timestamp"),
         error: text(entry, "Status.Err").unwrap_or_default(),
-        exit_code: at(entry, "Status.ContainerStatus.ExitCode").and_then(Value::as_i64),
+        exit_code: at(entry, "Status.ContainerStatus.ExitCode").and_then(J::signed),
         container: text(entry, "Status.ContainerStatus.ContainerID")
             .or_else(|| text(entry, "Spec.NetworkAttachmentSpec.ContainerID")),
         image: text(entry, "Spec.ContainerSpec.Image").unwrap_or_default(),
         template: at(entry, "Spec").and_then(|spec| template(spec, names)),
         addresses: addresses.collect(),
-        published: list(entry, "Status.PortStatus.Ports").filter_map(spec::port).collect(),
+        published: list(entry, "Status.PortStatus.Ports").filter_map(|port| spec::port(port)).collect(),
         job_iteration: number(entry, "JobIteration.Index"),
     })
 }
@@ -392,7 +412,7 @@ fn state(text: &str) -> TaskState {
     }
 }
 
-fn config(entry: &Value) -> Option<LiveConfig> {
+fn config<J: Json>(entry: &J) -> Option<LiveConfig> {
     let data = text(entry, "Spec.Data").unwrap_or_default();
     let data = base64::engine::general_purpose::STANDARD.decode(data).ok()?;
     Some(LiveConfig {

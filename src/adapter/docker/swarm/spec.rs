@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bollard::models::HealthConfig;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::model::container::{FileSpec, HealthCheck, Logging, Mount, MountSource, Protocol, Ulimit};
 use crate::model::names::NetworkName;
@@ -16,7 +16,7 @@ use crate::model::service::{
 use crate::model::units::{ByteSize, Cpus, TimeSpan};
 
 use super::super::live;
-use super::json::{at, flag, list, number, pairs, span, text, texts};
+use super::json::{Json, at, flag, list, number, pairs, span, text, texts};
 
 /// What ids in a spec mean.
 pub(super) struct Names<'a> {
@@ -28,18 +28,18 @@ pub(super) struct Names<'a> {
 }
 
 /// The error says what in the spec cannot be read.
-pub(super) fn read(spec: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
+pub(super) fn read<J: Json>(spec: &J, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
     let task = at(spec, "TaskTemplate").ok_or("it has no task template")?;
     of(spec, task, names)
 }
 
 /// What a task is made from, wherever it may be. The error says what in it cannot be read.
-pub(super) fn of_task(task: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
+pub(super) fn of_task<J: Json>(task: &J, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
     let spec = of(&json!({ "Mode": { "Global": {} } }), task, names)?;
     Ok(ServiceSpec { constraints: Vec::new(), spread: Vec::new(), max_per_node: 0, ..spec })
 }
 
-fn of(spec: &Value, task: &Value, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
+fn of(spec: &impl Json, task: &impl Json, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
     let container = at(task, "ContainerSpec").ok_or("its tasks are no containers")?;
     let image = text(container, "Image").ok_or("it names no image")?;
     let mut service_labels: BTreeMap<String, String> = pairs(spec, "Labels");
@@ -54,7 +54,7 @@ fn of(spec: &Value, task: &Value, names: &Names<'_>) -> Result<ServiceSpec<Keyed
         hostname: text(container, "Hostname"),
         labels: pairs(container, "Labels"),
         service_labels,
-        mounts: list(container, "Mounts").filter_map(mount).collect(),
+        mounts: list(container, "Mounts").filter_map(|entry| mount(entry)).collect(),
         files: list(container, "Configs").filter_map(|config| file(config, names)).collect(),
         networks: networks(spec, task, names)?,
         cpus: number(task, "Resources.Limits.NanoCPUs").filter(|n| *n > 0).map(Cpus),
@@ -69,7 +69,7 @@ fn of(spec: &Value, task: &Value, names: &Names<'_>) -> Result<ServiceSpec<Keyed
         read_only: flag(container, "ReadOnly").unwrap_or_default(),
         init: flag(container, "Init"),
         sysctls: pairs(container, "Sysctls"),
-        ulimits: list(container, "Ulimits").filter_map(ulimit).collect(),
+        ulimits: list(container, "Ulimits").filter_map(|entry| ulimit(entry)).collect(),
         dns: texts::<Vec<_>>(container, "DNSConfig.Nameservers")
             .iter()
             .filter_map(|a| a.parse().ok())
@@ -87,13 +87,13 @@ fn of(spec: &Value, task: &Value, names: &Names<'_>) -> Result<ServiceSpec<Keyed
         max_per_node: number(task, "Placement.MaxReplicas")
             .and_then(|n| u32::try_from(n).ok())
             .unwrap_or_default(),
-        update: at(spec, "UpdateConfig").map(update),
-        rollback: at(spec, "RollbackConfig").map(update),
+        update: at(spec, "UpdateConfig").map(|config| update(config)),
+        rollback: at(spec, "RollbackConfig").map(|config| update(config)),
         endpoint_mode: match text(spec, "EndpointSpec.Mode").as_deref() {
             Some("dnsrr") => EndpointMode::Dnsrr,
             Some(_) | None => EndpointMode::Vip,
         },
-        ports: list(spec, "EndpointSpec.Ports").filter_map(port).collect(),
+        ports: list(spec, "EndpointSpec.Ports").filter_map(|entry| port(entry)).collect(),
     })
 }
 
@@ -106,11 +106,11 @@ fn hide(line: &str, key: &HashKey) -> (String, KeyedHash) {
     (name.to_owned(), key.hide(value))
 }
 
-fn size(task: &Value, path: &str) -> Option<ByteSize> {
+fn size<J: Json>(task: &J, path: &str) -> Option<ByteSize> {
     number(task, path).filter(|bytes| *bytes > 0).map(ByteSize)
 }
 
-pub(super) fn mount(mount: &Value) -> Option<(String, Mount)> {
+pub(super) fn mount<J: Json>(mount: &J) -> Option<(String, Mount)> {
     let target = text(mount, "Target")?;
     let source = text(mount, "Source").unwrap_or_default();
     let source = match text(mount, "Type").as_deref() {
@@ -126,7 +126,7 @@ pub(super) fn mount(mount: &Value) -> Option<(String, Mount)> {
 }
 
 /// A config as the file that the container gets; one that the Swarm does not list has a content of its own.
-fn file(config: &Value, names: &Names<'_>) -> Option<(String, FileSpec)> {
+fn file<J: Json>(config: &J, names: &Names<'_>) -> Option<(String, FileSpec)> {
     let id = text(config, "ConfigID").unwrap_or_default();
     let source = text(config, "ConfigName").unwrap_or_default();
     let hash = names.configs.get(&id).cloned().unwrap_or_else(|| ContentHash::of(id.as_bytes()));
@@ -136,51 +136,55 @@ fn file(config: &Value, names: &Names<'_>) -> Option<(String, FileSpec)> {
 
 /// Older clients wrote them beside the task template.
 fn networks(
-    spec: &Value,
-    task: &Value,
+    spec: &impl Json,
+    task: &impl Json,
     names: &Names<'_>,
 ) -> Result<BTreeMap<NetworkName, BTreeSet<String>>, String> {
-    let mut networks = BTreeMap::new();
-    let of_task: Vec<&Value> = list(task, "Networks").collect();
-    let all = if of_task.is_empty() { list(spec, "Networks").collect() } else { of_task };
-    for network in all {
+    let of_task = attachments(task, names)?;
+    if of_task.is_empty() { attachments(spec, names) } else { Ok(of_task) }
+}
+
+fn attachments<J: Json>(
+    within: &J,
+    names: &Names<'_>,
+) -> Result<BTreeMap<NetworkName, BTreeSet<String>>, String> {
+    let attachment = |network: &J| {
         let target = text(network, "Target").unwrap_or_default();
         let name = names.networks.get(&target).unwrap_or(&target);
         let name: NetworkName = name.parse().map_err(|error| format!("a network of it: {error}"))?;
-        networks.insert(name, texts(network, "Aliases"));
-    }
-    Ok(networks)
+        Ok((name, texts(network, "Aliases")))
+    };
+    list(within, "Networks").map(attachment).collect()
 }
 
-fn restart(task: &Value) -> TaskRestart {
-    let policy = at(task, "RestartPolicy").cloned().unwrap_or_default();
-    let attempts = number(&policy, "MaxAttempts").and_then(|n| u32::try_from(n).ok());
+fn restart<J: Json>(task: &J) -> TaskRestart {
+    let attempts = number(task, "RestartPolicy.MaxAttempts").and_then(|n| u32::try_from(n).ok());
     TaskRestart {
-        condition: match text(&policy, "Condition").as_deref() {
+        condition: match text(task, "RestartPolicy.Condition").as_deref() {
             Some("none") => RestartCondition::None,
             Some("on-failure") => RestartCondition::OnFailure,
             Some(_) | None => RestartCondition::Any,
         },
-        delay: number(&policy, "Delay").map(|nanos| TimeSpan::from_millis(nanos / 1_000_000)),
+        delay: number(task, "RestartPolicy.Delay").map(|nanos| TimeSpan::from_millis(nanos / 1_000_000)),
         max_attempts: attempts.filter(|n| *n > 0),
-        window: span(&policy, "Window"),
+        window: span(task, "RestartPolicy.Window"),
     }
 }
 
-fn health(container: &Value) -> Result<Option<HealthCheck>, String> {
+fn health<J: Json>(container: &J) -> Result<Option<HealthCheck>, String> {
     let Some(check) = at(container, "Healthcheck") else { return Ok(None) };
     let config: HealthConfig =
-        serde_json::from_value(check.clone()).map_err(|error| format!("its health check: {error}"))?;
+        serde_json::from_value(check.owned()).map_err(|error| format!("its health check: {error}"))?;
     Ok(live::health_check(config))
 }
 
-fn capabilities(container: &Value, path: &str) -> BTreeSet<String> {
+fn capabilities<J: Json>(container: &J, path: &str) -> BTreeSet<String> {
     let all: Vec<String> = texts(container, path);
     all.iter().map(|name| name.strip_prefix("CAP_").unwrap_or(name).to_owned()).collect()
 }
 
-fn ulimit(limit: &Value) -> Option<(String, Ulimit)> {
-    let number = |path| at(limit, path).and_then(Value::as_i64);
+fn ulimit<J: Json>(limit: &J) -> Option<(String, Ulimit)> {
+    let number = |path| at(limit, path).and_then(J::signed);
     Some((text(limit, "Name")?, Ulimit { soft: number("Soft")?, hard: number("Hard")? }))
 }
 
@@ -190,9 +194,9 @@ fn host_line(line: &str) -> Option<(String, String)> {
     Some((name.trim().to_owned(), address.to_owned()))
 }
 
-fn mode(spec: &Value) -> Result<ServiceMode, String> {
+fn mode<J: Json>(spec: &J) -> Result<ServiceMode, String> {
     let count = |path: &str| number(spec, path).and_then(|n| u32::try_from(n).ok());
-    let has = |key: &str| spec.get("Mode").and_then(|mode| mode.get(key)).is_some_and(|mode| !mode.is_null());
+    let has = |key: &str| spec.key("Mode").and_then(|mode| mode.key(key)).is_some();
     if has("Replicated") {
         Ok(ServiceMode::Replicated(count("Mode.Replicated.Replicas").unwrap_or(1)))
     } else if has("Global") {
@@ -208,8 +212,8 @@ fn mode(spec: &Value) -> Result<ServiceMode, String> {
     }
 }
 
-fn update(config: &Value) -> UpdateSettings {
-    let ratio = at(config, "MaxFailureRatio").and_then(Value::as_f64).unwrap_or_default();
+fn update<J: Json>(config: &J) -> UpdateSettings {
+    let ratio = at(config, "MaxFailureRatio").and_then(J::float).unwrap_or_default();
     // A share: in range however wrong the answer is.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let max_failure_permille = (ratio.clamp(0.0, 1.0) * 1000.0).round() as u16;
@@ -230,7 +234,7 @@ fn update(config: &Value) -> UpdateSettings {
     }
 }
 
-pub(super) fn port(port: &Value) -> Option<ServicePort> {
+pub(super) fn port<J: Json>(port: &J) -> Option<ServicePort> {
     let number = |path| number(port, path).and_then(|n| u16::try_from(n).ok()).filter(|n| *n > 0);
     Some(ServicePort {
         container: number("TargetPort")?,
