@@ -7,7 +7,7 @@ use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
 
 use super::world::{GlobalArgs, SourceArgs, world};
-use super::{Exit, plan, terminal};
+use super::{Exit, leave, plan, terminal};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -44,5 +44,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             ReportFormat::Html => output::report_page(&report),
         }
     );
-    Ok(Found { changes: !pass.plan.drift.is_empty(), ..pass.plan.found() }.exit_code())
+    let code = Found { changes: !pass.plan.drift.is_empty(), ..pass.plan.found() }.exit_code();
+    leave((pass, world));
+    Ok(code)
 }

@@ -141,7 +141,8 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::PolicyEval) {
         return policy_eval::run();
     }
-    let runtime = match runtime(&cli.command).enable_all().build() {
+    let goes_on = goes_on(&cli.command);
+    let runtime = match runtime(goes_on).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             errln!("error: no runtime: {error}");
@@ -150,8 +151,12 @@ pub fn main() -> ExitCode {
     };
     terminal::start_logging(cli.global.verbose);
     let ended = runtime.block_on(dispatch(cli));
-    // A forge or a disk that hangs keeps no command from ending.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    if goes_on {
+        // A forge or a disk that hangs keeps no command from ending.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    } else {
+        leave(runtime);
+    }
     match ended {
         Ok(code) => match say::lost() {
             Some(why) => {
@@ -169,16 +174,25 @@ pub fn main() -> ExitCode {
 
 /// A command that looks once and ends hands nothing from thread to thread. What goes on beside looks for weeks does not wait
 /// for them, nor a signal for the answer to a question.
-fn runtime(command: &Command) -> tokio::runtime::Builder {
-    let goes_on = matches!(
-        command,
-        Command::Run(_) | Command::Apply(_) | Command::Rollback(_) | Command::Images(_) | Command::Demo(_)
-    );
+fn runtime(goes_on: bool) -> tokio::runtime::Builder {
     if goes_on {
         tokio::runtime::Builder::new_multi_thread()
     } else {
         tokio::runtime::Builder::new_current_thread()
     }
+}
+
+const fn goes_on(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Run(_) | Command::Apply(_) | Command::Rollback(_) | Command::Images(_) | Command::Demo(_)
+    )
+}
+
+/// What is left when the answer is out and nothing was changed: the system takes memory and connections back at once, where
+/// we would take them apart one by one while somebody waits for the process to end.
+fn leave<T>(left: T) {
+    std::mem::forget(left);
 }
 
 async fn dispatch(cli: Cli) -> Exit {

@@ -11,7 +11,7 @@ use crate::model::observed::Snapshot;
 use crate::output;
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
-use super::{Exit, terminal};
+use super::{Exit, leave, terminal};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -43,7 +43,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     }
     warn_kept(&pass);
     out!("{}", output::plan(&pass.plan, &pass.installed(), args.format.format(), terminal::colour()));
-    Ok(pass.plan.exit_code())
+    let code = pass.plan.exit_code();
+    leave((pass, world));
+    Ok(code)
 }
 
 /// A snapshot written by `trueup snapshot save`; `world` becomes the installation that took it, whose things are ours.

@@ -5,7 +5,7 @@ use crate::control::standing::status;
 use crate::output;
 
 use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
-use super::{Exit, terminal};
+use super::{Exit, leave, terminal};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,5 +20,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let pass = pass::take_and_look(&world).await?;
     let status = status(&world, &pass)?;
     out!("{}", output::status(&status, args.format.format(), terminal::colour()));
-    Ok(pass.plan.exit_code())
+    let code = pass.plan.exit_code();
+    leave((pass, world));
+    Ok(code)
 }

@@ -125,7 +125,7 @@ fn of_mount<J: Json>(mount: &J, beyond: &mut BTreeSet<String>) {
         ("VolumeOptions", &["Labels"][..]),
         ("TmpfsOptions", &["SizeBytes"][..]),
     ] {
-        others(at(mount, path), known).for_each(|key| tell(key));
+        others(at(mount, path), known).for_each(&mut tell);
     }
     if let Some(propagation) = text(mount, "BindOptions.Propagation").filter(|how| how != "rprivate") {
         tell(&format!("the propagation {propagation}"));
@@ -143,7 +143,7 @@ fn of_mount<J: Json>(mount: &J, beyond: &mut BTreeSet<String>) {
         "VolumeOptions",
         "TmpfsOptions",
     ];
-    others(Some(mount), &known).for_each(|key| tell(key));
+    others(Some(mount), &known).for_each(&mut tell);
     if let Some(kind) =
         text(mount, "Type").filter(|kind| !["bind", "volume", "tmpfs"].contains(&kind.as_str()))
     {

@@ -200,12 +200,12 @@ impl DockerEngine {
 
     pub(in super::super) async fn one_config(&self, name: &str) -> Result<Option<LiveConfig>, EngineError> {
         let entry = error::or_none(self.get(&format!("configs/{name}")).await)?;
-        Ok(entry.as_ref().and_then(|entry| config(entry)).filter(|config| config.name == name))
+        Ok(entry.as_ref().and_then(config).filter(|config| config.name == name))
     }
 
     pub(in super::super) async fn one_node(&self, id: &str) -> Result<Option<Node>, EngineError> {
         let entry = error::or_none(self.get(&format!("nodes/{id}")).await)?;
-        Ok(entry.as_ref().and_then(|entry| node(entry)).filter(|node| node.id == id))
+        Ok(entry.as_ref().and_then(node).filter(|node| node.id == id))
     }
 }
 
