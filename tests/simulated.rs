@@ -428,10 +428,10 @@ fn a_removal_whose_answers_are_all_lost_is_counted() {
 const GIT: Duration = Duration::from_millis(700);
 const ENGINE: Duration = Duration::from_millis(300);
 
-/// Two hosts with an app each, applied; then git and engines are slow.
+/// Two hosts with an instance each, and one without, applied; then git and engines are slow.
 async fn slow() -> Sim {
     let sim = Sim::new(5);
-    sim.commit(2, &[("a", 2, "app:1")]);
+    sim.commit(3, &[("a", 2, "app:1")]);
     let _ = sim.apply().await;
     sim.repository.set_slow(GIT);
     sim.fleet.set_latency(ENGINE);
@@ -462,8 +462,8 @@ fn engines_are_asked_while_git_is_read() {
 fn what_a_commit_asks_besides_is_looked_at() {
     rt().block_on(async {
         let sim = slow().await;
-        for hosts in [3, 1] {
-            sim.commit(hosts, &[("a", 1, "app:2")]);
+        for hosts in [4, 2] {
+            sim.commit(hosts, &[("a", 2, "app:2")]);
             let pass = pass::take_and_look(&sim.world).await.expect("a look");
             let seen: BTreeSet<_> = pass.observed.hosts.keys().cloned().collect();
             assert_eq!(seen, (0..hosts).map(host).collect());
