@@ -331,8 +331,6 @@ pub enum Record {
     Tree,
     /// What the files in a host's containers held when they were read last.
     FilesRead,
-    /// Whom a look asked last.
-    Asked,
 }
 
 /// What is kept on disk.

@@ -24,6 +24,7 @@ use trueup::model::drift::{Kind, Subject};
 use trueup::model::image::ImageRef;
 use trueup::model::names::ContainerName;
 use trueup::model::plan::{Action, Plan, Verb};
+use trueup::model::settings::Reference;
 use trueup::model::units::Timestamp;
 use trueup::output::{self, Standing};
 use trueup::sim::Fault;
@@ -451,10 +452,13 @@ fn engines_are_asked_while_git_is_read() {
         let (pass, beside) = timed(pass::take_and_look(&sim.world)).await;
         assert!(pass.expect("a look").plan.changes.is_empty());
         assert!(apart >= GIT + ENGINE && beside < GIT + ENGINE, "{apart:?}, {beside:?}");
-        let elsewhere =
-            World { environments: Some(["test".parse().expect("a name")].into()), ..sim.world.clone() };
-        let (_, first) = timed(pass::take_and_look(&elsewhere)).await;
-        assert!(first >= GIT + ENGINE, "nobody looked within these environments before: {first:?}");
+        let within = Some(["test".parse().expect("a name")].into());
+        let elsewhere = World { environments: within, ..sim.world.clone() };
+        let named = World { revision: Some(Reference::Head), ..sim.world.clone() };
+        for world in [elsewhere, named] {
+            let (_, took) = timed(pass::take_and_look(&world)).await;
+            assert!(took >= GIT + ENGINE, "it is another question than the last: {took:?}");
+        }
     });
 }
 

@@ -94,7 +94,6 @@ const fn kind(record: Record) -> &'static str {
         Record::Rollout => "rollout",
         Record::Tree => "tree",
         Record::FilesRead => "files_read",
-        Record::Asked => "asked",
     }
 }
 

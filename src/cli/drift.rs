@@ -45,6 +45,6 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         }
     );
     let code = Found { changes: !pass.plan.drift.is_empty(), ..pass.plan.found() }.exit_code();
-    leave((pass, world));
+    leave(pass);
     Ok(code)
 }

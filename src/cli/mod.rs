@@ -155,7 +155,8 @@ pub fn main() -> ExitCode {
         // A forge or a disk that hangs keeps no command from ending.
         runtime.shutdown_timeout(Duration::from_secs(1));
     } else {
-        leave(runtime);
+        // What is still asked ends here, with the programs that it started; no thread is waited for.
+        runtime.shutdown_background();
     }
     match ended {
         Ok(code) => match say::lost() {
@@ -189,8 +190,8 @@ const fn goes_on(command: &Command) -> bool {
     )
 }
 
-/// What is left when the answer is out and nothing was changed: the system takes memory and connections back at once, where
-/// we would take them apart one by one while somebody waits for the process to end.
+/// What is nothing but memory when the answer is out: the system takes it back at once, where we would take it apart piece by
+/// piece while somebody waits for the process to end.
 fn leave<T>(left: T) {
     std::mem::forget(left);
 }

@@ -44,7 +44,7 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     warn_kept(&pass);
     out!("{}", output::plan(&pass.plan, &pass.installed(), args.format.format(), terminal::colour()));
     let code = pass.plan.exit_code();
-    leave((pass, world));
+    leave(pass);
     Ok(code)
 }
 

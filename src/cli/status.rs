@@ -21,6 +21,6 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let status = status(&world, &pass)?;
     out!("{}", output::status(&status, args.format.format(), terminal::colour()));
     let code = pass.plan.exit_code();
-    leave((pass, world));
+    leave(pass);
     Ok(code)
 }

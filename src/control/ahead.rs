@@ -9,7 +9,7 @@ use crate::model::observed::Observed;
 use crate::observe::{self, Asked};
 
 use super::World;
-use super::memory::Memory;
+use super::memory::{LastAsked, Memory};
 
 /// What was seen longer ago is looked at again: git may have been slow.
 const FRESH: Duration = Duration::from_secs(1);
@@ -22,13 +22,16 @@ pub struct Ahead {
 
 impl Ahead {
     /// Asks whom the last look asked: what had its leave and passed the policies (F2, F4). `None` where nothing was looked at
-    /// yet, or a person asks about another revision than the one that was.
+    /// yet, or a person asks about a revision by its name or about other environments.
     pub fn begin(world: &World) -> Option<Self> {
         if world.revision.is_some() {
             return None;
         }
         // Without it the look merely begins later.
-        let asked = Memory::new(&*world.store).asked(world.environments.as_ref()).ok().flatten()?;
+        let LastAsked { within, asked } = Memory::new(&*world.store).asked().ok().flatten()?;
+        if within != world.environments {
+            return None;
+        }
         let (world, all) = (world.clone(), asked.clone());
         let look = tokio::spawn(async move { ask(&world, &all).await });
         Some(Self { asked, look })

@@ -20,8 +20,9 @@ use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
 use crate::model::tree::{Between, Touch, Tree};
 use crate::model::units::ByteSize;
-use crate::observe::{self, Asked};
+use crate::observe::Asked;
 
+use super::ahead;
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
 use super::memory::Memory;
@@ -171,11 +172,7 @@ async fn fleet(
             named
         });
     }
-    let (engines, files, clock) = (&*world.engines, &*world.files, &*world.clock);
-    let deadline = world.call_deadline.duration();
-    let mut observed =
-        observe::observe(&Asked::of(&asked), engines, files, clock, world.key.id(), &world.limits, deadline)
-            .await;
+    let mut observed = ahead::ask(world, &Asked::of(&asked)).await;
     observed.hosts.extend(undialled);
     Ok(observed)
 }

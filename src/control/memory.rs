@@ -81,6 +81,13 @@ pub struct FirstSeen {
     pub within: Option<BTreeSet<EnvironmentName>>,
 }
 
+/// Whom a look asked, and within which environments; `None`: all.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastAsked {
+    pub within: Option<BTreeSet<EnvironmentName>>,
+    pub asked: Asked,
+}
+
 /// When a report was made last, and up to when the last one that could be written told what happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastReport {
@@ -164,6 +171,7 @@ pub struct Override {
 const MOST_DIGESTS: usize = 10_000;
 const HEALTHY_IN_TEST: &str = "digests that ran healthy in test";
 const APPLIED: &str = "applied";
+const ASKED: &str = "asked";
 const OVERRIDE: &str = "override ";
 const BROKEN_GLASS: &str = "broken glass";
 const EVERY_HOST_SEEN: &str = "every host was seen";
@@ -230,21 +238,17 @@ impl<'a> Memory<'a> {
         self.write(Record::LastGood, APPLIED, applied)
     }
 
-    /// Whom the last look within these environments asked.
-    pub fn asked(&self, within: Option<&BTreeSet<EnvironmentName>>) -> Result<Option<Asked>, StoreError> {
-        self.read(Record::Asked, &named(within))
+    /// Whom the last look asked that was not about a revision that a person named.
+    pub fn asked(&self) -> Result<Option<LastAsked>, StoreError> {
+        self.read(Record::LastGood, ASKED)
     }
 
     /// Nothing is written where it is known.
-    pub fn set_asked(
-        &self,
-        within: Option<&BTreeSet<EnvironmentName>>,
-        asked: &Asked,
-    ) -> Result<(), StoreError> {
-        if self.asked(within)?.as_ref() == Some(asked) {
+    pub fn set_asked(&self, asked: &LastAsked) -> Result<(), StoreError> {
+        if self.asked()?.as_ref() == Some(asked) {
             return Ok(());
         }
-        self.write(Record::Asked, &named(within), asked)
+        self.write(Record::LastGood, ASKED, asked)
     }
 
     /// Digests that ran healthy outside of production (F5).
@@ -585,10 +589,4 @@ impl<'a> Memory<'a> {
 
 fn pause_key(app: Option<&AppKey>) -> String {
     app.map_or_else(|| WHOLE_FLEET.to_owned(), ToString::to_string)
-}
-/// No environment is called `*`.
-fn named(within: Option<&BTreeSet<EnvironmentName>>) -> String {
-    let names =
-        |all: &BTreeSet<EnvironmentName>| all.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(",");
-    within.map_or_else(|| "*".to_owned(), names)
 }

@@ -18,7 +18,7 @@ use crate::render;
 use super::ahead::{self, Ahead};
 use super::judge::{self, Judged, Proof};
 use super::known::Known;
-use super::memory::Memory;
+use super::memory::{LastAsked, Memory};
 use super::revision::{Reader, Taken};
 use super::{ControlError, World, backoff, images, permission, rollouts};
 
@@ -124,7 +124,8 @@ async fn look_by(
     if remember {
         rollouts::note(world, &pass)?;
         if world.revision.is_none() {
-            Memory::new(&*world.store).set_asked(world.environments.as_ref(), &Asked::of(&pass.desired))?;
+            let (within, asked) = (world.environments.clone(), Asked::of(&pass.desired));
+            Memory::new(&*world.store).set_asked(&LastAsked { within, asked })?;
         }
     }
     Ok(pass)

@@ -13,6 +13,7 @@ use bollard::query_parameters::{
     InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions, LogsOptionsBuilder,
 };
 use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::Semaphore;
 
 use crate::model::disk::ImageStore;
 use crate::model::image::{Digest, ImageRef};
@@ -28,8 +29,13 @@ use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 
 use super::recall::Recall;
-use super::transport::{QUESTIONS, Raw};
+use super::transport::Raw;
 use super::{beyond, error, listed, live, within};
+
+/// Inspects in flight at once in one look at an engine. An answer takes the engine a fraction of a millisecond, and a connection
+/// costs both sides a third of that: more at once bring nothing. Of one look alone: what hangs in it keeps nobody else from
+/// asking (D6).
+const AT_ONCE: usize = 6;
 
 /// A connection to one engine.
 pub(super) struct DockerEngine {
@@ -98,6 +104,7 @@ impl DockerEngine {
     async fn containers(
         &self,
         list: &[ContainerSummary],
+        at_once: &Semaphore,
     ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
         let mut looks: VecDeque<(String, ContainerName)> = VecDeque::new();
@@ -121,6 +128,7 @@ impl DockerEngine {
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
             stream::iter(looks.into_iter().map(|(id, name)| async move {
+                let _turn = at_once.acquire().await;
                 // By its id: what got another name since the list is there all the same (C8).
                 match self.look_at(Some(&id), &name).await {
                     Ok(Some(container)) => Some((container.name.clone(), Seen::Known(container))),
@@ -129,7 +137,7 @@ impl DockerEngine {
                     Err(error) => Some((name, Seen::unknown(error.to_string()))),
                 }
             }))
-            .buffer_unordered(QUESTIONS)
+            .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
@@ -162,13 +170,19 @@ impl DockerEngine {
         (volumes, hidden)
     }
 
-    async fn images(&self, references: BTreeSet<String>) -> Result<BTreeMap<Digest, Image>, EngineError> {
-        let found: Vec<Result<Option<Image>, EngineError>> = stream::iter(
-            references.into_iter().map(|reference| async move { self.inspect_image(&reference).await }),
-        )
-        .buffer_unordered(QUESTIONS)
-        .collect()
-        .await;
+    async fn images(
+        &self,
+        references: BTreeSet<String>,
+        at_once: &Semaphore,
+    ) -> Result<BTreeMap<Digest, Image>, EngineError> {
+        let found: Vec<Result<Option<Image>, EngineError>> =
+            stream::iter(references.into_iter().map(|reference| async move {
+                let _turn = at_once.acquire().await;
+                self.inspect_image(&reference).await
+            }))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
         let mut images = BTreeMap::new();
         for image in found {
             if let Some(image) = image? {
@@ -183,11 +197,12 @@ impl DockerEngine {
         &self,
         named: &BTreeSet<ImageRef>,
         used: BTreeSet<String>,
+        at_once: &Semaphore,
     ) -> Result<BTreeMap<Digest, Image>, EngineError> {
-        let mut images = self.images(used).await?;
+        let mut images = self.images(used, at_once).await?;
         let others = named.iter().filter(|name| !images.values().any(|image| image.is_called(name)));
         let others = others.map(ImageRef::pull_name).collect();
-        images.extend(self.images(others).await?);
+        images.extend(self.images(others, at_once).await?);
         Ok(images)
     }
 
@@ -204,15 +219,18 @@ impl DockerEngine {
 
 impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
+        let at_once = Semaphore::new(AT_ONCE);
         let listed = async {
             let list = self.list().await?;
             let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
-            let (containers, mut images) =
-                tokio::try_join!(self.containers(&list), self.named_and_used(images, references.clone()))?;
+            let (containers, mut images) = tokio::try_join!(
+                self.containers(&list, &at_once),
+                self.named_and_used(images, references.clone(), &at_once)
+            )?;
             // Of what the list told no image, the look at it did.
             let looked = containers.values().filter_map(Seen::known).map(|c| c.image.to_string());
             let looked = looked.filter(|image| !references.contains(image)).collect();
-            images.extend(self.images(looked).await?);
+            images.extend(self.images(looked, &at_once).await?);
             if let Some(recall) = &self.recall {
                 recall.settle(&self.host, &list.iter().filter_map(|c| c.id.as_deref()).collect());
             }

@@ -33,10 +33,6 @@ use super::{API, LONGEST};
 /// A kept connection that was silent for longer is not trusted with a call: the other side may have closed it.
 const FRESH: Duration = Duration::from_secs(15);
 
-/// Questions at once. An engine answers most in a fraction of a millisecond, and a connection costs both sides a third of
-/// that: more at once bring nothing. What changes things may take long, and stands in no question's way.
-pub(super) const QUESTIONS: usize = 6;
-
 /// The API version that trueup is made for: 1.41.
 #[allow(clippy::cast_possible_truncation, reason = "a small constant")]
 const OURS: u32 = API.minor_version as u32;
@@ -136,8 +132,6 @@ struct Told {
 struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
-    /// Of those, what may be used to ask.
-    questions: Arc<Semaphore>,
     idle: Mutex<VecDeque<Kept>>,
     /// Once it is known.
     spoken: Mutex<Option<Spoken>>,
@@ -175,7 +169,6 @@ impl Line {
         Self {
             dial,
             free,
-            questions: Arc::new(Semaphore::new(QUESTIONS)),
             idle: Mutex::default(),
             spoken: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
@@ -270,8 +263,11 @@ impl Line {
         mut request: Request<Body>,
         answer: Answer,
     ) -> Result<Response<Incoming>, Error> {
-        let asks = request.method() == Method::GET;
-        let permits = self.permits(asks, answer).await?;
+        // A stream lives for long: it never takes a call's place.
+        let permit = match answer {
+            Answer::Stream(_) => None,
+            Answer::Whole(_) => Some(Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?),
+        };
         let suspicion = Suspicion(&self.idle);
         loop {
             let (mut kept, reused) = match self.take() {
@@ -282,7 +278,7 @@ impl Line {
             match kept.sender.try_send_request(request).await {
                 Ok(response) => {
                     suspicion.lift();
-                    tokio::spawn(Arc::clone(&self).keep(kept, permits));
+                    tokio::spawn(Arc::clone(&self).keep(kept, permit));
                     return Ok(response);
                 }
                 Err(mut failed) => match failed.take_message() {
@@ -292,23 +288,6 @@ impl Line {
                 },
             }
         }
-    }
-
-    /// To be held until the answer was read.
-    async fn permits(&self, asks: bool, answer: Answer) -> Result<Vec<OwnedSemaphorePermit>, Error> {
-        let mut needed = Vec::new();
-        // A stream lives for long: it never takes a call's place.
-        if matches!(answer, Answer::Whole(_)) {
-            if asks {
-                needed.push(&self.questions);
-            }
-            needed.push(&self.free);
-        }
-        let mut permits = Vec::new();
-        for semaphore in needed {
-            permits.push(Arc::clone(semaphore).acquire_owned().await.map_err(io::Error::other)?);
-        }
-        Ok(permits)
     }
 
     async fn open(&self) -> Result<Kept, Error> {
@@ -327,12 +306,12 @@ impl Line {
     }
 
     /// Keeps the connection once the answer was read to its end.
-    async fn keep(self: Arc<Self>, mut kept: Kept, permits: Vec<OwnedSemaphorePermit>) {
+    async fn keep(self: Arc<Self>, mut kept: Kept, permit: Option<OwnedSemaphorePermit>) {
         if kept.sender.ready().await.is_ok() {
             kept.since = Instant::now();
             lock(&self.idle).push_back(kept);
         }
-        drop(permits);
+        drop(permit);
     }
 }
 

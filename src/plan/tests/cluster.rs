@@ -267,7 +267,7 @@ impl Cluster {
     }
 
     /// As many running tasks as the mode asks for; all of them new where `anew`.
-    fn settle(&mut self, service: &str, anew: bool) {
+    pub fn settle(&mut self, service: &str, anew: bool) {
         let spec = self.service(service).spec.clone();
         let wanted = match spec.mode {
             ServiceMode::Replicated(count) => u64::from(count),

@@ -134,6 +134,8 @@ fn happen(cluster: &mut Cluster, hand: &Hand) {
             let live = cluster.service(APPS[*n]);
             if live.spec.mode != ServiceMode::Global {
                 live.spec.mode = ServiceMode::Replicated(*count);
+                // Swarm follows by itself, also where git leaves the number to whoever scales.
+                cluster.settle(APPS[*n], false);
             }
         }
         Hand::Labelled(n) if there(cluster, *n) => {

@@ -26,24 +26,31 @@ pub(super) trait Json: Sized {
     fn owned(&self) -> Value;
 }
 
+/// Both call what a leaf holds the same.
+macro_rules! leaves {
+    () => {
+        fn word(&self) -> Option<&str> {
+            self.as_str()
+        }
+        fn unsigned(&self) -> Option<u64> {
+            self.as_u64()
+        }
+        fn signed(&self) -> Option<i64> {
+            self.as_i64()
+        }
+        fn float(&self) -> Option<f64> {
+            self.as_f64()
+        }
+        fn truth(&self) -> Option<bool> {
+            self.as_bool()
+        }
+    };
+}
+
 impl Json for Value {
+    leaves!();
     fn key(&self, key: &str) -> Option<&Self> {
         self.get(key).filter(|value| !value.is_null())
-    }
-    fn word(&self) -> Option<&str> {
-        self.as_str()
-    }
-    fn unsigned(&self) -> Option<u64> {
-        self.as_u64()
-    }
-    fn signed(&self) -> Option<i64> {
-        self.as_i64()
-    }
-    fn float(&self) -> Option<f64> {
-        self.as_f64()
-    }
-    fn truth(&self) -> Option<bool> {
-        self.as_bool()
     }
     fn items(&self) -> &[Self] {
         self.as_array().map(Vec::as_slice).unwrap_or_default()
@@ -57,23 +64,9 @@ impl Json for Value {
 }
 
 impl Json for Borrowed<'_> {
+    leaves!();
     fn key(&self, key: &str) -> Option<&Self> {
         self.as_object()?.get(key).filter(|value| !value.is_null())
-    }
-    fn word(&self) -> Option<&str> {
-        self.as_str()
-    }
-    fn unsigned(&self) -> Option<u64> {
-        self.as_u64()
-    }
-    fn signed(&self) -> Option<i64> {
-        self.as_i64()
-    }
-    fn float(&self) -> Option<f64> {
-        self.as_f64()
-    }
-    fn truth(&self) -> Option<bool> {
-        self.as_bool()
     }
     fn items(&self) -> &[Self] {
         self.as_array().unwrap_or_default()
