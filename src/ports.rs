@@ -338,6 +338,8 @@ pub trait Store: Send + Sync {
     fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError>;
     fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError>;
     fn delete(&self, record: Record, key: &str) -> Result<(), StoreError>;
+    /// Puts, and deletes where there is `None`, all or none.
+    fn put_all(&self, record: Record, changes: &BTreeMap<String, Option<String>>) -> Result<(), StoreError>;
     fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError>;
     /// Written and synced before the effect; the returned id settles it.
     fn intend(&self, intent: &Intent) -> Result<i64, StoreError>;

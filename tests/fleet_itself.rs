@@ -75,6 +75,48 @@ fn killed_at_any_moment_it_leaves_a_directory_that_down_cleans() {
     assert!(seen_something >= 4, "fleets were killed before they were anything: {seen_something} of 6 were");
 }
 
+/// Takes the fleet of a directory away, however the test ends.
+struct Down<'a>(&'a Path);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        if self.0.exists() {
+            let _ = fleet::command(self.0, &["down"]);
+        }
+    }
+}
+
+#[test]
+fn the_manuals_commands_work_as_they_are_written() {
+    let stage = stage::Stage::new("fleet-manual");
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let dir = place.path().join("fleet");
+    let _down = Down(&dir);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testing.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let (_, block) = page.split_once("```sh\n").expect("a block");
+    let (block, _) = block.split_once("```").expect("its end");
+    let commands: Vec<&str> = block.lines().collect();
+    assert!(commands.len() >= 5, "{block}");
+    let mut id = None;
+    for command in commands {
+        let program = format!("{} --dir {}", fleet::program().display(), dir.display());
+        // A directory of the test's own, and the image of this machine that it made.
+        let line = command.replace("tests/fleet/fleet", &program).replace("trueup:0.1.0", &stage.image);
+        assert_ne!(line, command);
+        let ran = Command::new("bash").args(["-c", &line]).output().expect("bash");
+        assert!(ran.status.success(), "{command}: {}", String::from_utf8_lossy(&ran.stderr));
+        id = id.or_else(|| id_in(&dir));
+        let told = String::from_utf8_lossy(&ran.stdout);
+        if command.contains("node ls") {
+            assert_eq!(told.matches("Ready").count(), 3, "{told}");
+        }
+    }
+    let id = id.expect("a fleet was up");
+    assert!(!dir.exists(), "the last of them takes it away");
+    assert_eq!(left_of(&id, &dir), Vec::<String>::new());
+}
+
 #[test]
 fn a_test_that_panics_leaves_nothing() {
     let (tell, told) = std::sync::mpsc::channel();

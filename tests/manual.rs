@@ -1,5 +1,5 @@
-//! The pages' commands, carried out as a reader would: every `sh` block runs, every file shown is read by the program that
-//! it is for, and every command and option named anywhere exists.
+//! The pages' commands, carried out as a reader would: every `sh` block runs (that of testing.md in tests/fleet_itself.rs), every
+//! file shown is read by the program that it is for, and every command and option named anywhere exists.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
@@ -319,10 +319,18 @@ fn help(words: &[&str]) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// What is wrong with the command lines in the page's code spans.
+/// What is wrong with the command lines in the page's code spans and in what it shows as typed.
 fn unknown_commands(page: &str) -> Vec<String> {
     let prose: Vec<&str> = page.split("```").step_by(2).collect();
     let spans = prose.iter().flat_map(|text| text.split('`').skip(1).step_by(2));
+    // What is shown as typed needs a fleet or a key that only the reader has: it is not run.
+    let typed: Vec<String> = blocks(page)
+        .into_iter()
+        .filter(|(language, _)| language == "console")
+        .flat_map(|(_, text)| text.replace("\\\n", " ").lines().map(str::to_owned).collect::<Vec<_>>())
+        .filter_map(|line| line.strip_prefix("$ ").map(str::to_owned))
+        .collect();
+    let spans = spans.chain(typed.iter().map(String::as_str));
     let mut wrong = Vec::new();
     // "trueup is killed" is a line of a story.
     for span in spans.filter_map(|span| span.strip_prefix("trueup ")).filter(|span| !span.starts_with("is "))
@@ -360,6 +368,8 @@ fn every_command_and_option_named_exists() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
     let bad = "`trueup fly` and `trueup plan --nonsense X` but `trueup config show APP --origin`";
     assert_eq!(unknown_commands(bad).len(), 2);
+    let bad = "```console\n$ trueup plan --nonsense X\n$ git push\nno command\n```";
+    assert_eq!(unknown_commands(bad).len(), 1);
     // The tables of commands.md: `command …` in the first column, its options in the second.
     let commands = page("docs/commands.md");
     let rows = commands.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |"));

@@ -265,6 +265,29 @@ fn a_frozen_host_is_unknown_and_the_others_are_healed() {
     assert_eq!(running(&fleet, "h2"), before["h2"], "nobody touched it (A1)");
 }
 
+/// D6: the wait for it is longer than this test, so that whoever is healed meanwhile was not kept waiting.
+#[test]
+fn the_others_are_healed_while_a_frozen_host_is_waited_for() {
+    let fleet = converged();
+    let ground = Ground::there(&fleet);
+    ground.be_patient("10m");
+    let before = everything(&fleet);
+    for command in [&["apply", "--yes", "--format", "json"][..], &["run", "-v"]] {
+        fleet.freeze("h2");
+        let first = of_app(&fleet, "h1", "web-test");
+        fleet.docker_ok("h1", &["stop", "-t", "0", &first]);
+        let mut waits = ground.begin(command);
+        soon("it is healed", || names(&running(&fleet, "h1")) == names(&before["h1"]));
+        assert!(!waits.has_ended(), "{command:?}: it is still at the frozen one: {}", waits.log());
+        fleet.thaw("h2");
+        if command[0] == "apply" {
+            let (code, done) = waits.told();
+            assert_eq!(code, Some(0), "{done:#}");
+        }
+        assert_eq!(running(&fleet, "h2"), before["h2"], "{command:?}: nobody touched it (A1)");
+    }
+}
+
 #[test]
 fn a_killed_host_comes_back_and_is_healed() {
     let fleet = converged();

@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout};
 use trueup::config::{self, ParseCache};
 use trueup::model::desired::Desired;
 use trueup::model::names::{HostName, Revision};
+use trueup::model::observed::{Engine, Seen};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Limits;
 use trueup::model::tree::{Blob, Tree};
@@ -171,4 +172,40 @@ fn no_more_hosts_are_read_at_once_than_the_fan_out() {
             assert_eq!(whole.most_looks_at_once(), most, "fan_out = {fan_out}");
         });
     }
+}
+
+/// D6: who hangs takes nobody's turn for long, however many they are.
+#[test]
+fn hosts_that_hang_leave_turns_for_the_others() {
+    const HOSTS: usize = 8;
+    rt().block_on(async {
+        let desired = desired(HOSTS);
+        let fleet = SimWorld::new(HashKey::new([3; 32]), 7);
+        fleet.set_latency(LATENCY);
+        let clock: Arc<SimClock> = Arc::default();
+        for n in 0..4 {
+            fleet.set_fault(&host(n), Some(Fault::Hung));
+        }
+        let surveyor = Surveyor::new(fleet.engines(), Arc::clone(&clock) as _, 2, CALL);
+        let began = Instant::now();
+        let well = |hosts: &BTreeMap<HostName, Seen<Engine>>| {
+            hosts.values().filter(|seen| seen.known().is_some()).count()
+        };
+        loop {
+            let survey = surveyor.survey(&Asked::of(&desired)).await;
+            if well(&survey.hosts) == 4 {
+                break;
+            }
+            surveyor.news().await;
+        }
+        assert!(began.elapsed() < CALL, "they were waited for: {:?}", began.elapsed());
+
+        let (files, key) = (SimFiles::default(), HashKey::new([3; 32]).id());
+        let limits = Limits { fan_out: 2, ..Limits::default() };
+        let (engines, began) = (fleet.engines(), Instant::now());
+        let seen =
+            observe::observe(&Asked::of(&desired), &*engines, &files, &*clock, key, &limits, CALL).await;
+        assert_eq!(well(&seen.hosts), 4);
+        assert!(began.elapsed() < CALL * 4, "one after the other: {:?}", began.elapsed());
+    });
 }

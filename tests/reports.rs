@@ -449,6 +449,10 @@ impl Store for Failing {
     fn delete(&self, record: Record, key: &str) -> Result<(), StoreError> {
         self.inner.delete(record, key)
     }
+    fn put_all(&self, record: Record, changes: &BTreeMap<String, Option<String>>) -> Result<(), StoreError> {
+        self.check(record)?;
+        self.inner.put_all(record, changes)
+    }
     fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError> {
         self.inner.all(record)
     }

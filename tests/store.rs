@@ -82,6 +82,32 @@ fn records_are_kept_by_kind_and_key_over_a_restart() {
 }
 
 #[test]
+fn many_records_are_put_and_deleted_all_or_none() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    store.put(Record::Lease, "goes", "0").expect("put");
+    store.put(Record::Pause, "goes", "0").expect("put");
+    let changes = [("goes", None), ("stays", Some("1")), ("was never there", None)];
+    let changes = changes.map(|(key, json)| (key.to_owned(), json.map(str::to_owned))).into();
+    store.put_all(Record::Lease, &changes).expect("all");
+    let kept = |store: &SqliteStore, record| store.all(record).expect("all").into_keys().collect::<Vec<_>>();
+    assert_eq!(kept(&store, Record::Lease), ["stays"]);
+    assert_eq!(kept(&store, Record::Pause), ["goes"]);
+
+    let raw = rusqlite::Connection::open(dir.path().join("trueup.db")).expect("the file");
+    let trigger = "CREATE TRIGGER full BEFORE INSERT ON records WHEN NEW.key = 'too much'
+                   BEGIN SELECT raise(ABORT, 'the disk is full'); END";
+    raw.execute_batch(trigger).expect("a trigger");
+    let changes = [("first", Some("1")), ("stays", None), ("too much", Some("1"))];
+    let changes = changes.map(|(key, json)| (key.to_owned(), json.map(str::to_owned))).into();
+    let error = store.put_all(Record::Lease, &changes).expect_err("one of them cannot be written");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert_eq!(kept(&store, Record::Lease), ["stays"], "none of them");
+    drop(store);
+    assert_eq!(kept(&open(dir.path()), Record::Lease), ["stays"]);
+}
+
+#[test]
 fn intents_are_unsettled_until_settled_once() {
     let at = tempfile::tempdir().expect("a temporary directory");
     let store = open(at.path());

@@ -55,10 +55,18 @@ impl SqliteStore {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, StoreError> {
-        let connection = self.connection();
-        let result = connection.prepare(sql).and_then(|mut statement| statement.execute(params));
-        result.map_err(|e| self.error(e))
+    fn write<T>(
+        &self,
+        reaches: Disk,
+        write: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection();
+        let synchronous = match reaches {
+            Disk::Now => "FULL",
+            Disk::InTime => "NORMAL",
+        };
+        let ready = connection.pragma_update(None, "synchronous", synchronous);
+        ready.and_then(|()| write(&mut connection)).map_err(|e| self.error(e))
     }
 
     fn rows<T>(
@@ -72,6 +80,15 @@ impl SqliteStore {
         let rows = statement.query_map(params, read).map_err(|e| self.error(e))?;
         rows.collect::<rusqlite::Result<_>>().map_err(|e| self.error(e))
     }
+}
+
+/// When a write survives the loss of power; the end of the process it survives always. The log is written in order: with
+/// one that is on the disk, all before it are.
+enum Disk {
+    /// Before the call returns.
+    Now,
+    /// With the next of the others.
+    InTime,
 }
 
 /// The kind's name in the file; never changed once released.
@@ -97,6 +114,17 @@ const fn kind(record: Record) -> &'static str {
     }
 }
 
+fn put(connection: &Connection, record: Record, key: &str, json: &str) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO records (kind, key, json) VALUES (?1, ?2, ?3)
+               ON CONFLICT (kind, key) DO UPDATE SET json = excluded.json";
+    connection.execute(sql, params![kind(record), key, json]).map(|_| ())
+}
+
+fn delete(connection: &Connection, record: Record, key: &str) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM records WHERE kind = ?1 AND key = ?2";
+    connection.execute(sql, params![kind(record), key]).map(|_| ())
+}
+
 impl Store for SqliteStore {
     fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError> {
         self.connection()
@@ -110,17 +138,27 @@ impl Store for SqliteStore {
     }
 
     fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError> {
-        self.run(
-            "INSERT INTO records (kind, key, json) VALUES (?1, ?2, ?3)
-             ON CONFLICT (kind, key) DO UPDATE SET json = excluded.json",
-            params![kind(record), key, json],
-        )?;
-        Ok(())
+        self.write(Disk::Now, |connection| put(connection, record, key, json))
     }
 
     fn delete(&self, record: Record, key: &str) -> Result<(), StoreError> {
-        self.run("DELETE FROM records WHERE kind = ?1 AND key = ?2", params![kind(record), key])?;
-        Ok(())
+        self.write(Disk::Now, |connection| delete(connection, record, key))
+    }
+
+    fn put_all(&self, record: Record, changes: &BTreeMap<String, Option<String>>) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.write(Disk::Now, |connection| {
+            let transaction = connection.transaction()?;
+            for (key, json) in changes {
+                match json {
+                    Some(json) => put(&transaction, record, key, json)?,
+                    None => delete(&transaction, record, key)?,
+                }
+            }
+            transaction.commit()
+        })
     }
 
     fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError> {
@@ -132,28 +170,23 @@ impl Store for SqliteStore {
     }
 
     fn intend(&self, intent: &Intent) -> Result<i64, StoreError> {
-        let connection = self.connection();
-        connection
-            .execute(
+        self.write(Disk::Now, |connection| {
+            let host = intent.host.as_ref().map(HostName::as_str);
+            connection.execute(
                 "INSERT INTO intents (at, plan, host, subject, step) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    intent.at.0,
-                    intent.plan,
-                    intent.host.as_ref().map(HostName::as_str),
-                    intent.subject,
-                    intent.step
-                ],
-            )
-            .map_err(|e| self.error(e))?;
-        Ok(connection.last_insert_rowid())
+                params![intent.at.0, intent.plan, host, intent.subject, intent.step],
+            )?;
+            Ok(connection.last_insert_rowid())
+        })
     }
 
+    /// Lost with the power, the step is told as interrupted, and looked at (D5).
     fn settle(&self, id: i64, at: Timestamp, outcome: &Outcome) -> Result<(), StoreError> {
         let outcome = serde_json::to_string(outcome).map_err(|e| self.error(e))?;
-        let settled = self.run(
-            "UPDATE intents SET settled_at = ?2, outcome = ?3 WHERE id = ?1 AND settled_at IS NULL",
-            params![id, at.0, outcome],
-        )?;
+        let settled = self.write(Disk::InTime, |connection| {
+            let sql = "UPDATE intents SET settled_at = ?2, outcome = ?3 WHERE id = ?1 AND settled_at IS NULL";
+            connection.execute(sql, params![id, at.0, outcome])
+        })?;
         if settled == 1 { Ok(()) } else { Err(self.error(format!("there is no unsettled intent {id}"))) }
     }
 
@@ -175,16 +208,11 @@ impl Store for SqliteStore {
     }
 
     fn remember(&self, entry: &HistoryEntry) -> Result<(), StoreError> {
-        self.run(
-            "INSERT INTO history (at, revision, what, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-            params![
-                entry.at.0,
-                entry.revision.as_ref().map(Revision::as_str),
-                entry.what,
-                entry.subject,
-                entry.detail
-            ],
-        )?;
+        self.write(Disk::Now, |connection| {
+            let revision = entry.revision.as_ref().map(Revision::as_str);
+            let sql = "INSERT INTO history (at, revision, what, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)";
+            connection.execute(sql, params![entry.at.0, revision, entry.what, entry.subject, entry.detail])
+        })?;
         Ok(())
     }
 

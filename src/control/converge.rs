@@ -113,9 +113,7 @@ impl<'a> Scope<'a> {
 pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Result<Converged, ControlError> {
     if scope.fresh {
         let memory = Memory::new(&*world.store);
-        for subject in memory.attempts()?.keys() {
-            memory.forget_attempts(subject)?;
-        }
+        memory.set_attempts(memory.attempts()?.into_keys().map(|subject| (subject, None)).collect())?;
         rollouts::begin_anew(world)?;
     }
     let mut outcomes = Vec::new();
@@ -342,35 +340,35 @@ pub(super) async fn execute(
 fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let known = memory.last_seen()?;
-    for change in
-        plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container)
-    {
-        if let (Ok(instance), Some(host)) = (change.subject.name.parse(), change.host())
-            && !known.contains_key(&instance)
-        {
-            memory.note_seen(&instance, Some(host))?;
-        }
-    }
-    Ok(())
+    let created =
+        plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container);
+    let seats = created.filter_map(|change| {
+        let instance = change.subject.name.parse().ok()?;
+        let host = change.host()?;
+        (!known.contains_key(&instance)).then(|| (instance, Some(host.clone())))
+    });
+    Ok(memory.note_seen(&seats.collect())?)
 }
 
 /// Attempts, loops and the budget after a plan was carried out (B3, D3, D7).
 fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
-    let attempts = memory.attempts()?;
+    let before = memory.attempts()?;
+    let (mut attempts, mut destroyed) = (BTreeMap::new(), BTreeMap::new());
     for (change, outcome) in &report.outcomes {
         let subject = change.subject.to_string();
-        if let Some(after) = backoff::after(attempts.get(&subject), change, outcome, now) {
-            memory.set_attempts(&change.subject, &after)?;
-        }
         if report.took.contains(&change.subject) {
             let count = plan::taken(&pass.observed, change);
-            let destroyed = Destroyed { at: now, revision: pass.plan.revision.clone(), count };
-            memory.note_destroyed(&subject, &destroyed)?;
+            let one = Destroyed { at: now, revision: pass.plan.revision.clone(), count };
+            destroyed.insert(subject.clone(), one);
+        }
+        if let Some(after) = backoff::after(before.get(&subject), change, outcome, now) {
+            attempts.insert(subject, Some(after));
         }
     }
-    Ok(())
+    memory.note_destroyed(destroyed)?;
+    Ok(memory.set_attempts(attempts)?)
 }
 
 /// What a look teaches: since when things drift, what became stable, what goes round in circles. `true`: something was
@@ -380,9 +378,8 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
     first_seen::note(world, pass)?;
-    for (key, app) in &pass.desired.apps {
-        memory.note_protection(key, app.protect)?;
-    }
+    let protection = pass.desired.apps.iter().map(|(key, app)| (key.clone(), app.protect));
+    memory.note_protection(&protection.collect())?;
     note_seats(world, pass)?;
     healthy::note(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
@@ -392,24 +389,26 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     // What this process does not look at has not come to rest by that.
     let in_view =
         |words: &str| Subject::app_in(words).is_none_or(|app| pass.desired.judges(&app.environment));
+    let mut news = BTreeMap::new();
     for (subject, mut attempts) in memory.attempts()?.into_iter().filter(|(words, _)| in_view(words)) {
         if let Some(change) = wanted.get(&subject) {
             if let Some(why) = backoff::is_loop(&attempts, change, world.limits.loop_threshold) {
                 memory.quarantine(&change.subject, &change.promise(), &why)?;
                 memory.remember(now, Some(&pass.plan.revision), "quarantine", &subject, &why)?;
-                memory.forget_attempts(&subject)?;
+                news.insert(subject, None);
                 set_apart = true;
             }
         } else if !drifting.contains(&subject) && unknown.is_empty() {
             if now.since(attempts.last) >= backoff::STABLE_AFTER {
-                memory.forget_attempts(&subject)?;
+                news.insert(subject, None);
             } else if attempts.same > 0 {
                 // Seen as declared in between: not a circle, however often somebody changes it by hand.
                 attempts.same = 0;
-                memory.set_attempts_by_words(&subject, &attempts)?;
+                news.insert(subject, Some(attempts));
             }
         }
     }
+    memory.set_attempts(news)?;
     let at_rest = |words: &String| !drifting.contains(words) && unknown.is_empty() && in_view(words);
     for subject in memory.quarantined()?.keys().filter(|words| at_rest(words)) {
         memory.release(subject)?;
@@ -435,11 +434,9 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     }
     memory.note_holdings(&holdings)?;
     let before = memory.last_seen()?;
-    for (instance, host) in &seen {
-        if before.get(instance) != Some(host) {
-            memory.note_seen(instance, Some(host))?;
-        }
-    }
+    let moved = seen.iter().filter(|(instance, host)| before.get(*instance) != Some(*host));
+    let mut news: BTreeMap<InstanceName, Option<HostName>> =
+        moved.map(|(instance, host)| (instance.clone(), Some(host.clone()))).collect();
     // Gone from a host that answered; a host that left the inventory keeps its note (B2).
     let answered = |host: &HostName| pass.observed.engine(host).is_some();
     // What is about to be created keeps its note until that has ended: its answer may yet be lost (D5).
@@ -451,9 +448,10 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
             e.containers.get(&instance.container()).is_some_and(|seen| seen.known().is_none())
         });
         if !unread {
-            memory.note_seen(instance, None)?;
+            news.insert(instance.clone(), None);
         }
     }
+    memory.note_seen(&news)?;
     if !memory.is_complete()? && pass.desired.hosts.keys().all(answered) {
         memory.set_complete()?;
     }

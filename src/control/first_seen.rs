@@ -16,14 +16,11 @@ pub fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let wrong = wrong(pass);
     let known = memory.all_first_seen()?;
     let over = known.iter().filter(|(words, first)| !wrong.contains(*words) && would_see(pass, words, first));
-    for (words, _) in over {
-        memory.forget_first_seen(words)?;
-    }
-    for words in wrong.iter().filter(|words| !known.contains_key(*words)) {
-        let first = FirstSeen { at: world.clock.now(), within: pass.desired.scope.clone() };
-        memory.note_first_seen(words, &first)?;
-    }
-    Ok(())
+    let over = over.map(|(words, _)| (words.clone(), None));
+    let first = FirstSeen { at: world.clock.now(), within: pass.desired.scope.clone() };
+    let begun = wrong.iter().filter(|words| !known.contains_key(*words));
+    let begun = begun.map(|words| (words.clone(), Some(first.clone())));
+    Ok(memory.note_first_seen(over.chain(begun).collect())?)
 }
 
 /// Everything that is not as it should be, by the subject in words.

@@ -3,169 +3,28 @@
 //! Everything here may be lost without losing safety (H): a lost backoff tries once more, a lost pause is told by
 //! `status`, a lost approval is asked for again.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+mod documents;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::model::desired::ImageLock;
 use crate::model::disk::PulledImage;
 use crate::model::drift::Subject;
 use crate::model::image::Digest;
-use crate::model::names::{AppKey, EnvironmentName, HostName, InstanceName, Revision};
-use crate::model::observed::{Container, Engine, Seen};
-use crate::model::permission::{BrokenGlass, Permitted};
+use crate::model::names::{AppKey, HostName, InstanceName, Revision};
+use crate::model::permission::BrokenGlass;
 use crate::model::rollout::Rollout;
 use crate::model::units::{TimeSpan, Timestamp};
-use crate::observe::Asked;
 use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
 use super::baseline::Applied;
 
-/// The revision that is enforced until a better one is taken (A2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastGood {
-    pub revision: Revision,
-    /// When it was taken.
-    pub since: Timestamp,
-    /// A newer head that was not taken, and why.
-    pub refused: Option<(Revision, String)>,
-    /// Since when a newer head is refused, whichever it is.
-    #[serde(default)]
-    pub refused_since: Option<Timestamp>,
-    /// Since when the repository itself cannot be asked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unreachable_since: Option<Timestamp>,
-    /// How the revision got its leave; state files of earlier releases knew only the mode `branch`.
-    #[serde(default)]
-    pub by: Permitted,
-}
-
-impl LastGood {
-    /// Taken just now, with nothing newer refused.
-    pub fn new(revision: Revision, since: Timestamp, by: Permitted) -> Self {
-        Self { revision, since, refused: None, refused_since: None, unreachable_since: None, by }
-    }
-}
-
-/// A stop asked for by a person, for an app or for the whole fleet (key `*`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pause {
-    pub since: Timestamp,
-    /// `None`: until `trueup resume`.
-    pub until: Option<Timestamp>,
-    pub reason: String,
-}
-
-/// How often healing an object was tried without its becoming stable (D3), and what the last plan for it was (D7).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempts {
-    pub count: u32,
-    pub last: Timestamp,
-    /// The change's promise (D11): the same one again after success is a loop.
-    pub promise: String,
-    /// How often in a row the same promise was carried out with success.
-    pub same: u32,
-    pub because: Vec<String>,
-    /// How the last one failed; `None`: it succeeded and was wanted again.
-    #[serde(default)]
-    pub error: Option<String>,
-}
-
-/// When something wrong was seen first, and among which environments was looked; `None`: all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FirstSeen {
-    pub at: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub within: Option<BTreeSet<EnvironmentName>>,
-}
-
-/// Whom a look asked, and within which environments; `None`: all.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LastAsked {
-    pub within: Option<BTreeSet<EnvironmentName>>,
-    pub asked: Asked,
-}
-
-/// When a report was made last, and up to when the last one that could be written told what happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastReport {
-    pub at: Timestamp,
-    #[serde(default)]
-    pub from: Option<Timestamp>,
-}
-
-impl LastReport {
-    pub fn begun(now: Timestamp) -> Self {
-        Self { at: now, from: Some(now) }
-    }
-
-    pub fn covered(&self) -> Timestamp {
-        self.from.unwrap_or(self.at)
-    }
-}
-
-/// A report on its way to a webhook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The key of its settings, which have the address.
-    pub report: String,
-    pub body: String,
-}
-
-/// What an instance held when it was seen last: addresses that somebody else could want, by network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holding {
-    pub host: HostName,
-    pub addresses: BTreeMap<String, BTreeSet<IpAddr>>,
-}
-
-impl Holding {
-    pub fn of(host: &HostName) -> Self {
-        Self { host: host.clone(), addresses: BTreeMap::new() }
-    }
-
-    /// What the container asked for, and what it has on a network that reaches beyond its host: what a plain bridge
-    /// chose by itself is nobody else's.
-    pub fn add(&mut self, engine: &Engine, container: &Container) {
-        for (name, attachment) in &container.live.networks {
-            let network = engine.networks.get(name).and_then(Seen::known);
-            let reaches_beyond = network.is_some_and(|network| network.driver != "bridge");
-            let chosen = attachment.address.filter(|_| reaches_beyond);
-            for address in attachment.requested.into_iter().chain(chosen) {
-                self.addresses.entry(name.clone()).or_default().insert(address);
-            }
-        }
-    }
-
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, IpAddr)> {
-        self.addresses.iter().flat_map(|(network, all)| all.iter().map(move |a| (network.as_str(), *a)))
-    }
-}
-
-/// One destruction within the last hour, for the budget (B3).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Destroyed {
-    pub at: Timestamp,
-    pub revision: Revision,
-    /// How many instances or tasks went with it. Earlier releases noted each by itself.
-    #[serde(default = "one")]
-    pub count: usize,
-}
-
-const fn one() -> usize {
-    1
-}
-
-/// A finding that a person let pass, at one revision (F2).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Override {
-    pub revision: Revision,
-    pub rule: String,
-    pub reason: String,
-    pub at: Timestamp,
-}
+pub use documents::{
+    Attempts, Delivery, Destroyed, FirstSeen, Holding, LastAsked, LastGood, LastReport, Override, Pause,
+};
 
 /// Digests that ran healthy, kept; the oldest are forgotten first.
 const MOST_DIGESTS: usize = 10_000;
@@ -206,6 +65,22 @@ impl<'a> Memory<'a> {
         let json = serde_json::to_string(value)
             .map_err(|e| StoreError { path: format!("{record:?}/{key}"), detail: e.to_string() })?;
         self.store.put(record, key, &json)
+    }
+
+    /// All or none; `None` forgets.
+    fn write_all<T: Serialize>(
+        &self,
+        record: Record,
+        changes: impl IntoIterator<Item = (String, Option<T>)>,
+    ) -> Result<(), StoreError> {
+        let json = |(key, value): (String, Option<T>)| {
+            let json = value.map(|value| serde_json::to_string(&value)).transpose();
+            let json =
+                json.map_err(|e| StoreError { path: format!("{record:?}/{key}"), detail: e.to_string() })?;
+            Ok((key, json))
+        };
+        let changes: BTreeMap<_, _> = changes.into_iter().map(json).collect::<Result<_, StoreError>>()?;
+        self.store.put_all(record, &changes)
     }
 
     fn all<T: DeserializeOwned>(&self, record: Record) -> Result<BTreeMap<String, T>, StoreError> {
@@ -337,12 +212,9 @@ impl<'a> Memory<'a> {
         self.all(Record::FirstSeen)
     }
 
-    pub fn note_first_seen(&self, subject: &str, first: &FirstSeen) -> Result<(), StoreError> {
-        self.write(Record::FirstSeen, subject, first)
-    }
-
-    pub fn forget_first_seen(&self, subject: &str) -> Result<(), StoreError> {
-        self.store.delete(Record::FirstSeen, subject)
+    /// What is wrong since just now, by the subject's words; `None`: it is over.
+    pub fn note_first_seen(&self, news: BTreeMap<String, Option<FirstSeen>>) -> Result<(), StoreError> {
+        self.write_all(Record::FirstSeen, news)
     }
 
     /// What trueup pulled, by host and image id.
@@ -398,17 +270,9 @@ impl<'a> Memory<'a> {
         self.all(Record::Backoff)
     }
 
-    pub fn set_attempts(&self, subject: &Subject, attempts: &Attempts) -> Result<(), StoreError> {
-        self.set_attempts_by_words(&subject.to_string(), attempts)
-    }
-
-    /// As [`Self::set_attempts`], for a subject known only by its words.
-    pub fn set_attempts_by_words(&self, subject: &str, attempts: &Attempts) -> Result<(), StoreError> {
-        self.write(Record::Backoff, subject, attempts)
-    }
-
-    pub fn forget_attempts(&self, subject: &str) -> Result<(), StoreError> {
-        self.store.delete(Record::Backoff, subject)
+    /// By the subject's words; `None`: they are forgotten.
+    pub fn set_attempts(&self, attempts: BTreeMap<String, Option<Attempts>>) -> Result<(), StoreError> {
+        self.write_all(Record::Backoff, attempts)
     }
 
     /// Leaves this very change of the object alone (D7); another spec asks for another change and is tried.
@@ -432,15 +296,15 @@ impl<'a> Memory<'a> {
         Ok(seats.into_iter().filter_map(|(key, host)| Some((key.parse().ok()?, host))).collect())
     }
 
-    /// Notes where an instance was seen, or that it is nowhere any more.
-    pub fn note_seen(&self, instance: &InstanceName, host: Option<&HostName>) -> Result<(), StoreError> {
-        match host {
-            Some(host) => self.write(Record::Lease, &instance.to_string(), host),
-            None => {
-                self.store.delete(Record::Address, &instance.to_string())?;
-                self.store.delete(Record::Lease, &instance.to_string())
-            }
-        }
+    /// Notes where instances were seen; `None`: nowhere any more.
+    pub fn note_seen(&self, seen: &BTreeMap<InstanceName, Option<HostName>>) -> Result<(), StoreError> {
+        let gone = seen.iter().filter(|(_, host)| host.is_none());
+        let gone = gone.map(|(instance, _)| (instance.to_string(), None::<Holding>));
+        self.write_all(Record::Address, gone)?;
+        self.write_all(
+            Record::Lease,
+            seen.iter().map(|(instance, host)| (instance.to_string(), host.as_ref())),
+        )
     }
 
     /// What instances hold, as they were seen last.
@@ -452,10 +316,8 @@ impl<'a> Memory<'a> {
     /// Notes what was seen just now, where it is news.
     pub fn note_holdings(&self, seen: &BTreeMap<InstanceName, Holding>) -> Result<(), StoreError> {
         let known = self.holdings()?;
-        for (instance, holding) in seen.iter().filter(|(instance, now)| known.get(instance) != Some(now)) {
-            self.write(Record::Address, &instance.to_string(), holding)?;
-        }
-        Ok(())
+        let news = seen.iter().filter(|(instance, now)| known.get(instance) != Some(now));
+        self.write_all(Record::Address, news.map(|(instance, now)| (instance.to_string(), Some(now))))
     }
 
     /// Whether every host was seen at once since this memory began: what it does not know was never started (H).
@@ -467,15 +329,13 @@ impl<'a> Memory<'a> {
         self.write(Record::LastGood, EVERY_HOST_SEEN, &true)
     }
 
-    /// Notes that git declared the app without `protect`, or with it again: its containers carry the label that they
-    /// were made with, and may outlive the app (B2).
-    pub fn note_protection(&self, app: &AppKey, protect: bool) -> Result<(), StoreError> {
-        let key = format!("{UNPROTECTED}{app}");
-        match (protect, self.store.get(Record::LastGood, &key)?) {
-            (false, None) => self.write(Record::LastGood, &key, &true),
-            (true, Some(_)) => self.store.delete(Record::LastGood, &key),
-            (false, Some(_)) | (true, None) => Ok(()),
-        }
+    /// Notes which apps git declares without `protect`, and which with it again: their containers carry the label that
+    /// they were made with, and may outlive the app (B2).
+    pub fn note_protection(&self, apps: &BTreeMap<AppKey, bool>) -> Result<(), StoreError> {
+        let known = self.unprotected()?;
+        let news = apps.iter().filter(|(app, protect)| known.contains(*app) == **protect);
+        let news = news.map(|(app, protect)| (format!("{UNPROTECTED}{app}"), (!protect).then_some(true)));
+        self.write_all(Record::LastGood, news)
     }
 
     /// Apps that were last declared without `protect`.
@@ -550,9 +410,10 @@ impl<'a> Memory<'a> {
             .collect())
     }
 
-    /// Notes that something was taken away (B3's rolling hour).
-    pub fn note_destroyed(&self, subject: &str, destroyed: &Destroyed) -> Result<(), StoreError> {
-        self.write(Record::Budget, &format!("{} {subject}", destroyed.at.0), destroyed)
+    /// Notes what was taken away (B3's rolling hour), by the subjects' words.
+    pub fn note_destroyed(&self, destroyed: BTreeMap<String, Destroyed>) -> Result<(), StoreError> {
+        let each = destroyed.into_iter().map(|(subject, one)| (format!("{} {subject}", one.at.0), Some(one)));
+        self.write_all(Record::Budget, each)
     }
 
     /// How many things were taken away for this revision or within the last hour; older notes are forgotten.

@@ -47,11 +47,8 @@ pub async fn trust(world: &World, id: &str) -> Result<String, ControlError> {
     // A person names the state to go on from: it is what the next revision is compared with.
     memory.set_applied(&Applied::all(&revision))?;
     // Hosts that it does not declare are gone for good (B2): a person says so.
-    for (instance, _) in
-        memory.last_seen()?.iter().filter(|(_, host)| !taken.desired.hosts.contains_key(*host))
-    {
-        memory.note_seen(instance, None)?;
-    }
+    let gone = memory.last_seen()?.into_iter().filter(|(_, host)| !taken.desired.hosts.contains_key(host));
+    memory.note_seen(&gone.map(|(instance, _)| (instance, None)).collect())?;
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
     Ok(format!(
         "{revision} is trusted: it and its descendants are enforced\n  by {}: {}\n",

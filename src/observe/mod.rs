@@ -6,13 +6,13 @@ mod swarms;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::BoxFuture;
-use futures_util::stream;
+use futures_util::future::{BoxFuture, join_all};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
@@ -29,6 +29,20 @@ pub use watch::Watch;
 
 /// A whole survey is many calls; it may take this many times the deadline of one.
 const SURVEY_CALLS: u32 = 3;
+
+/// A host that took longer than this to be read is in nobody's way any more.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Reads when it is its turn. A fleet in which many hosts hang has turns for the others all the same (D6).
+async fn in_turn<T>(turns: &Semaphore, clock: &dyn Clock, read: impl Future<Output = T>) -> T {
+    let turn = turns.acquire().await;
+    let mut read = pin!(read);
+    tokio::select! {
+        seen = &mut read => return seen,
+        () = clock.sleep(LONG) => drop(turn),
+    }
+    read.await
+}
 
 /// A number for a read that begins: whatever the clock says, the greater one sees what is newer.
 pub fn next_read() -> u64 {
@@ -120,15 +134,14 @@ async fn survey(
     call_deadline: Duration,
 ) -> BTreeMap<HostName, Seen<Engine>> {
     let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
+    let turns = &Semaphore::new(limits.fan_out.max(1));
     // Boxed one by one: the compiler cannot see through a closure over borrowed hosts here.
     let mut looks: Vec<BoxFuture<'_, (HostName, Seen<Engine>)>> = Vec::new();
     for host in hosts {
-        let images = &asked.images;
-        looks.push(Box::pin(async move {
-            (host.name.clone(), survey_host(host, engines, clock, images, deadline).await)
-        }));
+        let read = survey_host(host, engines, clock, &asked.images, deadline);
+        looks.push(Box::pin(async move { (host.name.clone(), in_turn(turns, clock, read).await) }));
     }
-    stream::iter(looks).buffer_unordered(limits.fan_out.max(1)).collect().await
+    join_all(looks).await.into_iter().collect()
 }
 
 /// One host, known or unknown, by the deadline at the latest.

@@ -13,13 +13,13 @@ use crate::model::swarm::Swarm;
 use crate::ports::{Clock, Engines};
 
 use super::reads::{Reads, Wanted};
-use super::{Asked, SURVEY_CALLS, survey_host, swarms};
+use super::{Asked, SURVEY_CALLS, in_turn, survey_host, swarms};
 
 /// Keeps at most one read of each host and each Swarm going. Dropping it ends them.
 pub struct Surveyor {
     engines: Arc<dyn Engines>,
     clock: Arc<dyn Clock>,
-    permits: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     deadline: Duration,
     hosts: Reads<HostName, Engine>,
     swarms: Reads<String, Swarm>,
@@ -64,7 +64,7 @@ impl Surveyor {
             swarms: Reads::new(Arc::clone(&clock), Arc::clone(&news)),
             engines,
             clock,
-            permits: Arc::new(Semaphore::new(fan_out.max(1))),
+            turns: Arc::new(Semaphore::new(fan_out.max(1))),
             deadline: call_deadline.saturating_mul(SURVEY_CALLS),
             answered: Mutex::default(),
             news,
@@ -101,13 +101,12 @@ impl Surveyor {
 
     fn host(&self, host: &Host, asked: &Asked) -> Wanted<Engine> {
         let (engines, clock) = (Arc::clone(&self.engines), Arc::clone(&self.clock));
-        let (permits, deadline) = (Arc::clone(&self.permits), self.deadline);
+        let (turns, deadline) = (Arc::clone(&self.turns), self.deadline);
         let (host, images) = (host.clone(), asked.images.clone());
         Wanted {
             addresses: vec![host.engine.clone()],
             read: Box::pin(async move {
-                let _permit = permits.acquire().await;
-                survey_host(&host, &*engines, &*clock, &images, deadline).await
+                in_turn(&turns, &*clock, survey_host(&host, &*engines, &*clock, &images, deadline)).await
             }),
         }
     }

@@ -364,6 +364,16 @@ impl Store for SimStore {
         lock(&self.state).records.remove(&(record, key.to_owned()));
         Ok(())
     }
+    fn put_all(&self, record: Record, changes: &BTreeMap<String, Option<String>>) -> Result<(), StoreError> {
+        let records = &mut lock(&self.state).records;
+        for (key, json) in changes {
+            match json {
+                Some(json) => records.insert((record, key.clone()), json.clone()),
+                None => records.remove(&(record, key.clone())),
+            };
+        }
+        Ok(())
+    }
     fn all(&self, record: Record) -> Result<BTreeMap<String, String>, StoreError> {
         let state = lock(&self.state);
         let own = state.records.iter().filter(|((kind, _), _)| *kind == record);

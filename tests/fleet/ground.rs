@@ -65,6 +65,14 @@ impl<'a> Ground<'a> {
         std::fs::write(file, text + section).expect("the settings");
     }
 
+    /// How long trueup waits for an engine's answer.
+    pub fn be_patient(&self, long: &str) {
+        let file = self.at("trueup.toml");
+        let text = std::fs::read_to_string(&file).expect("the settings");
+        let text = text.replace("call_deadline = \"4s\"", &format!("call_deadline = \"{long}\""));
+        std::fs::write(file, text).expect("the settings");
+    }
+
     /// How often trueup looks without a reason.
     pub fn relist(&self, every: &str) {
         let file = self.at("trueup.toml");
@@ -169,6 +177,10 @@ pub struct Running {
 }
 
 impl Running {
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the process").is_some()
+    }
+
     /// Waits for its own end: the exit code.
     pub fn end(mut self) -> Option<i32> {
         self.child.wait().expect("the process").code()

@@ -99,8 +99,6 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
             "the file system does not allow a write-ahead log (mode {mode})"
         )));
     }
-    // An intent is on the disk before its effect is sent (D5).
-    connection.pragma_update(None, "synchronous", "FULL")?;
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(Failure::Damaged(sound));

@@ -1,6 +1,7 @@
 //! The floor: the bare API calls that a look at a fleet needs, made by a client that does nothing else.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,6 +11,7 @@ use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
 
 /// Connections to one engine: as many as trueup has.
 const CONNECTIONS: usize = 6;
@@ -17,47 +19,73 @@ const CONNECTIONS: usize = 6;
 /// Lists, and an inspection of each image and of each container that is no task of a Swarm, on every host; services, tasks
 /// and nodes from the first. How many calls it were.
 pub async fn look(sockets: &[PathBuf]) -> usize {
-    let hosts = sockets.iter().map(|socket| host(socket));
-    let swarm =
-        many(&sockets[0], ["/swarm", "/nodes", "/services", "/tasks", "/configs"].map(str::to_owned).into());
-    let (hosts, swarm) = tokio::join!(join_all(hosts), swarm);
-    hosts.into_iter().sum::<usize>() + swarm.len()
+    let lines: Vec<Lines<'_>> = sockets.iter().map(|socket| Lines::to(socket)).collect();
+    let hosts = join_all(lines.iter().map(host));
+    let swarm = lines[0].all(["/swarm", "/nodes", "/services", "/tasks", "/configs"].map(str::to_owned));
+    let (hosts, swarm) = tokio::join!(hosts, swarm);
+    hosts.into_iter().sum::<usize>() + swarm
 }
 
-async fn host(socket: &Path) -> usize {
-    let lists = ["/containers/json?all=1", "/info", "/networks", "/volumes"].map(str::to_owned);
-    let told = many(socket, lists.into()).await;
-    let containers: Value = serde_json::from_slice(&told[0]).expect("a list");
-    let containers = containers.as_array().expect("a list");
-    let mut images: Vec<&str> = containers.iter().filter_map(|c| c["ImageID"].as_str()).collect();
-    images.sort_unstable();
-    images.dedup();
-    let inspected = containers.iter().filter(|c| c["Labels"]["com.docker.swarm.task.id"].is_null());
-    let inspected = inspected.filter_map(|c| Some(format!("/containers/{}/json", c["Id"].as_str()?)));
-    let paths: Vec<String> = inspected.chain(images.iter().map(|id| format!("/images/{id}/json"))).collect();
-    // A file that the repository put there (D9).
-    let holds = |c: &&Value| c["Labels"]["io.trueup.files"].is_string();
-    let file = |c: &Value| {
-        let path = c["Labels"]["io.trueup.files"].as_str()?;
-        Some(format!("/containers/{}/archive?path={path}", c["Id"].as_str()?))
+/// Nothing waits for what it does not need: containers are inspected as soon as their list is there.
+async fn host(lines: &Lines<'_>) -> usize {
+    let listed = async {
+        let list = lines.ask("/containers/json?all=1").await;
+        let containers: Value = serde_json::from_slice(&list).expect("a list");
+        let containers = containers.as_array().expect("a list");
+        let mut images: Vec<&str> = containers.iter().filter_map(|c| c["ImageID"].as_str()).collect();
+        images.sort_unstable();
+        images.dedup();
+        let images = images.iter().map(|id| format!("/images/{id}/json"));
+        // A file that the repository put there (D9): it takes longest.
+        let files = containers.iter().filter_map(|c| {
+            let path = c["Labels"]["io.trueup.files"].as_str()?;
+            Some(format!("/containers/{}/archive?path={path}", c["Id"].as_str()?))
+        });
+        let inspected = containers.iter().filter(|c| c["Labels"]["com.docker.swarm.task.id"].is_null());
+        let inspected = inspected.filter_map(|c| Some(format!("/containers/{}/json", c["Id"].as_str()?)));
+        1 + lines.all(files.chain(inspected).chain(images)).await
     };
-    let files: Vec<String> = containers.iter().filter(holds).filter_map(file).collect();
-    let (inspected, read) = tokio::join!(many(socket, paths), many(socket, files));
-    told.len() + inspected.len() + read.len()
+    let others = lines.all(["/info", "/networks", "/volumes"].map(str::to_owned));
+    let (listed, others) = tokio::join!(listed, others);
+    listed + others
 }
 
-/// The answers, in order, over a few connections that are opened for it.
-async fn many(socket: &Path, paths: Vec<String>) -> Vec<Bytes> {
-    let share = paths.len().div_ceil(CONNECTIONS).max(1);
-    let lines = paths.chunks(share).map(|paths| async move {
-        let mut line = open(socket).await;
-        let mut answers = Vec::new();
-        for path in paths {
-            answers.push(ask(&mut line, path).await);
-        }
-        answers
-    });
-    join_all(lines).await.into_iter().flatten().collect()
+/// A few connections to one engine, opened when they are needed and kept.
+struct Lines<'a> {
+    socket: &'a Path,
+    turns: Semaphore,
+    idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
+}
+
+impl<'a> Lines<'a> {
+    fn to(socket: &'a Path) -> Self {
+        Self { socket, turns: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
+    }
+
+    /// All of them answered: how many.
+    async fn all(&self, paths: impl IntoIterator<Item = String>) -> usize {
+        let asked = paths.into_iter().map(|path| async move { self.ask(&path).await });
+        join_all(asked).await.len()
+    }
+
+    async fn ask(&self, path: &str) -> Bytes {
+        let _turn = self.turns.acquire().await.expect("a turn");
+        let idle = self.idle.lock().expect("no panic").pop();
+        let mut line = match idle {
+            Some(line) => line,
+            None => open(self.socket).await,
+        };
+        // Whether a file is as it was read before, its size and times tell (decision 0018).
+        let method = if path.contains("/archive?") { Method::HEAD } else { Method::GET };
+        let uri = format!("/v1.41{path}");
+        let request = Request::builder().method(method).uri(uri).header("host", "engine").body(Empty::new());
+        line.ready().await.expect("an open connection");
+        let answer = line.send_request(request.expect("a request")).await.expect("an answer");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let body = answer.into_body().collect().await.expect("all of it").to_bytes();
+        self.idle.lock().expect("no panic").push(line);
+        body
+    }
 }
 
 async fn open(socket: &Path) -> SendRequest<Empty<Bytes>> {
@@ -65,15 +93,4 @@ async fn open(socket: &Path) -> SendRequest<Empty<Bytes>> {
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("a connection");
     tokio::spawn(connection);
     sender
-}
-
-async fn ask(line: &mut SendRequest<Empty<Bytes>>, path: &str) -> Bytes {
-    // Whether a file is as it was read before, its size and times tell (decision 0018).
-    let method = if path.contains("/archive?") { Method::HEAD } else { Method::GET };
-    let uri = format!("/v1.41{path}");
-    let request = Request::builder().method(method).uri(uri).header("host", "engine").body(Empty::new());
-    line.ready().await.expect("an open connection");
-    let answer = line.send_request(request.expect("a request")).await.expect("an answer");
-    assert!(answer.status().is_success(), "{path}: {}", answer.status());
-    answer.into_body().collect().await.expect("all of it").to_bytes()
 }

@@ -107,7 +107,8 @@ fn repository(ground: &Ground<'_>) -> Files {
     }
     files.insert("apps/f-files/files/app.conf".to_owned(), "declared\n".to_owned());
     let rest = CONTAINERS - ContainerField::ALL.len();
-    files.extend([services::beside("rest", &format!("replicas = {rest}"))]);
+    let (path, text) = services::beside("rest", &format!("replicas = {rest}"));
+    files.insert(path, text + "[upstream]\nport = 8080\n");
     for n in 0..SERVICES {
         let keys = format!("{SLEEP}\nreplicas = 1\nenv = {{ A = \"1\" }}");
         let more =
@@ -283,6 +284,11 @@ async fn changed_by_hand(ground: &Ground<'_>) {
         fleet.docker_ok("h1", &args);
         wanted.entry(service).or_default().insert(field.name().to_owned());
     }
+    fleet.docker_ok("h1", &["node", "update", "--label-add", "zone=by-hand", "h2"]);
+    wanted.entry("h2".to_owned()).or_default().insert("labels".to_owned());
+    let upstream = fleet.dir().join("nginx/current/rest-test.conf");
+    std::fs::write(&upstream, "# by hand\n").expect("a file");
+    wanted.entry("nginx".to_owned()).or_default().insert("rest-test".to_owned());
     let (_, plan) = ground.trueup(&["plan"]);
     let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for drift in plan["drift"].as_array().expect("drift") {
