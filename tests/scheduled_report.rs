@@ -35,19 +35,19 @@ fn run_writes_what_its_settings_ask_for_when_it_is_due() {
     let _run = Process(trueup.command(&["run"]).stderr(Stdio::null()).spawn().expect("the binary"));
     // The next full minute, and then some.
     let end = Instant::now() + Duration::from_secs(150);
-    let page = loop {
+    let markdown = loop {
         // It is written last.
-        if let Some(page) = file(&reports, ".html") {
-            break page;
+        if let Some(markdown) = file(&reports, ".md") {
+            break markdown;
         }
         assert!(Instant::now() < end, "no report in {}", reports.display());
         std::thread::sleep(Duration::from_millis(200));
     };
-    let markdown = file(&reports, ".md").expect("Markdown");
+    let page = file(&reports, ".html").expect("a page");
     let json = file(&reports, ".json").expect("JSON");
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     for text in [&page, &markdown] {
-        assert!(text.contains("missed-test-0") && text.contains("it is missing"), "{text}");
+        assert!(text.contains("missed-test-0") && text.contains("declared and not there"), "{text}");
     }
     assert_eq!(json["drift"][0]["name"], "missed-test-0", "{json:#}");
     assert_eq!(json["drift"].as_array().map(Vec::len), Some(1), "{json:#}");

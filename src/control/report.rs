@@ -223,7 +223,7 @@ fn unchecked(pass: &Pass, concern: &Concern<'_>) -> Vec<String> {
         .map(|app| format!("app {}: the upstream of a service", app.key))
         .collect();
     unchecked.push(
-        "fields of containers that trueup does not model, and logging options where an app declares no logging"
+        "fields of containers and services that trueup does not model, and logging options where an app declares no logging"
             .to_owned(),
     );
     unchecked
