@@ -17,14 +17,13 @@ use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self};
 use trueup::control::report;
 use trueup::control::revision::Reader;
-use trueup::control::{World, standing};
+use trueup::control::standing;
 use trueup::model::container::ContainerSpec;
 use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
 use trueup::model::image::ImageRef;
 use trueup::model::names::ContainerName;
-use trueup::model::plan::{Action, Plan, Verb};
-use trueup::model::settings::Reference;
+use trueup::model::plan::{Action, Verb};
 use trueup::model::units::Timestamp;
 use trueup::output::{self, Standing};
 use trueup::sim::Fault;
@@ -423,72 +422,5 @@ fn a_removal_whose_answers_are_all_lost_is_counted() {
             let counted = Memory::new(&*sim.world.store).destroyed(revision, sim.world.clock.now());
             assert_eq!(counted.expect("read"), usize::from(sent > 0), "{after_effect} {sent}");
         }
-    });
-}
-
-const GIT: Duration = Duration::from_millis(700);
-const ENGINE: Duration = Duration::from_millis(300);
-
-/// Two hosts with an instance each, and one without, applied; then git and engines are slow.
-async fn slow() -> Sim {
-    let sim = Sim::new(5);
-    sim.commit(3, &[("a", 2, "app:1")]);
-    let _ = sim.apply().await;
-    sim.repository.set_slow(GIT);
-    sim.fleet.set_latency(ENGINE);
-    sim
-}
-
-async fn timed<T>(work: impl Future<Output = T>) -> (T, Duration) {
-    let began = tokio::time::Instant::now();
-    (work.await, began.elapsed())
-}
-
-#[test]
-fn engines_are_asked_while_git_is_read() {
-    rt().block_on(async {
-        let sim = slow().await;
-        let (_, apart) = timed(sim.look()).await;
-        let (pass, beside) = timed(pass::take_and_look(&sim.world)).await;
-        assert!(pass.expect("a look").plan.changes.is_empty());
-        assert!(apart >= GIT + ENGINE && beside < GIT + ENGINE, "{apart:?}, {beside:?}");
-        let within = Some(["test".parse().expect("a name")].into());
-        let elsewhere = World { environments: within, ..sim.world.clone() };
-        let named = World { revision: Some(Reference::Head), ..sim.world.clone() };
-        for world in [elsewhere, named] {
-            let (_, took) = timed(pass::take_and_look(&world)).await;
-            assert!(took >= GIT + ENGINE, "it is another question than the last: {took:?}");
-        }
-    });
-}
-
-#[test]
-fn what_a_commit_asks_besides_is_looked_at() {
-    rt().block_on(async {
-        let sim = slow().await;
-        for hosts in [4, 2] {
-            sim.commit(hosts, &[("a", 2, "app:2")]);
-            let pass = pass::take_and_look(&sim.world).await.expect("a look");
-            let seen: BTreeSet<_> = pass.observed.hosts.keys().cloned().collect();
-            assert_eq!(seen, (0..hosts).map(host).collect());
-            let again = sim.look().await.plan;
-            // But for when it was looked.
-            assert_eq!(pass.plan, Plan { observed_at: pass.plan.observed_at, ..again });
-        }
-    });
-}
-
-/// A slow git is not to make the picture an old one.
-#[test]
-fn what_was_seen_long_ago_is_looked_at_again() {
-    rt().block_on(async {
-        let sim = slow().await;
-        sim.repository.set_slow(GIT * 5);
-        let hand = async {
-            sim.world.clock.sleep(GIT * 2).await;
-            sim.fleet.by_hand(&host(0), |containers| containers.clear());
-        };
-        let (pass, ()) = tokio::join!(pass::take_and_look(&sim.world), hand);
-        assert!(!pass.expect("a look").plan.changes.is_empty(), "the hand came after the first look");
     });
 }

@@ -176,6 +176,7 @@ pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Res
     Ok(World {
         engines: Arc::new(engines),
         repository: Arc::new(repository),
+        source: settings.repository.words(),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
         store,
         sandbox: Arc::new(ProcessSandbox::default()),

@@ -51,6 +51,8 @@ use crate::ports::{
 pub struct World {
     pub engines: Arc<dyn Engines>,
     pub repository: Arc<dyn Repository>,
+    /// Which one that is, and the root in it: a person may name another one than the settings do.
+    pub source: String,
     pub files: Arc<dyn FileSets>,
     pub store: Arc<dyn Store>,
     /// Where rules are read and evaluated.

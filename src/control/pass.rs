@@ -115,6 +115,8 @@ async fn look_by(
             seen = see(world, &judged, &mut eyes).await;
         }
     }
+    // Before a rule looks at the plan: so much the next look asks too.
+    let asked = remember.then(|| whom(world, &judged));
     let mut pass = conclude(world, taken, images, seen, judged, beside)?;
     if pass.judged.wants_plan {
         let Pass { taken, images, observed, plan, pending, .. } = pass;
@@ -123,9 +125,10 @@ async fn look_by(
     }
     if remember {
         rollouts::note(world, &pass)?;
-        if world.revision.is_none() {
-            let (within, asked) = (world.environments.clone(), Asked::of(&pass.desired));
-            Memory::new(&*world.store).set_asked(&LastAsked { within, asked })?;
+        if let (Some(asked), None) = (asked, &world.revision) {
+            let (source, within) = (world.source.clone(), world.environments.clone());
+            let revision = pass.taken.desired.revision.clone();
+            Memory::new(&*world.store).set_asked(&LastAsked { source, revision, within, asked })?;
         }
     }
     Ok(pass)
@@ -145,9 +148,14 @@ struct Seeing {
     pending: Pending,
 }
 
+/// Whom a look at what is enforced asks.
+fn whom(world: &World, judged: &Judged) -> Asked {
+    Asked::of(&within(world, &judged.enforced.desired))
+}
+
 /// Looks at what is enforced.
 async fn see(world: &World, judged: &Judged, eyes: &mut Eyes<'_>) -> Seeing {
-    let asked = Asked::of(&within(world, &judged.enforced.desired));
+    let asked = whom(world, judged);
     world.engines.keep_only(&judged.enforced.desired.hosts);
     match eyes {
         Eyes::Quick(surveyor) => {

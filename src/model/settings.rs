@@ -244,6 +244,11 @@ impl Settings {
 }
 
 impl RepositorySettings {
+    /// Which repository, and which directory in it.
+    pub fn words(&self) -> String {
+        format!("{} /{}", self.url, self.root)
+    }
+
     /// The head of the repository at `url`, without credentials.
     pub fn at(url: String) -> Self {
         Self {

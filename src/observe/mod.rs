@@ -62,7 +62,12 @@ pub struct Asked {
 impl Asked {
     pub fn of(desired: &Desired) -> Self {
         Self {
-            hosts: desired.hosts.clone(),
+            // Where a host is declared is no part of the question.
+            hosts: desired
+                .hosts
+                .iter()
+                .map(|(name, host)| (name.clone(), Host { origin: String::new(), ..host.clone() }))
+                .collect(),
             swarms: desired.swarms.clone(),
             images: desired.apps.values().map(|app| app.container.image.clone()).collect(),
         }

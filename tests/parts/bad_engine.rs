@@ -12,6 +12,21 @@ const REAL: &str = "/var/run/docker.sock";
 
 const TOO_OLD_A_CLIENT: &str =
     "{\"message\":\"client version 1.41 is too old. Minimum supported API version is 1.44\"}";
+const TOO_NEW_A_CLIENT: &str =
+    "{\"message\":\"client version 1.41 is too new. Maximum supported API version is 1.40\"}";
+/// Without one an engine takes the newest that it has, whatever its answers are then.
+const NO_VERSION: &str = "{\"message\":\"page not found: the call names no version of the API\"}";
+
+/// Which versions of the API it speaks, 1.x.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    /// As the machine's own engine does.
+    Ours,
+    /// 1.44 to 1.52, as Docker 29 does.
+    Younger,
+    /// Up to 1.40, as Docker 19.03 does.
+    Older,
+}
 
 /// What is wrong with an answer.
 #[derive(Debug, Clone)]
@@ -30,6 +45,8 @@ pub enum Bad {
     Hang,
     /// A head, a piece of body, and then never anything.
     HangInBody,
+    /// This piece of body, and then never anything.
+    HangAfter(&'static str),
     /// A body without an end.
     Endless,
     /// Headers without an end.
@@ -45,7 +62,7 @@ struct Inner {
     /// `METHOD path` of every call.
     calls: Mutex<Vec<String>>,
     over: AtomicBool,
-    younger: AtomicBool,
+    speaks: Mutex<Speaks>,
     open: Mutex<usize>,
 }
 
@@ -64,7 +81,7 @@ impl BadEngine {
             rule: Mutex::new(Box::new(rule)),
             calls: Mutex::default(),
             over: AtomicBool::new(false),
-            younger: AtomicBool::new(false),
+            speaks: Mutex::new(Speaks::Ours),
             open: Mutex::default(),
         });
         let shared = Arc::clone(&inner);
@@ -92,7 +109,12 @@ impl BadEngine {
 
     /// From now on it speaks API 1.44 to 1.52 and nothing older, as Docker 29 does.
     pub fn grow_younger(&self) {
-        self.inner.younger.store(true, Ordering::Relaxed);
+        *self.inner.speaks.lock().expect("the versions") = Speaks::Younger;
+    }
+
+    /// From now on it speaks API 1.40 and nothing newer, as Docker 19.03 does.
+    pub fn grow_older(&self) {
+        *self.inner.speaks.lock().expect("the versions") = Speaks::Older;
     }
 
     pub fn behave(&self, rule: impl Fn(&str, &str) -> Option<Bad> + Send + 'static) {
@@ -106,7 +128,12 @@ impl BadEngine {
     }
 
     pub fn calls(&self) -> usize {
-        self.inner.calls.lock().expect("the calls").len()
+        self.all_calls().len()
+    }
+
+    /// `METHOD path` of every call so far, without its version.
+    pub fn all_calls(&self) -> Vec<String> {
+        self.inner.calls.lock().expect("the calls").clone()
     }
 
     /// Connections that somebody still holds.
@@ -141,7 +168,8 @@ impl Inner {
             head.push(line);
         }
         let first = head.first().cloned().unwrap_or_default();
-        if self.younger.load(Ordering::Relaxed) {
+        let speaks = *self.speaks.lock().expect("the versions");
+        if speaks == Speaks::Younger {
             // The real engine behind is older: it gets the version that it knows.
             for line in &mut head {
                 *line = line.replace("/v1.44/", "/v1.41/");
@@ -149,31 +177,42 @@ impl Inner {
         }
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let path = ["/v1.41", "/v1.44"].iter().find_map(|v| target.strip_prefix(v)).unwrap_or(target);
+        let versioned = ["/v1.41/", "/v1.44/"].iter().find(|version| target.starts_with(**version));
+        let path = versioned.map_or(target, |version| &target[version.len() - 1..]);
         self.calls.lock().expect("the calls").push(format!("{method} {path}"));
         let mut bad = (self.rule.lock().expect("the rule"))(method, path);
-        if self.younger.load(Ordering::Relaxed) {
-            if target.starts_with("/v1.41/") {
-                bad = Some(Bad::Status(400, TOO_OLD_A_CLIENT));
-            } else if target == "/version" {
-                bad = Some(Bad::Body("{\"ApiVersion\":\"1.52\",\"MinAPIVersion\":\"1.44\"}"));
-            } else if target == "/_ping" {
-                let head = "HTTP/1.1 200 OK\r\nApi-Version: 1.52\r\nContent-Length: 2\r\nConnection: close";
-                return write!(stream, "{head}\r\n\r\nOK");
+        if versioned.is_none() && !["/_ping", "/version"].contains(&target) {
+            bad = Some(Bad::Status(404, NO_VERSION));
+        }
+        let (newest, oldest) = match speaks {
+            Speaks::Ours => ("1.41", "1.12"),
+            Speaks::Younger => ("1.52", "1.44"),
+            Speaks::Older => ("1.40", "1.12"),
+        };
+        // Every answer of an engine tells it, a refusal too; of what a rule says nothing is known.
+        let mut told = String::new();
+        if speaks != Speaks::Ours {
+            told = format!("Api-Version: {newest}\r\n");
+            match (speaks, target) {
+                (Speaks::Younger, _) if target.starts_with("/v1.41/") => {
+                    bad = Some(Bad::Status(400, TOO_OLD_A_CLIENT));
+                }
+                (Speaks::Older, _) if versioned.is_some() => bad = Some(Bad::Status(400, TOO_NEW_A_CLIENT)),
+                (_, "/version") => {
+                    let text = format!("{{\"ApiVersion\":\"{newest}\",\"MinAPIVersion\":\"{oldest}\"}}");
+                    return said(&mut stream, 200, &told, text.len(), &text);
+                }
+                (_, "/_ping") => return said(&mut stream, 200, &told, 2, "OK"),
+                _ => {}
             }
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
-        let answer = |stream: &mut UnixStream, status: u16, length: usize, body: &str| {
-            write!(
-                stream,
-                "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
-                 Connection: close\r\n\r\n{body}"
-            )
-        };
+        let answer =
+            |stream: &mut UnixStream, status, length, body: &str| said(stream, status, &told, length, body);
         match bad {
-            None => self.forward(&head, &body, Some(&mut stream)),
-            Some(Bad::DoneAndClosed) => self.forward(&head, &body, None),
+            None => self.forward(&head, &body, Some(&mut stream), &told),
+            Some(Bad::DoneAndClosed) => self.forward(&head, &body, None, &told),
             Some(Bad::Garbage) => stream.write_all(b"SSH-2.0-OpenSSH_9.2p1\r\n\x16\x03\x01 nothing of yours"),
             Some(Bad::Body(text)) => answer(&mut stream, 200, text.len(), text),
             Some(Bad::Status(status, text)) => answer(&mut stream, status, text.len(), text),
@@ -182,6 +221,10 @@ impl Inner {
             Some(Bad::Hang) => self.silence(&mut reader),
             Some(Bad::HangInBody) => {
                 answer(&mut stream, 200, 1000, "[{\"Id\": \"abc\", ")?;
+                self.silence(&mut reader)
+            }
+            Some(Bad::HangAfter(piece)) => {
+                answer(&mut stream, 200, 1 << 20, piece)?;
                 self.silence(&mut reader)
             }
             Some(Bad::Endless) => {
@@ -214,17 +257,46 @@ impl Inner {
         }
     }
 
-    /// The real engine's doing; its answer goes to `back`, where there is one.
-    fn forward(&self, head: &[String], body: &[u8], back: Option<&mut UnixStream>) -> std::io::Result<()> {
+    /// The real engine's doing; its answer goes to `back`, where there is one, with `told` in place of its own version.
+    fn forward(
+        &self,
+        head: &[String],
+        body: &[u8],
+        back: Option<&mut UnixStream>,
+        told: &str,
+    ) -> std::io::Result<()> {
         let mut real = UnixStream::connect(REAL)?;
         for line in head {
             real.write_all(line.as_bytes())?;
         }
         real.write_all(b"Connection: close\r\n\r\n")?;
         real.write_all(body)?;
-        match back {
-            Some(stream) => std::io::copy(&mut real, stream).map(|_| ()),
-            None => std::io::copy(&mut real, &mut std::io::sink()).map(|_| ()),
+        let Some(stream) = back else { return std::io::copy(&mut real, &mut std::io::sink()).map(|_| ()) };
+        let mut real = BufReader::new(real);
+        if !told.is_empty() {
+            let mut line = String::new();
+            while real.read_line(&mut line)? > 0 && line != "\r\n" {
+                let is_version = line.to_ascii_lowercase().starts_with("api-version:");
+                stream.write_all(if is_version { told } else { line.as_str() }.as_bytes())?;
+                line.clear();
+            }
+            stream.write_all(b"\r\n")?;
         }
+        std::io::copy(&mut real, stream).map(|_| ())
     }
+}
+
+/// An answer as it is said, with further headers.
+fn said(
+    stream: &mut UnixStream,
+    status: u16,
+    headers: &str,
+    length: usize,
+    body: &str,
+) -> std::io::Result<()> {
+    write!(
+        stream,
+        "HTTP/1.1 {status} Said\r\nContent-Type: application/json\r\n{headers}Content-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    )
 }

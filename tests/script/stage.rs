@@ -49,6 +49,7 @@ impl<'a> Stage<'a> {
         let world = World {
             engines: sim.engines(),
             repository: repository.clone(),
+            source: "simulated".into(),
             files: nginx.clone(),
             store: Arc::new(SimStore::default()),
             sandbox: Arc::new(SimSandbox::default()),

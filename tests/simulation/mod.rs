@@ -39,6 +39,7 @@ pub fn world(fleet: &SimWorld, key: HashKey, repository: Arc<dyn Repository>) ->
     World {
         engines: fleet.engines(),
         repository,
+        source: "simulated".into(),
         files: Arc::new(SimFiles::default()),
         store: Arc::new(SimStore::default()),
         sandbox: Arc::new(SimSandbox::default()),
@@ -72,6 +73,11 @@ impl Sim {
     }
 
     pub fn commit_on(&self, hosts: usize, apps: &[(&str, u32, &str)], network: &str) {
+        self.repository.commit(&Self::files(hosts, apps, network));
+    }
+
+    /// What a commit has: so many hosts, and apps by name, instances and image.
+    pub fn files(hosts: usize, apps: &[(&str, u32, &str)], network: &str) -> BTreeMap<String, String> {
         let mut files = BTreeMap::from([(
             "fleet.toml".to_owned(),
             "fleet = \"sim\"\nenvironments = [\"test\"]\n".to_owned(),
@@ -99,7 +105,7 @@ impl Sim {
                 ),
             );
         }
-        self.repository.commit(&files);
+        files
     }
 
     pub async fn apply(&self) -> Converged {

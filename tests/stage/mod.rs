@@ -211,6 +211,7 @@ pub fn assemble(settings: &Settings) -> World {
         repository: Arc::new(
             GitRepository::open(&settings.repository, &settings.state_dir.join("git")).expect("a repository"),
         ),
+        source: settings.repository.words(),
         files: Arc::new(DirectoryFileSets::new(settings.nginx.clone(), settings.flume.clone())),
         store,
         sandbox: Arc::new(ProcessSandbox::of(env!("CARGO_BIN_EXE_trueup").into(), Duration::from_secs(20))),

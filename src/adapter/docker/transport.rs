@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -57,12 +57,57 @@ pub(super) fn connect(dial: Dial) -> Result<(Docker, Raw), Error> {
 const RAISED: u32 = 52;
 
 /// How an engine is spoken to.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Spoken {
     /// The version of our calls, 1.x.
     minor: u32,
     /// The newest that the engine has, as it says it.
     newest: String,
+    /// It said itself which versions it has (`GET /version`); otherwise it only answered so far.
+    sure: bool,
+}
+
+/// What is known of the versions that an engine speaks.
+#[derive(Debug, Default)]
+struct Known {
+    spoken: Option<Spoken>,
+    /// It refused a call once: from then on only its own word tells which versions it has.
+    doubted: bool,
+}
+
+impl Known {
+    /// An engine that answered in a version speaks it, and every answer says which is its newest.
+    fn learn(&mut self, minor: u32, headers: &HeaderMap) {
+        if self.doubted || self.spoken.is_some() {
+            return;
+        }
+        if let Some(newest) = newest(headers) {
+            self.spoken = Some(Spoken { minor, newest: version(newest), sure: false });
+        }
+    }
+
+    /// A call in 1.`minor` was answered with 400. Whether that may be for its version: then the engine is to be asked which ones
+    /// it has, since it may be another one by now.
+    fn refused(&mut self, minor: u32, headers: &HeaderMap) -> bool {
+        let newest = newest(headers);
+        // It is older than ours, and we speak no older one.
+        if newest.is_some_and(|newest| newest < OURS) {
+            return false;
+        }
+        let says_the_same = |spoken: &Spoken| newest.is_some_and(|newest| version(newest) == spoken.newest);
+        // It said that it has this one: something else is wrong with the call.
+        if self.spoken.as_ref().is_some_and(|s| s.sure && s.minor == minor && says_the_same(s)) {
+            return false;
+        }
+        self.doubted = true;
+        // Another call may have found another one meanwhile.
+        self.spoken.take_if(|spoken| !spoken.sure || spoken.minor == minor);
+        true
+    }
+}
+
+fn version(minor: u32) -> String {
+    format!("1.{minor}")
 }
 
 /// Calls whose answers bollard does not read as engines of these versions give them.
@@ -71,7 +116,7 @@ pub(super) struct Raw(Arc<Line>);
 impl Raw {
     /// The answer to a GET of `path`, which has no version in it, such as `system/df`.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, Error> {
-        self.ask(Request::get(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?).await
+        self.ask(Request::get(format!("/{path}")).body(Either::Left(Full::default()))?).await
     }
 
     /// The newest API version that the engine speaks, such as `1.41`; empty where it does not say.
@@ -86,7 +131,7 @@ impl Raw {
         body: &serde_json::Value,
         auth: Option<String>,
     ) -> Result<Bytes, Error> {
-        let mut request = Request::post(format!("/v{API}/{path}")).header(CONTENT_TYPE, "application/json");
+        let mut request = Request::post(format!("/{path}")).header(CONTENT_TYPE, "application/json");
         if let Some(auth) = auth {
             request = request.header("X-Registry-Auth", auth);
         }
@@ -95,12 +140,12 @@ impl Raw {
     }
 
     pub(super) async fn delete(&self, path: &str) -> Result<Bytes, Error> {
-        self.ask(Request::delete(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?).await
+        self.ask(Request::delete(format!("/{path}")).body(Either::Left(Full::default()))?).await
     }
 
     /// What a GET of `path` goes on telling, once its head was answered.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Error> {
-        let request = Request::get(format!("/v{API}/{path}")).body(Either::Left(Full::default()))?;
+        let request = Request::get(format!("/{path}")).body(Either::Left(Full::default()))?;
         self.begin(request).await
     }
 
@@ -133,12 +178,9 @@ struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
     idle: Mutex<VecDeque<Kept>>,
-    /// Once it is known.
-    spoken: Mutex<Option<Spoken>>,
-    /// Held by the one call that finds it out.
+    known: Mutex<Known>,
+    /// Held by the one call that asks for the versions.
     asking: tokio::sync::Mutex<()>,
-    /// It refused a call once: what its ping says is not enough.
-    doubted: AtomicBool,
 }
 
 /// An open connection that has no call under way.
@@ -170,31 +212,30 @@ impl Line {
             dial,
             free,
             idle: Mutex::default(),
-            spoken: Mutex::default(),
+            known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
-            doubted: AtomicBool::default(),
         }
     }
 
     async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
         // What only asks may be asked again: it is asked in our version until the engine says that it has that no more.
         let again = (request.method() == Method::GET).then(|| copy(&request)).transpose()?;
-        let known = lock(&self.spoken).clone();
+        let known = lock(&self.known).spoken.as_ref().map(|spoken| spoken.minor);
         let minor = match known {
-            Some(spoken) => spoken.minor,
+            Some(minor) => minor,
             None if again.is_some() => OURS,
             None => self.spoken().await?.minor,
         };
         let response = self.send_in(request, minor).await?;
         if response.status() != StatusCode::BAD_REQUEST {
-            self.learn(minor, response.headers());
+            lock(&self.known).learn(minor, response.headers());
             return Ok(response);
         }
-        // It may be another engine by now, with another oldest version.
-        *lock(&self.spoken) = None;
-        self.doubted.store(true, Ordering::Relaxed);
+        if !lock(&self.known).refused(minor, response.headers()) {
+            return Ok(response);
+        }
         let Some(again) = again else { return Ok(response) };
-        // Read to its end, so that its connection is free: asking for the version needs one.
+        // Read to its end, so that its connection is free: asking for the versions needs one.
         drop(response.into_body().collect().await);
         let minor = self.spoken().await?.minor;
         self.send_in(again, minor).await
@@ -205,41 +246,38 @@ impl Line {
         request: Request<Body>,
         minor: u32,
     ) -> Result<Response<Incoming>, Error> {
-        let answer = Answer::to(request.uri().path());
+        let answer = Answer::to(unversioned(request.uri()));
         Arc::clone(self).exchange(plain(request, minor)?, answer).await
-    }
-
-    /// An engine that answered in a version speaks it, and every answer says which is its newest.
-    fn learn(&self, minor: u32, headers: &HeaderMap) {
-        let mut spoken = lock(&self.spoken);
-        if let (None, Some(newest)) = (&*spoken, newest(headers)) {
-            *spoken = Some(Spoken { minor, newest: format!("1.{newest}") });
-        }
     }
 
     /// The API version to speak, 1.x: ours, or the oldest that a newer engine still speaks. Calls that begin together ask
     /// once: `GET /version` has the engine run its runtime, which takes longer than most calls.
     async fn spoken(self: &Arc<Self>) -> Result<Spoken, Error> {
         let _one = self.asking.lock().await;
-        if let Some(spoken) = lock(&self.spoken).clone() {
+        if let Some(spoken) = lock(&self.known).spoken.clone() {
             return Ok(spoken);
         }
-        let newest = self.ping().await?;
-        let sure = newest.is_some_and(|newest| newest < RAISED) && !self.doubted.load(Ordering::Relaxed);
-        let version = |newest: u32| format!("1.{newest}");
-        if let (true, Some(newest)) = (sure, newest) {
-            let spoken = Spoken { minor: OURS, newest: version(newest) };
-            *lock(&self.spoken) = Some(spoken.clone());
-            return Ok(spoken);
+        // What its ping says is not enough for one that refused a call.
+        let doubted = lock(&self.known).doubted;
+        if !doubted
+            && let Some(newest) = self.ping().await?
+            && newest < RAISED
+        {
+            let mut known = lock(&self.known);
+            if !known.doubted {
+                let spoken = Spoken { minor: OURS, newest: version(newest), sure: false };
+                known.spoken = Some(spoken.clone());
+                return Ok(spoken);
+            }
         }
         let body = self.ask_plainly("/version").await?.into_body().collect().await?.to_bytes();
         // What is no version here tells nothing; the call itself will say what is wrong.
         let versions = serde_json::from_slice::<Versions>(&body).ok();
         let oldest = versions.as_ref().and_then(Versions::oldest);
         let newest = versions.map(|versions| versions.newest).unwrap_or_default();
-        let spoken = Spoken { minor: oldest.map_or(OURS, |minor| minor.max(OURS)), newest };
+        let spoken = Spoken { minor: oldest.map_or(OURS, |minor| minor.max(OURS)), newest, sure: true };
         if oldest.is_some() {
-            *lock(&self.spoken) = Some(spoken.clone());
+            lock(&self.known).spoken = Some(spoken.clone());
         }
         Ok(spoken)
     }
@@ -361,13 +399,17 @@ impl Versions {
     }
 }
 
+/// What is asked for, as `/containers/json?all=true`. bollard 0.21 loses the version on the way, which an engine takes for its
+/// newest; another release may keep it.
+fn unversioned(uri: &Uri) -> &str {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let rest = path.strip_prefix("/v").and_then(|rest| rest.strip_prefix(API.to_string().as_str()));
+    rest.filter(|rest| rest.starts_with('/')).unwrap_or(path)
+}
+
 /// The request as it is written on a connection: a path of the API 1.`minor`, without a host, which goes into its header.
 fn plain(mut request: Request<Body>, minor: u32) -> Result<Request<Body>, Error> {
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-    let path = match path.strip_prefix(&format!("/v{API}/")) {
-        Some(rest) => format!("/v1.{minor}/{rest}"),
-        None => path.to_owned(),
-    };
+    let path = format!("/v1.{minor}{}", unversioned(request.uri()));
     *request.uri_mut() = path.parse::<Uri>().map_err(io::Error::other)?;
     request.headers_mut().insert(HOST, HeaderValue::from_static("engine"));
     Ok(request)
@@ -381,9 +423,11 @@ enum Answer {
 }
 
 impl Answer {
+    /// `path` has no version in it.
     fn to(path: &str) -> Self {
         const MIB: u64 = 1 << 20;
-        let mut parts = path.trim_start_matches('/').split('/').skip(1);
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let mut parts = path.trim_start_matches('/').split('/');
         match (parts.next(), parts.next(), parts.next()) {
             // Watched for ever; a stream that reached its bound is opened again.
             (Some("events"), None, None) => Self::Stream(64 * MIB),
@@ -449,18 +493,83 @@ impl AsyncWrite for Bounded {
 mod tests {
     use super::*;
 
+    /// A path as bollard gives it, which loses the version, and as it would with one.
+    fn asked(path: &str) -> [Answer; 2] {
+        [format!("http://engine{path}"), format!("http://engine/v{API}{path}")].map(|uri| {
+            let uri = uri.parse().expect("an address");
+            Answer::to(unversioned(&uri))
+        })
+    }
+
     #[test]
     fn an_answer_is_bounded_by_what_was_asked() {
-        let whole = |path: &str| matches!(Answer::to(path), Answer::Whole(most) if most <= 64 << 20);
-        for path in [
-            "/v1.41/info",
-            "/v1.41/containers/json",
-            "/v1.41/containers/events/json",
-            "/v1.41/containers/logs",
+        for (path, most) in [
+            ("/info", 8),
+            ("/containers/json?all=true", 64),
+            ("/volumes", 64),
+            ("/containers/x/archive?path=%2Fetc", 32),
+            ("/containers/events/json", 8),
+            ("/containers/logs", 8),
+            ("/images/create/json", 8),
         ] {
-            assert!(whole(path), "{path}");
+            assert_eq!(asked(path), [Answer::Whole(most << 20); 2], "{path}");
         }
-        assert_eq!(Answer::to("/v1.41/containers/x/logs"), Answer::Stream(u64::MAX));
-        assert!(matches!(Answer::to("/v1.41/events"), Answer::Stream(_)));
+        assert_eq!(asked("/containers/x/logs?follow=true"), [Answer::Stream(u64::MAX); 2]);
+        assert_eq!(asked("/images/create?fromImage=a%2Fb&tag=1"), [Answer::Stream(256 << 20); 2]);
+        assert_eq!(asked("/events?filters=%7B%7D"), [Answer::Stream(64 << 20); 2]);
+    }
+
+    #[test]
+    fn every_call_has_the_version_that_is_spoken() {
+        for (uri, path) in [
+            ("http://engine/info", "/v1.44/info"),
+            ("/system/df?type=image", "/v1.44/system/df?type=image"),
+            ("http://engine/v1.41/volumes", "/v1.44/volumes"),
+            ("http://engine/volumes/v1.41", "/v1.44/volumes/v1.41"),
+            ("http://engine/v1.41x/y", "/v1.44/v1.41x/y"),
+        ] {
+            let request = Request::get(uri).body(Either::Left(Full::default())).expect("a request");
+            assert_eq!(plain(request, 44).expect("a request").uri().to_string(), path, "{uri}");
+        }
+    }
+
+    fn says(newest: u32) -> HeaderMap {
+        HeaderMap::from_iter([(
+            "api-version".parse().expect("a name"),
+            version(newest).parse().expect("a value"),
+        )])
+    }
+
+    fn told(minor: u32, newest: u32) -> Option<Spoken> {
+        Some(Spoken { minor, newest: version(newest), sure: true })
+    }
+
+    #[test]
+    fn what_was_refused_is_not_learnt_again() {
+        let mut known = Known::default();
+        assert!(known.refused(41, &says(52)), "it may be for the version");
+        // Another call, begun before, is answered while the versions are asked for.
+        known.learn(41, &says(52));
+        assert_eq!(known.spoken, None);
+        known.spoken = told(44, 52);
+        // And another one is refused that was begun before.
+        assert!(known.refused(41, &says(52)));
+        assert_eq!(known.spoken, told(44, 52), "what was found stays");
+    }
+
+    #[test]
+    fn a_call_is_doubted_and_not_the_version_that_the_engine_says_it_has() {
+        // Whoever says so, and is the engine that said it.
+        let mut known = Known { spoken: told(44, 52), doubted: true };
+        assert!(!known.refused(44, &says(52)));
+        assert_eq!(known.spoken, told(44, 52));
+        assert!(known.refused(44, &says(60)), "it is a newer one by now");
+        assert_eq!(known.spoken, None);
+        // Nothing older is spoken to it.
+        let mut known = Known::default();
+        assert!(!known.refused(41, &says(40)) && !known.doubted);
+        // A proxy may take the header away.
+        known.spoken = told(41, 45);
+        assert!(known.refused(41, &HeaderMap::new()));
     }
 }

@@ -69,9 +69,11 @@ pub struct FirstSeen {
     pub within: Option<BTreeSet<EnvironmentName>>,
 }
 
-/// Whom a look asked, and within which environments; `None`: all.
+/// Whom a look asked, at which revision of which repository, and within which environments; `None`: all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastAsked {
+    pub source: String,
+    pub revision: Revision,
     pub within: Option<BTreeSet<EnvironmentName>>,
     pub asked: Asked,
 }
