@@ -193,6 +193,21 @@ fn a_clone_that_ends_too_early_is_told_how_to_get_the_rest() {
     assert!(output.status.code() == Some(1) && err.contains("fetch-depth: 0"), "{err}");
 }
 
+/// A1: what rules say that look at the plan is not taken for nothing where there is no fleet to plan against.
+#[test]
+fn rules_that_look_at_the_plan_are_told_where_there_is_none() {
+    let pull = Pull::new("planless");
+    let told = |pull: &Pull| pull.json(&["--no-fleet"]).1["warnings"].to_string();
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    assert!(!told(&pull).contains("could not be judged"), "{}", told(&pull));
+    let rule = "package team\n\nimport rego.v1\n\ndeny contains \"no\" if count(input.plan.changes) > 1\n";
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    pull.commit(&[("policies/team.rego", rule)]);
+    git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
+    pull.commit(&[("apps/web/app.toml", &pull.app("3"))]);
+    assert!(told(&pull).contains("could not be judged here"), "{}", told(&pull));
+}
+
 /// F4: with a socket that counts who comes.
 #[test]
 fn nothing_that_the_branch_alone_names_is_dialled() {
