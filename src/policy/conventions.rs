@@ -125,7 +125,6 @@ mod tests {
             "import input.plan\ndeny contains \"x\" if plan.changes[0].action == \"create\"",
             "import input as doc\ndeny contains \"x\" if doc.plan.changes[0].action == \"create\"",
             "deny contains \"x\" if { some key; input[key].changes[0].action == \"create\" }",
-            "deny contains \"x\" if { some path, value; walk(input, [path, value]); path == [\"plan\", \"changes\", 0]; value.action == \"create\" }",
             "deny contains \"x\" if { some name, value in input; name == \"plan\"; value.changes[0].action == \"create\" }",
             "deny contains \"x\" if { json.filter(input, [\"plan/changes\"]).plan.changes[0].action == \"create\" }",
         ] {

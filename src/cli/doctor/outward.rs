@@ -129,5 +129,8 @@ mod tests {
         assert!(checks.iter().all(|check| check.verdict == Verdict::Broken), "{checks:?}");
         assert_eq!(checks.len(), 2);
         assert!(!format!("{checks:?}").contains("s3cr3t"), "{checks:?}");
+        let webhook = report.webhook.map(|hook| Webhook { ca: Some("/nowhere/ca.pem".into()), ..hook });
+        let why = webhook.as_ref().map(place).expect("a webhook").expect_err("no authority");
+        assert!(why.starts_with("/nowhere/ca.pem: "), "{why}");
     }
 }
