@@ -35,6 +35,12 @@ deny contains {"msg": sprintf("flume: %s", [why])} if {
 	some why in closed[_]
 }
 
+# A fleet that was only watched begins to be changed, or the other way about.
+deny contains {"msg": sprintf("detect_only of the fleet: %s", [why])} if {
+	input.detect_only.change != "none"
+	some why in closed[_]
+}
+
 # Why an environment does not change now.
 closed[name] contains sprintf("the freeze '%s' is on (%s)", [window.name, window.says]) if {
 	some window in input.freeze

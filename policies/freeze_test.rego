@@ -6,6 +6,7 @@ import data.trueup.freeze as rule
 
 quiet := {
 	"apps": [], "hosts": [], "networks": [], "swarms": [], "flume": {"change": "none"}, "freeze": [],
+	"detect_only": {"change": "none", "before": false, "after": false},
 	"environments": {
 		"prod": {"production": true, "change": "none"},
 		"test": {"production": false, "change": "none"},
@@ -109,6 +110,18 @@ test_each_says_what_it_is if {
 test_flume_waits_for_every_environment if {
 	changed := object.union(quiet, {"flume": {"change": "update"}})
 	count(rule.deny) == 1 with input as object.union(changed, {"freeze": freeze})
+	count(rule.deny) == 1 with input as object.union(changed, {"freeze": shut})
+	count(rule.deny) == 1 with input as object.union(changed, {"freeze": [named("deny", true, ["test"])]})
+	count(rule.deny) == 0 with input as object.union(changed, {"freeze": [window("deny", false)]})
+	count(rule.deny) == 0 with input as object.union(quiet, {"freeze": freeze})
+}
+
+test_a_fleet_that_was_only_watched_waits_for_every_environment if {
+	changed := object.union(quiet, {"detect_only": {"change": "update", "before": true, "after": false}})
+	rule.deny == {{"msg": "detect_only of the fleet: the freeze 'w' is on (always UTC)"}} with input as object.union(
+		changed,
+		{"freeze": freeze},
+	)
 	count(rule.deny) == 1 with input as object.union(changed, {"freeze": shut})
 	count(rule.deny) == 1 with input as object.union(changed, {"freeze": [named("deny", true, ["test"])]})
 	count(rule.deny) == 0 with input as object.union(changed, {"freeze": [window("deny", false)]})

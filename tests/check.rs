@@ -193,6 +193,21 @@ fn a_clone_that_ends_too_early_is_told_how_to_get_the_rest() {
     assert!(output.status.code() == Some(1) && err.contains("fetch-depth: 0"), "{err}");
 }
 
+/// A1: what rules say that look at the plan is not taken for nothing where there is no fleet to plan against.
+#[test]
+fn rules_that_look_at_the_plan_are_told_where_there_is_none() {
+    let pull = Pull::new("planless");
+    let told = |pull: &Pull| pull.json(&["--no-fleet"]).1["warnings"].to_string();
+    pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
+    assert!(!told(&pull).contains("could not be judged"), "{}", told(&pull));
+    let rule = "package team\n\nimport rego.v1\n\ndeny contains \"no\" if count(input.plan.changes) > 1\n";
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    pull.commit(&[("policies/team.rego", rule)]);
+    git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
+    pull.commit(&[("apps/web/app.toml", &pull.app("3"))]);
+    assert!(told(&pull).contains("could not be judged here"), "{}", told(&pull));
+}
+
 /// F4: with a socket that counts who comes.
 #[test]
 fn nothing_that_the_branch_alone_names_is_dialled() {
@@ -234,6 +249,45 @@ fn nothing_that_the_branch_alone_names_is_dialled() {
     pull.commit(&[("README.md", "x\n")]);
     let (code, told) = pull.json(&[]);
     assert_eq!(code, 3, "{told:#}");
+    assert!(came.load(Ordering::SeqCst) > 0, "the socket counts nobody");
+}
+
+/// F4, F0: whoever looks at the branch by its name dials no more, and nobody applies what does not descend from what is
+/// enforced.
+#[test]
+fn a_branch_that_is_named_is_dialled_no_more_than_one_that_is_checked() {
+    let pull = Pull::new("named");
+    let came = Arc::new(AtomicUsize::new(0));
+    let socket = pull.dir.path().join("engine.sock");
+    let engine = UnixListener::bind(&socket).expect("a socket");
+    let counted = Arc::clone(&came);
+    std::thread::spawn(move || engine.incoming().for_each(|_| _ = counted.fetch_add(1, Ordering::SeqCst)));
+    let far = format!(
+        "[host.far]\naddress = \"192.0.2.9\"\nengine = \"unix://{}\"\nenvironments = [\"test\"]\n",
+        socket.display()
+    );
+    pull.commit(&[("hosts/far.toml", &far)]);
+    git(&pull.repo(), &["checkout", "-q", "--orphan", "other"]);
+    pull.commit(&[("README.md", "a history of its own\n")]);
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    let enforced = git(&pull.repo(), &["rev-parse", "main"]);
+    assert_eq!(pull.trueup(&["trust", &enforced]).0, 0);
+    let file = pull.dir.path().join("snapshot.json").display().to_string();
+    for looks in [&["plan"][..], &["drift"], &["status"], &["render"], &["snapshot", "save", &file]] {
+        let (code, out, err) = pull.trueup(&[looks, &["--rev", "branch"]].concat());
+        assert_eq!(code, 3, "{looks:?}: {out}{err}");
+        assert_eq!(came.load(Ordering::SeqCst), 0, "{looks:?} dialled it");
+    }
+    let (_, out, _) = pull.trueup(&["plan", "--rev", "branch"]);
+    assert!(out.contains("the enforced revision does not name its engine") && out.contains("(F4)"), "{out}");
+    for acts in [&["apply", "--yes"][..], &["restart", "web-test"], &["images", "--collect", "--yes"]] {
+        let (code, out, err) = pull.trueup(&[acts, &["--rev", "other"]].concat());
+        assert!(code == 1 && err.contains("does not descend") && out.is_empty(), "{acts:?}: {out}{err}");
+    }
+    assert_eq!(came.load(Ordering::SeqCst), 0);
+    // Once it is merged, it is dialled.
+    git(&pull.repo(), &["merge", "-q", "--ff-only", "branch"]);
+    pull.trueup(&["plan", "--rev", "branch"]);
     assert!(came.load(Ordering::SeqCst) > 0, "the socket counts nobody");
 }
 

@@ -467,6 +467,20 @@ async fn a_named_revision_is_bound_too() {
     assert_eq!(line.image(), "app:3");
 }
 
+/// F0, F1: an ancestor brings no commit that could be unsigned, and it is no way back all the same.
+#[tokio::test]
+async fn a_named_ancestor_is_shown_and_not_enforced() {
+    let (mut line, first) = Line::begun().await;
+    line.version(Some("ada"), 2);
+    line.taken().await;
+    line.world.revision = Some(Reference::Commit(first));
+    let error = line.try_apply().await.expect_err("held").to_string();
+    assert!(error.contains("does not descend") && line.image() == "app:2", "{error}");
+    let pass = line.look().await;
+    assert!(pass.plan.blocked.iter().any(|b| b.reason.contains("(F0)")), "{:?}", pass.plan);
+    assert_eq!(pass.taken.by, Permitted::Branch, "nobody vouches for it");
+}
+
 #[tokio::test]
 async fn broken_glass_is_for_one_revision_and_a_while_and_is_told() {
     let (line, _) = Line::begun().await;

@@ -394,6 +394,29 @@ fn a_freeze_holds_changes_and_heals() {
     });
 }
 
+/// F3, A6: what was declared while the fleet was only watched is not let loose inside a freeze.
+#[test]
+fn a_freeze_holds_what_a_watched_fleet_waits_for() {
+    rt().block_on(async {
+        let mut sim = Sim::new(PolicySettings::default());
+        let watched = "detect_only = true\nfleet = \"sim\"\nenvironments = [\"test\", \"prod\"]\n\
+                       [environment.prod]\nproduction = true\n";
+        sim.commit(&[("p", "prod", "app:1")], &[]);
+        let _ = sim.apply().await;
+        sim.commit(&[("p", "prod", "app:2")], &[("fleet.toml", watched)]);
+        let _ = sim.apply().await;
+        assert_eq!(sim.running(), running(&[("p-prod-0", "app:1")]));
+        sim.world.policy.freeze = freeze();
+        sim.commit(&[("p", "prod", "app:2")], &[]);
+        let done = sim.apply().await;
+        assert!(holding(&done.last)[0].message.contains("detect_only"), "{:?}", done.last.plan.findings);
+        assert_eq!(sim.running(), running(&[("p-prod-0", "app:1")]));
+        sim.world.policy.freeze.clear();
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        assert_eq!(sim.running(), running(&[("p-prod-0", "app:2")]));
+    });
+}
+
 #[test]
 fn production_gets_only_what_ran_healthy_in_test() {
     rt().block_on(async {
@@ -497,6 +520,28 @@ fn a_state_file_of_a_release_without_policies_goes_on_from_what_it_enforced() {
         assert_eq!(sim.apply().await.exit_code(), 3);
         assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
     });
+}
+
+/// F2: however a rule says that it looks at the plan, it gets one.
+#[test]
+fn a_rule_that_spells_the_plan_otherwise_holds_as_well() {
+    for body in [
+        "some c in object.get(input, [\"plan\", \"changes\"], [])\n c.action == \"replace\"",
+        "doc := input\n some c in doc.plan.changes\n c.action == \"replace\"",
+    ] {
+        rt().block_on(async {
+            let sim = Sim::new(PolicySettings::default());
+            let rule = format!(
+                "package team\nimport rego.v1\ndeny contains {{\"app\": c.app, \"msg\": \"no\"}} if {{\n {body}\n}}\n"
+            );
+            let rules = [("policies/replace.rego", &*rule)];
+            sim.commit(&[("a", "test", "app:1")], &rules);
+            let _ = sim.apply().await;
+            sim.commit(&[("a", "test", "app:2")], &rules);
+            assert_eq!(sim.apply().await.exit_code(), 3, "{body}");
+            assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]), "{body}");
+        });
+    }
 }
 
 #[test]

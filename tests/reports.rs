@@ -115,7 +115,7 @@ fn hourly(directory: Option<&Path>, webhook: Option<Webhook>) -> ReportSettings 
 }
 
 fn hook(url: String) -> Webhook {
-    Webhook { url: WebhookUrl::Text(url), token_file: None, body: WebhookBody::Json }
+    Webhook { url: WebhookUrl::Text(url), token_file: None, ca: None, body: WebhookBody::Json }
 }
 
 /// The newest report in the directory.
@@ -255,6 +255,7 @@ fn a_webhook_is_tried_again_until_it_takes_the_report() {
         let webhook = Webhook {
             url: WebhookUrl::File(dir.path().join("url")),
             token_file: Some(dir.path().join("token")),
+            ca: None,
             body: WebhookBody::Text,
         };
         sim.runs(HOUR, &[hourly(None, Some(webhook))]).await;
@@ -511,6 +512,26 @@ fn what_nobody_could_read_is_told_again() {
         assert_eq!(json["from"], "2023-11-14T22:13:20Z", "{json:#}");
         assert!(each(&json["done"], "subject").contains(&"container web-test-0 on h1"), "{json:#}");
         assert!(each(&json["done"], "detail").iter().any(|d| d.starts_with("NOT written")), "{json:#}");
+    });
+}
+
+/// The webhook is the only reader: what it did not take stands in the next report.
+#[test]
+fn what_a_webhook_did_not_take_is_told_again() {
+    rt().block_on(async {
+        let sim = Sim::new();
+        let (url, got) = server(vec![500, 500, 500, 500, 500, 200, 200]);
+        sim.runs(HOUR * 3, &[hourly(None, Some(hook(url)))]).await;
+        let got = got.lock().expect("a list");
+        let reports: Vec<serde_json::Value> =
+            got.iter().map(|(_, body)| serde_json::from_str(body).expect("JSON")).collect();
+        assert_eq!(reports.len(), 7, "{:?}", sim.told());
+        let (lost, next, last) = (&reports[4], &reports[5], &reports[6]);
+        assert_eq!(next["from"], lost["from"], "{next:#}");
+        assert!(each(&next["done"], "subject").contains(&"container web-test-0 on h1"), "{next:#}");
+        assert!(each(&next["done"], "detail").iter().any(|d| d.starts_with("NOT posted")), "{next:#}");
+        // That one was taken.
+        assert_eq!(last["from"], next["observed_at"], "{last:#}");
     });
 }
 

@@ -1,5 +1,6 @@
 //! The real ports: the only place that touches the world.
 
+pub mod authority;
 pub mod clock;
 pub mod docker;
 pub mod files;

@@ -16,6 +16,8 @@ use crate::model::settings::ReportSettings;
 use crate::model::webhook::{self, Webhook, WebhookUrl};
 use crate::ports::{Documents, Reports, Written};
 
+use super::authority;
+
 /// One try of a webhook ends after this.
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -85,7 +87,7 @@ fn remove_old(directory: &Path, name: &str, written: &str, keep: usize) -> Resul
 
 fn post(webhook: &Webhook, body: String) -> Result<(), String> {
     let url = address(webhook)?;
-    let mut request = Agent::from(agent()).post(&url).header("Content-Type", "application/json");
+    let mut request = Agent::from(agent(webhook)?).post(&url).header("Content-Type", "application/json");
     if let Some(file) = &webhook.token_file {
         request = request.header("Authorization", format!("Bearer {}", first_line(file)?));
     }
@@ -106,16 +108,19 @@ pub fn address(webhook: &Webhook) -> Result<String, String> {
     Ok(url)
 }
 
-fn agent() -> ureq::config::Config {
-    let tls = TlsConfig::builder()
+fn agent(webhook: &Webhook) -> Result<ureq::config::Config, String> {
+    let mut tls = TlsConfig::builder()
         .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    Agent::config_builder()
+    if let Some(file) = &webhook.ca {
+        tls = tls.root_certs(authority::roots(file)?);
+    }
+    let config = Agent::config_builder()
         .tls_config(tls.build())
         .timeout_global(Some(DEADLINE))
         .max_redirects(0)
         .max_redirects_will_error(true)
-        .http_status_as_error(true)
-        .build()
+        .http_status_as_error(true);
+    Ok(config.build())
 }
 
 /// Read anew each time, so that a secret can be renewed in place.

@@ -75,6 +75,11 @@ impl Works {
         (state.works.values().map(|work| work.begun.clone()).collect(), touched)
     }
 
+    /// What is under way now, for who only tells of it.
+    pub fn begun(&self) -> Vec<Begun> {
+        self.lock().works.values().map(|work| work.begun.clone()).collect()
+    }
+
     /// Nobody waits any longer for what these changes brought.
     pub fn overtake(&self, subjects: &[&Subject]) {
         for work in self.lock().works.values() {

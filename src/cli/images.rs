@@ -2,6 +2,7 @@
 
 use crate::control::collect;
 use crate::control::pass;
+use crate::control::revision::Purpose;
 use crate::control::run::report_unsettled;
 use crate::model::disk::ImageSettings;
 use crate::model::exit::Found;
@@ -44,7 +45,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
             ..world.limits.images
         },
     };
-    let pass = pass::take_and_look(&world).await?;
+    let purpose = if args.collect { Purpose::Act } else { Purpose::Look };
+    let pass = pass::take_and_look_for(&world, purpose).await?;
     plan::warn_kept(&pass);
     let stores = collect::read(&world, &pass).await?;
     let judged = collect::judge(&world, &pass, stores, &settings)?;

@@ -4,6 +4,7 @@ use anyhow::bail;
 
 use crate::control::memory::{Memory, Override};
 use crate::control::pass;
+use crate::control::revision::Purpose;
 use crate::model::finding::{Effect, Level};
 
 use super::world::{GlobalArgs, SourceArgs, world};
@@ -23,7 +24,7 @@ pub struct Args {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let pass = pass::take_and_look(&world).await?;
+    let pass = pass::take_and_look_for(&world, Purpose::Act).await?;
     let revision = pass.taken.desired.revision.clone();
     let Some(finding) = pass.plan.findings.findings.iter().find(|f| f.id(&revision) == args.finding) else {
         bail!(

@@ -5,7 +5,7 @@ use anyhow::bail;
 use crate::control::converge::{Scope, converge};
 use crate::control::memory::Memory;
 use crate::control::pass;
-use crate::control::revision::Reader;
+use crate::control::revision::{Purpose, Reader};
 use crate::model::exit::Found;
 use crate::model::plan::Outcome;
 use crate::output;
@@ -29,7 +29,7 @@ pub struct Args {
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(false))?;
     let reader = Reader::default();
-    let taken = reader.take(&world, false).await?;
+    let taken = reader.take_for(&world, Purpose::Act).await?;
     let keys: Vec<_> = super::pause::targets(Some(&args.app), &args.source)?.into_iter().flatten().collect();
     for key in &keys {
         let Some(app) = taken.desired.apps.get(key) else {

@@ -39,6 +39,8 @@ shape! {
         url_file: Option<PathBuf>,
         /// A file with a bearer token on its first line.
         token_file: Option<PathBuf>,
+        /// PEM of the authorities that its certificate may be from, such as a company's own; the public ones by default.
+        ca: Option<PathBuf>,
         /// `"json"` (by default): the report's own JSON. `"text"`: `{"text": …}` with its Markdown, as chats take it.
         body: Option<String>,
     }
@@ -143,7 +145,8 @@ fn webhook(at: &str, shape: WebhookShape, base: &Path, context: &mut Context<'_>
             WebhookBody::Json
         }
     };
-    Some(Webhook { url, token_file: shape.token_file.map(|file| base.join(file)), body })
+    let file = |file: Option<PathBuf>| file.map(|file| base.join(file));
+    Some(Webhook { url, token_file: file(shape.token_file), ca: file(shape.ca), body })
 }
 
 #[cfg(test)]

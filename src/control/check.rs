@@ -20,15 +20,13 @@ use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
 use crate::model::tree::{Between, Touch, Tree};
 use crate::model::units::ByteSize;
-use crate::observe::Asked;
 
-use super::ahead;
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
 use super::memory::Memory;
 use super::pass::{self, Pass};
 use super::revision::{Reader, Taken};
-use super::{ControlError, World, judge};
+use super::{ControlError, World, judge, named};
 
 /// Which branch, against what.
 pub struct Question {
@@ -48,6 +46,10 @@ pub enum Look {
     /// Nothing is asked: no forecast.
     Nothing,
 }
+
+/// What rules say that look at the plan, where there is none.
+const WITHOUT_A_PLAN: &str = "the repository's policies look at the plan, and without a fleet there is none: what they say of it \
+                              could not be judged here";
 
 pub async fn check(world: &World, question: Question) -> Result<Checked, ControlError> {
     let repository = &world.repository;
@@ -95,10 +97,12 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
             (snapshot.observed, Sight::Snapshot { at }, known)
         }
         Look::Nothing => {
-            let assumed = unresolved(&remembered, &before.desired, &after.desired);
+            let mut assumed = unresolved(&remembered, &before.desired, &after.desired);
             let (_, after) = judged_by(&tip, before, after, &remembered);
             let images = &remembered.images;
-            let findings = judge::judge(world, &after, images, remembered.proof(), None).await?.findings;
+            let judged = judge::judge(world, &after, images, remembered.proof(), None).await?;
+            assumed.extend(judged.wants_plan.then(|| WITHOUT_A_PLAN.to_owned()));
+            let findings = judged.findings;
             let (sight, forecast) = (Sight::Nothing, None);
             checked.verdict =
                 Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
@@ -162,19 +166,9 @@ async fn fleet(
     };
     let (mut asked, mut undialled) = (pass::within(world, base), BTreeMap::new());
     for (who, desired) in [("the base", Some(tip)), ("the enforced revision", enforced.as_ref())] {
-        let Some(desired) = desired else { continue };
-        asked.hosts.retain(|name, host| {
-            let named = desired.hosts.get(name).is_some_and(|declared| declared.engine == host.engine);
-            if !named {
-                let why = format!("{who} does not name its engine: nobody dials it (F4)");
-                undialled.insert(name.clone(), Seen::unknown(why));
-            }
-            named
-        });
+        undialled.extend(desired.map(|desired| named::keep_to(&mut asked, who, desired)).unwrap_or_default());
     }
-    let mut observed = ahead::ask(world, &Asked::of(&asked)).await;
-    observed.hosts.extend(undialled);
-    Ok(observed)
+    Ok(named::dial(world, &asked, undialled).await)
 }
 
 /// Tags that the branch brings along: nobody asks a registry before it is merged.

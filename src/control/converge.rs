@@ -20,7 +20,7 @@ use super::memory::{Destroyed, Holding, Memory};
 use super::pass::{self, Beside, Pass};
 use super::revision::Reader;
 use super::traffic::{Edge, Sight};
-use super::{ControlError, World, backoff, first_seen, healthy, rollouts};
+use super::{ControlError, World, backoff, first_seen, healthy, named, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -221,6 +221,9 @@ fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
     match &pass.judged.becomes {
         Some(becomes) if *becomes != pass.taken.baseline.applied => {
             memory.set_applied(becomes)?;
+            if world.revision.is_some() && becomes.fleet != pass.taken.baseline.applied.fleet {
+                named::note_applied(world, &pass.taken)?;
+            }
             for finding in &pass.plan.findings.findings {
                 let subject = finding.app.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
                 let what = match &finding.effect {

@@ -32,6 +32,9 @@ pub struct Flights {
     untold: Mutex<Vec<(Change, Outcome)>>,
 }
 
+/// What is under way, whenever it is asked.
+pub type TellsBeside = Arc<dyn Fn() -> Beside + Send + Sync>;
+
 #[derive(Default)]
 struct Flying {
     count: AtomicUsize,
@@ -62,6 +65,15 @@ impl Flights {
         let (begun, touched) = self.works.take_stock();
         surveyor.forget(&touched.hosts, &touched.swarms);
         Beside { begun, drained }
+    }
+
+    /// Tells at any time what is under way then, to who looks beside the loop; nothing is kept from going on.
+    pub fn beside(&self) -> TellsBeside {
+        let (works, sight) = (Arc::clone(&self.works), self.sight());
+        Arc::new(move || {
+            let drained = sight.as_ref().map(|sight| sight.drained()).unwrap_or_default();
+            Beside { begun: works.begun(), drained }
+        })
     }
 
     /// After a look: who is drained, and what is not waited for any longer.

@@ -17,6 +17,7 @@ mod kept;
 pub mod known;
 pub mod memory;
 pub mod metrics;
+pub mod named;
 pub mod pass;
 pub mod permission;
 pub mod person;

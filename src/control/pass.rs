@@ -19,7 +19,8 @@ use super::ahead::{self, Ahead};
 use super::judge::{self, Judged, Proof};
 use super::known::Known;
 use super::memory::{LastAsked, Memory};
-use super::revision::{Reader, Taken};
+use super::named::{self, Named};
+use super::revision::{Purpose, Reader, Taken};
 use super::{ControlError, World, backoff, images, permission, rollouts};
 
 /// Everything one pass knew and concluded.
@@ -62,14 +63,24 @@ impl Pass {
 
 /// Takes the head, looks and plans, for whoever asks once. Nothing is changed, and nothing is remembered.
 pub async fn take_and_look(world: &World) -> Result<Pass, ControlError> {
+    take_and_look_for(world, Purpose::Look).await
+}
+
+/// As [`take_and_look`] for one of the purposes.
+pub async fn take_and_look_for(world: &World, purpose: Purpose) -> Result<Pass, ControlError> {
     let ahead = Ahead::begin(world);
-    let taken = Reader::default().take(world, false).await?;
+    let taken = Reader::default().take_for(world, purpose).await?;
     look_by(world, taken, Eyes::All(ahead), &Beside::default(), false).await
 }
 
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
 pub async fn look(world: &World, taken: Taken, remember: bool) -> Result<Pass, ControlError> {
     look_by(world, taken, Eyes::All(None), &Beside::default(), remember).await
+}
+
+/// As [`look`] while something is carried out; nothing is remembered.
+pub async fn look_beside(world: &World, taken: Taken, beside: &Beside) -> Result<Pass, ControlError> {
+    look_by(world, taken, Eyes::All(None), beside, false).await
 }
 
 /// As [`look`], but without waiting for slow hosts: those are told as pending.
@@ -98,6 +109,9 @@ async fn look_by(
     beside: &Beside,
     remember: bool,
 ) -> Result<Pass, ControlError> {
+    if let Some(bounds) = taken.named.bounds.clone() {
+        return named::look(world, taken, &bounds).await;
+    }
     let revision = &taken.desired.revision;
     let known = Memory::new(&*world.store).image_lock(revision)?.unwrap_or_default();
     // What a policy holds is not even looked at: nothing that it alone names is dialled.
@@ -182,8 +196,9 @@ pub async fn replay(world: &World, taken: Taken, snapshot: Snapshot) -> Result<P
     let known = Known::of_revision(world, &taken.desired.revision)?
         .or(Known::of_snapshot(&snapshot))
         .or(Known::remembered(world)?);
-    // Nothing can come of it, so that nobody needs to say where to begin (H).
-    forecast(world, Taken { first: false, ..taken }, &known, snapshot.observed).await
+    // Nothing can come of it, so that nobody needs to say where to begin (H), or how it stands to what is enforced (F0).
+    let taken = Taken { first: false, named: Named::default(), ..taken };
+    forecast(world, taken, &known, snapshot.observed).await
 }
 
 /// What a revision would do to what was seen: nothing is asked, no tag is resolved.
@@ -266,6 +281,7 @@ fn conclude(
     plan.blocked.extend(blocked.cloned());
     let is_lost = lost.is_some();
     plan.blocked.extend(lost);
+    plan.blocked.extend(taken.named.blocked(&taken.desired.revision));
     Ok(Pass {
         taken,
         desired,

@@ -93,6 +93,15 @@ async fn judged(
         .collect())
 }
 
+/// Why a head is held in every mode: a force-push, or a revision of another branch or an older one (F0).
+pub fn not_descending(head: &Revision, enforced: &Revision) -> String {
+    format!(
+        "{} does not descend from the enforced {} (a force-push?): it is held (F0); run `trueup trust {head}` if this is meant",
+        head.short(),
+        enforced.short(),
+    )
+}
+
 fn refused(commits: &[(SignedCommit, Verdict)]) -> Vec<(&SignedCommit, &str)> {
     let refused = commits.iter().filter_map(|(commit, verdict)| match verdict {
         Verdict::Refused(why) => Some((commit, why.as_str())),

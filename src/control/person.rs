@@ -13,12 +13,12 @@ use crate::ports::{Clock, Store};
 use super::baseline::Applied;
 use super::memory::{LastGood, Memory, Pause};
 use super::pass;
-use super::revision::Reader;
+use super::revision::{Purpose, Reader};
 use super::{ControlError, World};
 
 /// Allows what the blast radius holds now, bound to that very set of steps (B3).
 pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, ControlError> {
-    let pass = pass::take_and_look(world).await?;
+    let pass = pass::take_and_look_for(world, Purpose::Act).await?;
     let held: BTreeSet<String> = pass.plan.held.iter().map(|change| change.promise()).collect();
     if held.is_empty() {
         return Err(ControlError::Refused("nothing is held now".to_owned()));

@@ -9,8 +9,9 @@ use crate::model::settings::ReportSettings;
 use crate::model::units::Timestamp;
 use crate::model::webhook::{Webhook, WebhookBody};
 use crate::output::{self, Format};
-use crate::ports::{Documents, Reports, Written};
+use crate::ports::{Documents, Reports, StoreError, Written};
 
+use super::flights::TellsBeside;
 use super::memory::{Delivery, LastReport, Memory};
 use super::pass::{self, Pass};
 use super::report::{NOT, REPORT, report_on};
@@ -63,7 +64,7 @@ impl Reporting {
 
     /// Makes what is due, on the side: a whole look waits for slow hosts, and the loop does not (D6). How that went
     /// stands in the history. One that was due while trueup was down is made once, late.
-    pub fn send_due(&self, world: &World, taken: &Taken) -> Result<(), ControlError> {
+    pub fn send_due(&self, world: &World, taken: &Taken, beside: TellsBeside) -> Result<(), ControlError> {
         let due = self.due(world)?;
         if due.is_empty() {
             return Ok(());
@@ -71,7 +72,7 @@ impl Reporting {
         self.lock().extend(due.iter().map(|due| due.settings.key()));
         let (reporting, world, taken) = (self.clone(), world.clone(), taken.clone());
         tokio::spawn(async move {
-            reporting.make(&world, taken, &due).await;
+            reporting.make(&world, taken, &due, &beside).await;
             let mut under_way = reporting.lock();
             due.iter().for_each(|due| {
                 under_way.remove(&due.settings.key());
@@ -112,8 +113,9 @@ impl Reporting {
         Ok(due)
     }
 
-    async fn make(&self, world: &World, taken: Taken, due: &[Due]) {
-        let looked = match pass::look(world, taken, false).await {
+    /// What is being carried out meanwhile is told as that, and not as drift.
+    async fn make(&self, world: &World, taken: Taken, due: &[Due], beside: &TellsBeside) {
+        let looked = match pass::look_beside(world, taken, &beside()).await {
             Ok(pass) => first_seen::note(world, &pass).map(|()| pass),
             Err(error) => Err(error),
         };
@@ -141,17 +143,23 @@ impl Reporting {
         let documents = documents(&report, settings);
         let written = self.port.write(settings, &documents).await;
         let (key, now) = (settings.key(), world.clock.now());
+        let until = report.plan.observed_at;
+        // Files were written for whoever reads them; without a directory the webhook is the only reader.
+        let hears_alone = settings.directory.is_none();
         let posted = settings.webhook.clone().map(|webhook| {
-            let delivery = Delivery { report: key.clone(), body: body(&report, &webhook) };
+            let (body, until) = (body(&report, &webhook), hears_alone.then_some(until));
+            let delivery = Delivery { report: key.clone(), body, until };
             (format!("{} {key}", documents.stem), webhook, delivery)
         });
         if let Some((id, _, delivery)) = &posted {
             memory.keep_delivery(id, delivery)?;
         }
         // Due again only when the next time comes, whatever became of this one: a full disk is told once a time. What
-        // nobody could read is told again by the next one.
-        let from = if written.is_ok() { report.plan.observed_at } else { due.from };
-        memory.note_report(&key, &LastReport { at: now, from: Some(from) })?;
+        // nobody could read, or nobody took yet, is told again by the next one.
+        let from = if written.is_ok() && !hears_alone { until } else { due.from };
+        // An earlier one may have been taken since this one was begun.
+        let covered = memory.last_report(&key)?.map_or(from, |last| last.covered().max(from));
+        memory.note_report(&key, &LastReport { at: now, from: Some(covered) })?;
         for told in told(&written, settings) {
             if told.starts_with(NOT) {
                 tracing::warn!("the report {}: {told}", settings.words());
@@ -179,14 +187,19 @@ impl Reporting {
                 wait *= 2;
                 posted = port.post(&webhook, &delivery.body).await;
             }
+            let memory = Memory::new(&*store);
             let told = match posted {
-                Ok(()) => "posted".to_owned(),
+                Ok(()) => {
+                    if let Err(error) = was_taken(&memory, &delivery) {
+                        tracing::warn!("{error}; the next report {words} tells of it again");
+                    }
+                    "posted".to_owned()
+                }
                 Err(error) => {
                     tracing::warn!("the report {words} was not posted: {error}");
                     format!("{NOT} posted in {TRIES} tries: {error}")
                 }
             };
-            let memory = Memory::new(&*store);
             let noted = memory.remember(clock.now(), None, REPORT, &words, &told);
             if let Err(error) = noted.and_then(|()| memory.forget_delivery(&id)) {
                 tracing::warn!("{error}");
@@ -199,10 +212,22 @@ impl Reporting {
     }
 }
 
+/// Its only reader has it: the next report goes on from there.
+fn was_taken(memory: &Memory<'_>, delivery: &Delivery) -> Result<(), StoreError> {
+    let Some(until) = delivery.until else { return Ok(()) };
+    match memory.last_report(&delivery.report)? {
+        Some(last) if last.covered() < until => {
+            memory.note_report(&delivery.report, &LastReport { from: Some(until), ..last })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// There was no look to report on: the next report tells of this time, too.
 fn missed(world: &World, due: &Due, why: &str) -> Result<(), ControlError> {
     let (memory, now) = (Memory::new(&*world.store), world.clock.now());
-    memory.note_report(&due.settings.key(), &LastReport { at: now, from: Some(due.from) })?;
+    let covered = memory.last_report(&due.settings.key())?.map_or(due.from, |last| last.covered());
+    memory.note_report(&due.settings.key(), &LastReport { at: now, from: Some(covered) })?;
     let told = format!("{NOT} written: the fleet could not be looked at: {why}");
     tracing::warn!("the report {}: {told}", due.settings.words());
     Ok(memory.remember(now, None, REPORT, &due.settings.words(), &told)?)

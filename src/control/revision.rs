@@ -17,6 +17,7 @@ use crate::ports::SourceError;
 use super::baseline::{self, Applied, Baseline};
 use super::kept;
 use super::memory::{LastGood, Memory};
+use super::named::Named;
 use super::permission::{self, Leave};
 use super::rules::{self, Tried};
 use super::{ControlError, World};
@@ -42,6 +43,19 @@ pub struct Taken {
     /// Nothing was ever enforced as far as is known, and a signature alone let this in: the fleet has yet to show that
     /// it carries nothing of ours (H).
     pub first: bool,
+    /// A person named it, and it is not what is enforced.
+    pub named: Named,
+}
+
+/// What a revision is taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be looked at.
+    Look,
+    /// A person is about to change something by it, or to allow that.
+    Act,
+    /// It is enforced, and remembered as such.
+    Enforce,
 }
 
 /// Reads revisions; keeps what was parsed, so that a small commit costs little.
@@ -103,6 +117,12 @@ impl Reader {
     /// Takes the head, or keeps the last good revision and says why (A2). With `remember`, the taken revision
     /// becomes the last good one; commands that only look do not write.
     pub async fn take(&self, world: &World, remember: bool) -> Result<Taken, ControlError> {
+        self.take_for(world, if remember { Purpose::Enforce } else { Purpose::Look }).await
+    }
+
+    /// As [`Self::take`] for one of the purposes; only what is enforced is remembered.
+    pub async fn take_for(&self, world: &World, purpose: Purpose) -> Result<Taken, ControlError> {
+        let remember = purpose == Purpose::Enforce;
         let memory = Memory::new(&*world.store);
         let last = memory.last_good()?;
         let applied = match memory.applied()? {
@@ -116,7 +136,7 @@ impl Reader {
                 applied
             }
         };
-        let taken = self.take_head(world, last, remember).await?;
+        let taken = self.take_head(world, last, purpose).await?;
         let baseline = self.baseline(world, applied).await?;
         self.know_only(&taken.desired.revision, &baseline.applied);
         if remember && world.revision.is_none() && !taken.first {
@@ -129,8 +149,9 @@ impl Reader {
         &self,
         world: &World,
         last: Option<LastGood>,
-        remember: bool,
+        purpose: Purpose,
     ) -> Result<Taken, ControlError> {
+        let remember = purpose == Purpose::Enforce;
         let head = match &world.revision {
             Some(reference) => world.repository.resolve(reference).await,
             None if self.waits_for_none => world.repository.known_head().await,
@@ -146,14 +167,10 @@ impl Reader {
         // A revision named on the command line is a question about that revision; it never becomes the last good one.
         let named = world.revision.is_some();
         let Some(last) = last else {
-            return self.take_first(world, &head, remember && !named).await;
+            let taken = self.take_first(world, &head, remember && !named).await?;
+            return if named { self.first_named(world, taken, purpose).await } else { Ok(taken) };
         };
-        if last.revision == head || named {
-            let by = if last.revision == head {
-                last.by.clone()
-            } else {
-                self.leave(world, Some(&last), &head).await?
-            };
+        if last.revision == head {
             let taken = match self.read(world, &head).await {
                 // What is named is a question about what the repository has.
                 Err(ControlError::Source(error)) if !named => {
@@ -161,19 +178,16 @@ impl Reader {
                 }
                 read => read?,
             };
-            return self.accept(world, Taken { by, ..taken }, remember && !named);
+            return self.accept(world, Taken { by: last.by.clone(), ..taken }, remember && !named);
+        }
+        if named {
+            return self.take_named(world, &last, &head, purpose).await;
         }
         // Only a descendant is taken: a force-push is held in every mode (F0).
         match world.repository.descends(&head, &last.revision).await {
             Ok(true) => {}
             Ok(false) => {
-                let reason = format!(
-                    "{} does not descend from the enforced {} (a force-push?): it is held (F0); \
-                     run `trueup trust {}` if this is meant",
-                    head.short(),
-                    last.revision.short(),
-                    head
-                );
+                let reason = permission::not_descending(&head, &last.revision);
                 return self.refuse(world, &last, &head, reason, remember).await;
             }
             Err(error) => return self.keep_unreachable(world, &last, error.to_string(), remember).await,
@@ -209,7 +223,7 @@ impl Reader {
     }
 
     /// The leave of a revision that nothing else could stand in for.
-    async fn leave(
+    pub(super) async fn leave(
         &self,
         world: &World,
         last: Option<&LastGood>,
@@ -227,7 +241,7 @@ impl Reader {
     }
 
     /// Why a revision may not be taken that leaves behind what nobody could clean up afterwards (B2).
-    async fn leaves_behind(
+    pub(super) async fn leaves_behind(
         &self,
         world: &World,
         last: &LastGood,
@@ -293,7 +307,7 @@ impl Reader {
     }
 
     /// A commit as `Desired`, or all that is wrong with it (A3).
-    async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
+    pub(super) async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
         let parsed = self.parsed(world, revision).await?;
         self.found_good(world, revision, &parsed).await
     }
@@ -327,6 +341,7 @@ impl Reader {
             kept_since,
             by,
             first,
+            named: Named::default(),
         })
     }
 

@@ -12,7 +12,7 @@ use crate::observe::Watch;
 
 use super::collect::Collector;
 use super::converge::{Converged, Scope, converge, settle_ended};
-use super::flights::Flights;
+use super::flights::{Flights, TellsBeside};
 use super::memory::Memory;
 use super::metrics::Metrics;
 use super::reporting::Reporting;
@@ -74,7 +74,7 @@ pub async fn run(
                 watch.follow(&round.last.desired);
                 // Nothing is taken away from under what is being carried out.
                 let collector = flights.is_idle().then_some(&mut collector);
-                let wait = after_round(world, &round, reporting, collector, stop).await;
+                let wait = after_round(world, &round, (reporting, flights.beside()), collector, stop).await;
                 last = Some(round.last);
                 wait
             }
@@ -139,11 +139,11 @@ async fn opened(world: &World, watch: &Watch) {
 async fn after_round(
     world: &World,
     round: &Converged,
-    reporting: &Reporting,
+    (reporting, beside): (&Reporting, TellsBeside),
     collector: Option<&mut Collector>,
     stop: &apply::Stop,
 ) -> Result<Duration, ControlError> {
-    reporting.send_due(world, &round.last.taken)?;
+    reporting.send_due(world, &round.last.taken, beside)?;
     if let Some(collector) = collector {
         collector.between_rounds(world, &round.last, stop).await?;
     }

@@ -11,6 +11,8 @@ pub struct Webhook {
     pub url: WebhookUrl,
     /// A file with a bearer token on its first line.
     pub token_file: Option<PathBuf>,
+    /// PEM of the only authorities that its certificate may be from; `None`: the public ones.
+    pub ca: Option<PathBuf>,
     pub body: WebhookBody,
 }
 

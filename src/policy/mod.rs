@@ -4,6 +4,7 @@
 //! its memory and the interpreter's own time is the sandbox that questions are answered in (docs/decisions/0014).
 
 mod circles;
+mod conventions;
 pub mod example;
 mod gate;
 mod library;

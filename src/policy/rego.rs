@@ -8,7 +8,7 @@ use regorus::{Engine, Value};
 use serde::{Deserialize, Serialize};
 
 use super::circles::{Module, circles};
-use super::{shape, steps};
+use super::{conventions, shape, steps};
 
 /// A Rego file: its path, for people, and its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct Modules {
     about: BTreeMap<String, About>,
     /// Packages that look at digests, or need one that does.
     looking: BTreeSet<String>,
+    /// Rules that nobody asks, by their package.
+    never_asked: Vec<(String, RuleError)>,
     /// File, package, rule's name, line.
     places: Vec<(String, String, String, u32)>,
 }
@@ -97,12 +99,13 @@ impl Modules {
         }
         engine.eval_query("true".to_owned(), false).map_err(|error| vec![located(&error, file)])?;
         let looking = looking_at_digests(&mut engine);
+        let never_asked = conventions::never_asked(&mut engine);
         let mut packages = BTreeMap::new();
         let places = modules.iter().flat_map(Module::places).collect();
         for module in modules {
             packages.entry(module.package).or_insert(module.path);
         }
-        Ok((Self { engine, about, looking, places }, packages))
+        Ok((Self { engine, about, looking, never_asked, places }, packages))
     }
 
     /// The rules of one file, each once: package, name, line.
@@ -126,6 +129,11 @@ impl Modules {
         self.looking.contains(package)
     }
 
+    /// Rules whose names look as if somebody asked them, by their package.
+    pub fn never_asked(&self) -> &[(String, RuleError)] {
+        &self.never_asked
+    }
+
     /// A value that needs no input, such as a test's; null where there is none.
     pub fn constant(&self, path: &str, file: &str) -> Result<serde_json::Value, RuleError> {
         self.document(path, &Value::new_object(), file)
@@ -142,7 +150,7 @@ impl Modules {
 }
 
 /// A path as text, whatever blanks it was written with.
-fn dotted(text: &str) -> String {
+pub(super) fn dotted(text: &str) -> String {
     text.split_whitespace().collect()
 }
 

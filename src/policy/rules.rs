@@ -11,6 +11,7 @@ use crate::model::names::AppKey;
 use crate::model::policy::{PolicySettings, Switch};
 use crate::model::tree::Tree;
 
+use super::conventions::{may_look_at_the_plan, usual_level};
 use super::library::{is_test, library};
 use super::question::Judgement;
 use super::rego::{Modules, RuleError, Source};
@@ -97,6 +98,7 @@ pub(super) fn check(all: &[Source]) -> Vec<RuleError> {
         let document = rules.own.as_ref().map(|own| own.document(&rule.package, &example, &rule.file));
         errors.extend(document.and_then(Result::err));
     }
+    errors.extend(rules.own.iter().flat_map(|own| own.never_asked()).map(|(_, error)| error.clone()));
     errors
 }
 
@@ -130,14 +132,7 @@ impl Rules {
                 )
             })
             .collect();
-        // Anything else than `input.NAME` may be the plan.
-        let looks = |source: &&&Source| {
-            source.text.contains("input.plan")
-                || source.text.contains("input[")
-                || source.text.contains("input\n")
-                || source.text.contains("input)")
-        };
-        let looks_at_the_plan = own.iter().any(|source| looks(&source));
+        let looks_at_the_plan = own.iter().any(|source| may_look_at_the_plan(&source.text));
         Ok(Self { library, own: modules, rules, notes, looks_at_the_plan })
     }
 
@@ -163,23 +158,27 @@ impl Rules {
         let apps = apps(input);
         let mut findings = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.is_on()) {
+            findings.extend(self.never_asked(rule));
             let modules = if rule.own { self.own.as_ref() } else { Some(&self.library) };
             let Some(modules) = modules else { continue };
             match modules.document(&rule.package, &value, &rule.file) {
                 Ok(document) => findings.extend(said(rule, &document, &apps)),
-                Err(error) => findings.push(Finding {
-                    rule: rule.name.clone(),
-                    level: Level::Overridable,
-                    app: None,
-                    message: format!("the rule could not be evaluated: {}", error.message),
-                    file: error.place(),
-                    effect: Effect::Holds,
-                }),
+                Err(error) => {
+                    let words = format!("the rule could not be evaluated: {}", error.message);
+                    findings.push(holds(rule, words, error.place()));
+                }
             }
         }
         findings.sort();
         findings.dedup();
         Findings { findings, notes: self.notes.clone() }
+    }
+
+    /// What the rule's package says under names that nobody asks holds the change as well.
+    fn never_asked<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = Finding> + 'a {
+        let own = self.own.iter().filter(|_| rule.own).flat_map(Modules::never_asked);
+        let of_it = own.filter(|(package, _)| *package == rule.package);
+        of_it.map(|(_, error)| holds(rule, error.message.clone(), error.place()))
     }
 }
 
@@ -279,17 +278,11 @@ fn apps(input: &serde_json::Value) -> BTreeMap<String, AppOf> {
     apps.filter_map(one).collect()
 }
 
-/// `deny` and `warn` of a document (and `deny_…`, `warn_…`), as Conftest has them.
+/// The findings of a document, by the names that Conftest gives them.
 fn said(rule: &Rule, document: &serde_json::Value, apps: &BTreeMap<String, AppOf>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, value) in document.as_object().into_iter().flatten() {
-        let is =
-            |word: &str| name == word || name.strip_prefix(word).is_some_and(|rest| rest.starts_with('_'));
-        let usual = match (is("deny"), is("warn")) {
-            (true, _) => Level::Overridable,
-            (_, true) => Level::Advice,
-            (false, false) => continue,
-        };
+        let Some(usual) = usual_level(name) else { continue };
         match value {
             serde_json::Value::Array(items) => {
                 findings.extend(items.iter().filter_map(|item| finding(rule, usual, item, apps)));
@@ -298,17 +291,19 @@ fn said(rule: &Rule, document: &serde_json::Value, apps: &BTreeMap<String, AppOf
             | serde_json::Value::Bool(_)
             | serde_json::Value::Number(_)
             | serde_json::Value::String(_)
-            | serde_json::Value::Object(_) => findings.push(Finding {
-                rule: rule.name.clone(),
-                level: Level::Overridable,
-                app: None,
-                message: format!("`{name}` is no set of messages: write `{name} contains msg if {{ … }}`"),
-                file: rule.file.clone(),
-                effect: Effect::Holds,
-            }),
+            | serde_json::Value::Object(_) => {
+                let words = format!("`{name}` is no set of messages: write `{name} contains msg if {{ … }}`");
+                findings.push(holds(rule, words, rule.file.clone()));
+            }
         }
     }
     findings
+}
+
+/// What keeps a rule from being judged holds the revision as a whole.
+fn holds(rule: &Rule, message: String, file: String) -> Finding {
+    let (level, effect) = (Level::Overridable, Effect::Holds);
+    Finding { rule: rule.name.clone(), level, app: None, message, file, effect }
 }
 
 /// `None`: the rule is off for what this is about.

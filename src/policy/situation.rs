@@ -132,6 +132,7 @@ impl Situation<'_> {
             "networks": self.networks(),
             "swarms": self.swarms(),
             "flume": self.flume(),
+            "detect_only": self.detect_only(),
             "plan": self.plan.map(plan_document),
             "healthy_in_test": self.healthy_in_test,
             "forecast": self.forecast,
@@ -241,6 +242,13 @@ impl Situation<'_> {
     /// What every Flume agent shares, whichever environment's logs it ships.
     fn flume(&self) -> Value {
         let (old, new) = (self.before.map(|before| &before.flume), Some(&self.after.flume));
+        json!({ "change": Becomes::of(old, new, PartialEq::eq).name(), "before": old, "after": new })
+    }
+
+    /// Whether the whole fleet is only watched (A6), whichever environment: taking that away lets everything loose that was
+    /// declared meanwhile.
+    fn detect_only(&self) -> Value {
+        let (old, new) = (self.before.map(|before| &before.detect_only), Some(&self.after.detect_only));
         json!({ "change": Becomes::of(old, new, PartialEq::eq).name(), "before": old, "after": new })
     }
 }

@@ -284,9 +284,16 @@ fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
     flume.flume.brokers = vec!["192.0.2.9:9092".into()];
     let mut host = before.clone();
     host.hosts.values_mut().for_each(|host| host.drain = true);
+    let mut loose = before.clone();
+    loose.detect_only = !loose.detect_only;
     let mut none = before.clone();
     none.environments.values_mut().for_each(|environment| environment.production = false);
-    for (after, what) in [(&flume, "flume"), (&host, "host rack"), (&none, "environment prod")] {
+    for (after, what) in [
+        (&flume, "flume"),
+        (&host, "host rack"),
+        (&none, "environment prod"),
+        (&loose, "detect_only of the fleet"),
+    ] {
         for windows in [&frozen, &shut] {
             let told = said(after, windows, "freeze");
             assert!(told.iter().any(|message| message.starts_with(what)), "{what}: {told:?}");

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
+use crate::adapter::authority;
 use crate::adapter::reports::address;
 use crate::model::settings::{MetricsSettings, ReportSettings, Settings};
 use crate::model::webhook::Webhook;
@@ -56,6 +57,7 @@ async fn reports(settings: &ReportSettings, checks: &mut Vec<Check>) {
 
 /// Host and port. The path may be what lets one post (G1).
 fn place(webhook: &Webhook) -> Result<String, String> {
+    webhook.ca.as_deref().map(authority::roots).transpose()?;
     let url = url::Url::parse(&address(webhook)?).ok();
     let place = url.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     place.ok_or_else(|| "its webhook names no host".to_owned())
@@ -120,12 +122,15 @@ mod tests {
             environments: None,
             directory: Some("/proc/no/reports".into()),
             keep: 1,
-            webhook: Some(Webhook { url, token_file: None, body: WebhookBody::Json }),
+            webhook: Some(Webhook { url, token_file: None, ca: None, body: WebhookBody::Json }),
         };
         let mut checks = Vec::new();
         reports(&report, &mut checks).await;
         assert!(checks.iter().all(|check| check.verdict == Verdict::Broken), "{checks:?}");
         assert_eq!(checks.len(), 2);
         assert!(!format!("{checks:?}").contains("s3cr3t"), "{checks:?}");
+        let webhook = report.webhook.map(|hook| Webhook { ca: Some("/nowhere/ca.pem".into()), ..hook });
+        let why = webhook.as_ref().map(place).expect("a webhook").expect_err("no authority");
+        assert!(why.starts_with("/nowhere/ca.pem: "), "{why}");
     }
 }

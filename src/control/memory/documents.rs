@@ -102,6 +102,9 @@ pub struct Delivery {
     /// The key of its settings, which have the address.
     pub report: String,
     pub body: String,
+    /// Nobody else reads this report: once it is taken, what happened until then is told.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
 }
 
 /// What an instance held when it was seen last: addresses that somebody else could want, by network.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use ureq::Agent;
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
+use crate::adapter::authority;
 use crate::model::settings::Credentials;
 
 use super::{Conversation, Until, fail};
@@ -39,9 +40,7 @@ impl Ready {
         let mut tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()));
         if let Some(path) = &credentials.https_ca {
-            let pem = std::fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
-            let certificates = certificates(&pem).map_err(|e| format!("{}: {e}", path.display()))?;
-            tls = tls.root_certs(RootCerts::from(certificates));
+            tls = tls.root_certs(authority::roots(path)?);
         }
         let config = Agent::config_builder()
             .tls_config(tls.build())
@@ -60,17 +59,6 @@ impl Ready {
         };
         Ok(Self { agent: Agent::new_with_config(config), authorization })
     }
-}
-
-/// Every certificate of the file: an authority on its way out and its successor stand in one bundle.
-fn certificates(pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
-    let mut found = Vec::new();
-    for item in ureq::tls::parse_pem(pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|e| e.to_string())? {
-            found.push(certificate);
-        }
-    }
-    if found.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(found) }
 }
 
 impl SmartSubtransport for Https {

@@ -1,0 +1,184 @@
+//! Revisions that a person names (`--rev`). What would change something takes one only where it could follow what is enforced
+//! (F0, F1, B2); whoever merely looks sees any that has its leave, and dials for it only what is enforced already (F4).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::desired::Desired;
+use crate::model::drift::{Kind, Subject};
+use crate::model::names::{HostName, Revision};
+use crate::model::observed::{Engine, Observed, Seen};
+use crate::model::permission::{Mode, Permitted};
+use crate::model::plan::Blocked;
+use crate::observe::Asked;
+
+use super::known::Known;
+use super::memory::{LastGood, Memory};
+use super::pass::{self, Pass};
+use super::permission::not_descending;
+use super::revision::{Purpose, Reader, Taken};
+use super::{ControlError, World, ahead, judge};
+
+/// How a named revision stands to what is enforced, where it is another one.
+#[derive(Debug, Clone, Default)]
+pub struct Named {
+    /// Why nothing may come of it; `None`: it could be the next one.
+    pub withheld: Option<String>,
+    /// It is not the branch's: whom a look at it may ask all the same.
+    pub bounds: Option<Arc<Bounds>>,
+}
+
+/// Whose engines may be dialled.
+#[derive(Debug)]
+pub struct Bounds {
+    who: &'static str,
+    desired: Desired,
+}
+
+impl Named {
+    /// For the plan: what stands in the way of this revision.
+    pub fn blocked(&self, revision: &Revision) -> Option<Blocked> {
+        let reason = self.withheld.clone()?;
+        let hint = "it is only shown: no command changes anything by it".to_owned();
+        Some(Blocked {
+            subject: Subject::of_fleet(Kind::Revision, revision.short()),
+            app: None,
+            reason,
+            hint,
+        })
+    }
+}
+
+impl Reader {
+    /// A revision named while another one is enforced. It never becomes the last good one.
+    pub(super) async fn take_named(
+        &self,
+        world: &World,
+        last: &LastGood,
+        head: &Revision,
+        purpose: Purpose,
+    ) -> Result<Taken, ControlError> {
+        let by = self.leave(world, Some(last), head).await?;
+        let acts = purpose != Purpose::Look;
+        let stray = stray(world, &last.revision, head).await?;
+        if acts && let Some(reason) = stray {
+            return Err(held(head, reason));
+        }
+        let taken = self.read(world, head).await?;
+        let withheld = match stray {
+            Some(reason) => Some(reason),
+            None => self.leaves_behind(world, last, &taken).await?,
+        };
+        if acts && let Some(reason) = withheld {
+            return Err(held(head, reason));
+        }
+        // Commits that are counted from what it does not descend from vouch for nothing.
+        let by = if withheld.is_some() { Permitted::default() } else { by };
+        let has_leave = withheld.is_none() && is_permitted(world, head).await;
+        let bounds = if acts || has_leave {
+            None
+        } else {
+            let desired = self.parsed_or_kept(world, &last.revision).await?.desired.clone();
+            Some(Arc::new(Bounds { who: "the enforced revision", desired }))
+        };
+        Ok(Taken { by, named: Named { withheld, bounds }, ..taken })
+    }
+
+    /// A revision named before any was enforced by being the head. What was applied by name is followed all the same (F0).
+    pub(super) async fn first_named(
+        &self,
+        world: &World,
+        taken: Taken,
+        purpose: Purpose,
+    ) -> Result<Taken, ControlError> {
+        let head = taken.desired.revision.clone();
+        let acts = purpose != Purpose::Look;
+        let applied = Memory::new(&*world.store).applied()?.and_then(|applied| applied.fleet);
+        let withheld = match applied {
+            Some(applied) => stray(world, &applied, &head).await?,
+            None => None,
+        };
+        match withheld {
+            Some(reason) if acts => return Err(held(&head, reason)),
+            None if acts || is_permitted(world, &head).await => return Ok(taken),
+            Some(_) | None => {}
+        }
+        let tip = world.repository.head().await?;
+        let desired = self.parsed(world, &tip).await?.desired.clone();
+        let bounds = Some(Arc::new(Bounds { who: "the head of the branch", desired }));
+        Ok(Taken { named: Named { withheld, bounds }, ..taken })
+    }
+}
+
+fn held(head: &Revision, reason: String) -> ControlError {
+    ControlError::Held { revision: head.short().to_owned(), reason }
+}
+
+/// Why `head` cannot follow `base` in any mode (F0).
+async fn stray(world: &World, base: &Revision, head: &Revision) -> Result<Option<String>, ControlError> {
+    let descends = head == base || world.repository.descends(head, base).await?;
+    Ok((!descends).then(|| not_descending(head, base)))
+}
+
+/// Whether a revision that was granted its leave has it by more than being named: by its signatures, or by being on the
+/// branch. Where nobody can tell it has not (A1).
+async fn is_permitted(world: &World, revision: &Revision) -> bool {
+    match world.permission.mode {
+        Mode::Signed => true,
+        Mode::Branch => match world.repository.head().await {
+            Ok(tip) => tip == *revision || world.repository.descends(&tip, revision).await.unwrap_or(false),
+            Err(_) => false,
+        },
+    }
+}
+
+/// It is applied without being the last good one: the history says by what.
+pub(super) fn note_applied(world: &World, taken: &Taken) -> Result<(), ControlError> {
+    let revision = &taken.desired.revision;
+    let detail = format!("applied {}, which a person named (--rev): {}", revision.short(), taken.summary);
+    let memory = Memory::new(&*world.store);
+    Ok(memory.remember(world.clock.now(), Some(revision), "revision", "fleet", &detail)?)
+}
+
+/// Looks at a revision that has not its leave: nothing that it alone names is dialled, no tag of it is resolved, and
+/// nothing comes of it.
+pub(super) async fn look(world: &World, taken: Taken, bounds: &Bounds) -> Result<Pass, ControlError> {
+    let known = Known::of_revision(world, &taken.desired.revision)?.or(Known::remembered(world)?);
+    let judged = judge::judge(world, &taken, &known.images, known.proof(), None).await?;
+    let mut asked = pass::within(world, &judged.enforced.desired);
+    let undialled = keep_to(&mut asked, bounds.who, &bounds.desired);
+    let observed = dial(world, &asked, undialled).await;
+    let known = known.or_running(&bounds.desired, &observed, &world.owner(&taken.desired.fleet));
+    pass::forecast(world, taken, &known, observed).await
+}
+
+/// Takes out of `asked` the hosts whose engine `desired` does not name; they are unknown, with the reason.
+pub(super) fn keep_to(asked: &mut Desired, who: &str, desired: &Desired) -> BTreeMap<HostName, Seen<Engine>> {
+    let mut undialled = BTreeMap::new();
+    asked.hosts.retain(|name, host| {
+        let named = desired.hosts.get(name).is_some_and(|declared| declared.engine == host.engine);
+        if !named {
+            let why = format!("{who} does not name its engine: nobody dials it (F4)");
+            undialled.insert(name.clone(), Seen::unknown(why));
+        }
+        named
+    });
+    undialled
+}
+
+/// What the hosts that are left say, with what is unknown of the others.
+pub(super) async fn dial(
+    world: &World,
+    asked: &Desired,
+    undialled: BTreeMap<HostName, Seen<Engine>>,
+) -> Observed {
+    let mut observed = ahead::ask(world, &Asked::of(asked)).await;
+    for (name, managers) in &asked.swarms {
+        if !managers.is_empty() && managers.iter().all(|manager| undialled.contains_key(manager)) {
+            let why = "none of its managers is dialled (F4)";
+            observed.swarms.insert(name.clone(), Seen::unknown(why));
+        }
+    }
+    observed.hosts.extend(undialled);
+    observed
+}

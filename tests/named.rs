@@ -1,0 +1,228 @@
+//! Revisions that a person names (`--rev`): what changes something is bound as it is for the head (F0, F1, B2), and a look
+//! dials only what is enforced (F4). The whole line on the simulated fleet.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+mod simulation;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use simulation::rt;
+use trueup::apply::Stop;
+use trueup::control::converge::{Converged, Scope, converge};
+use trueup::control::pass::{self, Pass};
+use trueup::control::revision::{Purpose, Reader};
+use trueup::control::{ControlError, World, person};
+use trueup::model::names::{HostName, Revision};
+use trueup::model::observed::Seen;
+use trueup::model::secrecy::HashKey;
+use trueup::model::settings::Reference;
+use trueup::sim::{SimRepository, SimWorld};
+
+struct Line {
+    fleet: SimWorld,
+    repository: Arc<SimRepository>,
+    world: World,
+}
+
+fn host(name: &str) -> HostName {
+    name.parse().expect("a name")
+}
+
+/// One app of this image on each of these hosts.
+fn files(image: &str, hosts: &[&str]) -> BTreeMap<String, String> {
+    let declared = hosts.iter().enumerate().map(|(n, name)| {
+        format!("[host.{name}]\naddress = \"192.0.2.{n}\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n")
+    });
+    let app = format!(
+        "app = \"web\"\nenvironments = [\"test\"]\nruntime = \"host\"\nimage = \"{image}\"\nreplicas = \"every-host\"\n\
+         [rollout]\nmin_healthy = \"0s\"\n"
+    );
+    BTreeMap::from([
+        ("fleet.toml".to_owned(), "fleet = \"sim\"\nenvironments = [\"test\"]\n".to_owned()),
+        ("hosts/all.toml".to_owned(), declared.collect()),
+        ("apps/web/app.toml".to_owned(), app),
+    ])
+}
+
+impl Line {
+    fn new() -> Self {
+        let key = HashKey::new([3; 32]);
+        let fleet = SimWorld::new(key.clone(), 1);
+        for n in 1..6 {
+            fleet.add_image_everywhere(&format!("app:{n}").parse().expect("an image"));
+        }
+        let repository = Arc::new(SimRepository::default());
+        let world = simulation::world(&fleet, key, repository.clone());
+        Self { fleet, repository, world }
+    }
+
+    fn commit(&self, image: &str, hosts: &[&str]) -> Revision {
+        self.repository.commit(&files(image, hosts))
+    }
+
+    /// A commit that is on no branch: the head is the other one, and neither has the other in its history.
+    fn beside(&self, (image, hosts): (&str, &[&str]), head: &str) -> Revision {
+        let aside = self.commit(image, hosts);
+        self.repository.force_push(&files(head, &["a"]), "the head");
+        aside
+    }
+
+    fn naming(&self, revision: &Revision) -> World {
+        let revision = Some(Reference::Commit(revision.to_string()));
+        World { revision, ..self.world.clone() }
+    }
+
+    async fn apply(&self, world: &World) -> Result<Converged, ControlError> {
+        let (stop, agree) = (Stop::default(), |_: &Pass| true);
+        converge(world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await
+    }
+
+    async fn refused(&self, revision: &Revision) -> String {
+        let (world, before) = (self.naming(revision), self.images());
+        let error = self.apply(&world).await.expect_err("held").to_string();
+        assert_eq!(self.images(), before, "what is held changes nothing");
+        // Nobody restarts, approves, overrides or collects by it either.
+        let other = Reader::default().take_for(&world, Purpose::Act).await.expect_err("held").to_string();
+        assert_eq!(error, other);
+        error
+    }
+
+    /// What runs on the host `a`.
+    fn images(&self) -> Vec<String> {
+        let containers = self.fleet.containers(&host("a"));
+        let tags = containers.values().filter_map(|c| self.fleet.tag_of(&c.image));
+        tags.map(|tag| tag.to_string()).collect()
+    }
+
+    fn history(&self) -> Vec<String> {
+        let all = self.world.store.history(1000).expect("the history");
+        all.into_iter().filter(|e| e.what == "revision").map(|e| e.detail).collect()
+    }
+}
+
+/// F0: of another branch, older, or in place of what is enforced.
+#[test]
+fn what_does_not_descend_from_what_is_enforced_changes_nothing() {
+    rt().block_on(async {
+        let line = Line::new();
+        let old = line.commit("app:1", &["a"]);
+        assert_eq!(line.apply(&line.world).await.expect("an apply").exit_code(), 0);
+        let other = line.beside(("app:2", &["a"]), "app:3");
+        assert_eq!(line.apply(&line.world).await.expect("an apply").exit_code(), 0);
+        assert_eq!(line.images(), ["app:3"]);
+        for revision in [&other, &old] {
+            let why = line.refused(revision).await;
+            assert!(why.contains("does not descend") && why.contains("(F0)"), "{why}");
+            assert!(why.contains(&format!("trueup trust {revision}")), "{why}");
+            // Looking at it says so, with everything else.
+            let pass = pass::take_and_look(&line.naming(revision)).await.expect("a look");
+            assert_eq!(pass.plan.revision, *revision);
+            assert!(pass.plan.blocked.iter().any(|b| b.reason.contains("(F0)")), "{:?}", pass.plan.blocked);
+            assert!(!pass.plan.changes.is_empty() && pass.plan.exit_code() == 3, "{:?}", pass.plan);
+        }
+        let took = line.history();
+        assert!(!took.iter().any(|told| told.contains(other.short())), "{took:?}");
+        // A person who means it says so.
+        person::trust(&line.world, old.as_str()).await.expect("trusted");
+        assert_eq!(line.apply(&line.naming(&old)).await.expect("an apply").exit_code(), 0);
+        assert_eq!(line.images(), ["app:1"]);
+    });
+}
+
+/// What the branch has, or could have, is applied by its name, and the history says so.
+#[test]
+fn a_descendant_is_applied_and_told() {
+    rt().block_on(async {
+        let line = Line::new();
+        let first = line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let next = line.commit("app:2", &["a", "b"]);
+        let last = line.commit("app:3", &["a"]);
+        let done = line.apply(&line.naming(&next)).await.expect("an apply");
+        assert_eq!((done.exit_code(), line.images()), (0, vec!["app:2".to_owned()]), "{:?}", done.last.plan);
+        let told = line.history();
+        assert!(told.iter().any(|t| t.contains(next.short()) && t.contains("named (--rev)")), "{told:?}");
+        assert_eq!(told.iter().filter(|t| t.contains(next.short())).count(), 1, "once: {told:?}");
+        // What is enforced is never taken for another one.
+        let _ = line.apply(&line.naming(&first)).await.expect("an apply");
+        assert_eq!(line.images(), ["app:1"]);
+        // A host that would be left behind with its instance is not, either (B2).
+        let _ = line.apply(&line.naming(&next)).await.expect("an apply");
+        let why = line.refused(&last).await;
+        assert!(why.contains("(B2)") && why.contains("b ("), "{why}");
+    });
+}
+
+/// F4: an unmerged revision is looked at by the engines that are enforced, and no registry is asked about it.
+#[test]
+fn a_look_at_what_is_not_merged_dials_nothing_that_it_alone_names() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let aside = line.beside(("app:9", &["a", "far"]), "app:1");
+        let asked = line.fleet.resolved();
+        let pass = pass::take_and_look(&line.naming(&aside)).await.expect("a look");
+        assert!(!line.fleet.hosts().contains(&host("far")), "{:?}", line.fleet.hosts());
+        assert_eq!(line.fleet.resolved(), asked, "no registry either");
+        let why = match &pass.observed.hosts[&host("far")] {
+            Seen::Unknown { why } => why.clone(),
+            Seen::Known(_) => panic!("it was dialled"),
+        };
+        assert!(
+            why.contains("the enforced revision does not name its engine") && why.contains("(F4)"),
+            "{why}"
+        );
+        assert!(pass.plan.unknown.iter().any(|u| u.why.contains("(F4)")), "{:?}", pass.plan.unknown);
+        let names: Vec<&str> = pass.plan.changes.iter().map(|c| c.subject.name.as_str()).collect();
+        assert!(names.contains(&"web-test-0") && pass.plan.exit_code() == 3, "{:?}", pass.plan);
+
+        // Who applies it says that it is meant, and it descends from what is enforced.
+        line.apply(&line.naming(&aside)).await.map(drop).expect("an apply");
+        assert!(line.fleet.hosts().contains(&host("far")));
+    });
+}
+
+/// A commit that the branch has is as good as its head.
+#[test]
+fn a_look_at_what_is_merged_is_a_look_like_any_other() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let merged = line.commit("app:2", &["a", "b"]);
+        line.commit("app:3", &["a", "b"]);
+        let pass = pass::take_and_look(&line.naming(&merged)).await.expect("a look");
+        assert!(line.fleet.hosts().contains(&host("b")), "{:?}", line.fleet.hosts());
+        assert_eq!((pass.plan.exit_code(), pass.plan.unknown.len()), (2, 0), "{:?}", pass.plan);
+        // Whether it is merged cannot be told without the repository's head.
+        line.repository.set_unreachable(true);
+        let pass = pass::take_and_look(&line.naming(&merged)).await.expect("a look");
+        assert!(pass.plan.unknown.iter().any(|u| u.why.contains("(F4)")), "{:?}", pass.plan.unknown);
+    });
+}
+
+/// Before anything is enforced the head of the branch is what would be; one that is named is held against that.
+#[test]
+fn before_the_first_revision_the_head_says_who_is_dialled() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let aside = line.beside(("app:1", &["a", "far"]), "app:1");
+        let pass = pass::take_and_look(&line.naming(&aside)).await.expect("a look");
+        let hosts = line.fleet.hosts();
+        assert!(hosts.contains(&host("a")) && !hosts.contains(&host("far")), "{hosts:?}");
+        assert!(
+            pass.plan.unknown.iter().any(|u| u.why.contains("the head of the branch")),
+            "{:?}",
+            pass.plan
+        );
+        // What was applied by its name is followed by what descends from it.
+        let _ = line.apply(&line.naming(&aside)).await.expect("an apply");
+        let other = line.beside(("app:2", &["a"]), "app:3");
+        let why = line.refused(&other).await;
+        assert!(why.contains("(F0)"), "{why}");
+    });
+}

@@ -1,0 +1,75 @@
+//! Reports of a loop that is at something: what it carries out is told as that, and not as drift.
+
+#![allow(clippy::expect_used, clippy::panic)]
+
+mod simulation;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use simulation::{Sim, rt};
+use trueup::adapter::reports::ReportsOut;
+use trueup::apply::Stop;
+use trueup::control::reporting::Reporting;
+use trueup::control::run;
+use trueup::model::schedule::Schedule;
+use trueup::model::settings::ReportSettings;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn commit(sim: &Sim, image: &str) {
+    let host = |n: u8| {
+        format!("[host.h{n}]\naddress = \"192.0.2.{n}\"\nengine = \"sim://\"\nenvironments = [\"test\"]\n")
+    };
+    let app = format!(
+        "app = \"web\"\nenvironments = [\"test\"]\nimage = \"{image}\"\nreplicas = 2\n\
+         [rollout]\nmin_healthy = \"2m\"\n[upstream]\nport = 80\n"
+    );
+    sim.repository.commit(&BTreeMap::from([
+        ("fleet.toml".to_owned(), "fleet = \"sim\"\nenvironments = [\"test\"]\n".to_owned()),
+        ("hosts/all.toml".to_owned(), host(1) + &host(2)),
+        ("apps/web/app.toml".to_owned(), app),
+    ]));
+}
+
+#[test]
+fn a_rollout_under_way_is_no_drift() {
+    rt().block_on(async {
+        let sim = Sim::new(7);
+        commit(&sim, "app:1");
+        let dir = tempfile::tempdir().expect("a directory");
+        let settings = ReportSettings {
+            name: "drift".to_owned(),
+            schedule: Schedule::new("0 * * * *", "UTC").expect("a schedule"),
+            environments: None,
+            directory: Some(dir.path().to_owned()),
+            keep: 3,
+            webhook: None,
+        };
+        let (stop, reporting) = (Stop::default(), Reporting::new(vec![settings], Arc::new(ReportsOut)));
+        let (metrics, wake) = (Mutex::default(), Arc::clone(&sim.wake));
+        let running = run::run(&sim.world, &stop, Arc::clone(&wake), &reporting, &metrics, &|_| {});
+        // The clock begins at 22:13:20: a minute before the hour the next version is there.
+        let hand = async {
+            sim.world.clock.sleep(HOUR * 3 / 4 + Duration::from_secs(40)).await;
+            commit(&sim, "app:2");
+            wake.notify_one();
+            sim.world.clock.sleep(Duration::from_secs(90)).await;
+        };
+        tokio::select! {
+            ended = running => ended.expect("a run"),
+            () = hand => {}
+        }
+        let mut files = std::fs::read_dir(dir.path()).expect("reports").map(|e| e.expect("an entry").path());
+        let file = files.find(|path| path.extension().is_some_and(|e| e == "json")).expect("a report");
+        let text = std::fs::read_to_string(file).expect("a report");
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let drift = json["drift"].as_array().expect("a list");
+        let told = |n: usize| (drift[n]["kind"].as_str(), drift[n]["detail"].as_str().unwrap_or_default());
+        assert!(!drift.is_empty(), "the rollout goes on: {json:#}");
+        assert!(told(0).1.starts_with("replace since 2023-11-14T22:59"), "{json:#}");
+        // The instance that waits for its turn is as it was; the files have what is drained no more, and are right.
+        assert!((1..drift.len()).all(|n| told(n).0 == Some("container")), "{json:#}");
+    });
+}
