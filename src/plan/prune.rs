@@ -241,7 +241,7 @@ fn remove_network(
 }
 
 /// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
-/// does the network. What could not be read may be either (A1).
+/// does the network: also for one that is stopped, which could not be started without it. What could not be read may be either (A1).
 fn still_attached(
     input: &PlanInput<'_>,
     host: &HostName,
@@ -266,7 +266,18 @@ fn still_attached(
         }
     }
     let all: Vec<&str> = network.attached.iter().map(String::as_str).collect();
-    let attached = |names: &[&str]| format!("still attached to it: {}", names.join(", "));
+    let words = |name: &&str| {
+        let name = *name;
+        let there = name.parse::<ContainerName>().ok().and_then(|name| engine.containers.get(&name)?.known());
+        match there {
+            Some(there) if !there.state.is_up() => format!("{name} (stopped)"),
+            Some(_) | None => name.to_owned(),
+        }
+    };
+    let attached = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(words).collect();
+        format!("still attached to it: {}", names.join(", "))
+    };
     draft.leave(subject.clone(), None, Nature::Extra, attached(&all));
     if !foreign.is_empty() {
         let why = format!(

@@ -73,7 +73,14 @@ proptest! {
         let owners = |world: &World| -> BTreeMap<_, _> {
             shared_holders(world, &stage.desired).into_iter().filter(|(_, who)| who.len() > 1).collect()
         };
-        let (conflicts, twice) = (owners(&stage.world), duplicates(&stage.world));
+        let (conflicts, mut twice) = (owners(&stage.world), duplicates(&stage.world));
+        // Whose it is, nobody knows of what was renamed and cannot be read.
+        let unread = |host, name| {
+            let engine = stage.observed.engine(host);
+            engine.is_some_and(|engine| engine.containers.get(name).is_some_and(|seen| seen.known().is_none()))
+        };
+        let renamed = called_otherwise(&stage.world).filter(|(_, host, c)| unread(host, &c.name));
+        twice.extend(renamed.map(|(instance, ..)| instance));
         let mut world = stage.world.clone();
         // After every single change, not only at the end.
         for number in 0..plan.changes.len() {
@@ -108,12 +115,13 @@ proptest! {
         let running = |world: &World| -> BTreeMap<InstanceName, usize> {
             let mut count = BTreeMap::new();
             for (host, c) in world.containers() {
-                let Belongs::Ours(owned) = owner().container(&c.name, host, &c.labels) else { continue };
-                let exclusive = stage.desired.apps.get(&owned.instance.key).is_some_and(|app| {
+                // Also what somebody renamed.
+                let Some(instance) = owner().claimed(host, &c.labels) else { continue };
+                let exclusive = stage.desired.apps.get(&instance.key).is_some_and(|app| {
                     matches!(&app.runtime, crate::model::app::Runtime::Host(p) if p.exclusive) && !every_host(app)
                 });
                 if exclusive && c.state.is_running() {
-                    *count.entry(owned.instance).or_insert(0) += 1;
+                    *count.entry(instance).or_insert(0) += 1;
                 }
             }
             count
