@@ -390,7 +390,7 @@ impl Pair<'_> {
         let seen = match live {
             None => show::none(),
             Some(live) if self.is_of_one_gone(name, live) => {
-                format!("{} to one of this name that is gone", shown(live))
+                format!("{} (of a network that is gone)", shown(live))
             }
             Some(live)
                 if but_own(&wanted.aliases) == but_own(&live.aliases)

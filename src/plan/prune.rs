@@ -17,7 +17,7 @@ use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::Around;
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, steps, surroundings, volumes};
 
 const HINT_PROTECTED: &str =
     "declare the app again without `protect`, then take it away; or remove the container by hand";
@@ -266,16 +266,8 @@ fn still_attached(
         }
     }
     let all: Vec<&str> = network.attached.iter().map(String::as_str).collect();
-    let words = |name: &&str| {
-        let name = *name;
-        let there = name.parse::<ContainerName>().ok().and_then(|name| engine.containers.get(&name)?.known());
-        match there {
-            Some(there) if !there.state.is_up() => format!("{name} (stopped)"),
-            Some(_) | None => name.to_owned(),
-        }
-    };
     let attached = |names: &[&str]| {
-        let names: Vec<String> = names.iter().map(words).collect();
+        let names: Vec<String> = names.iter().map(|name| surroundings::in_words(engine, name)).collect();
         format!("still attached to it: {}", names.join(", "))
     };
     draft.leave(subject.clone(), None, Nature::Extra, attached(&all));

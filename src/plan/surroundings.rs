@@ -251,6 +251,7 @@ fn existing_network(
     let idle = |name: &&String| !ours(name) && is_idle(input, host, engine, name);
     let attached: BTreeSet<&String> = live.attached.iter().filter(|name| !idle(name)).collect();
     if let Some(foreign) = attached.iter().find(|name| !ours(name)) {
+        let foreign = in_words(engine, foreign);
         let reason = format!(
             "network {} must be made anew for {}, and {foreign}, which is not a declared instance, is attached to it",
             network.name,
@@ -289,6 +290,11 @@ fn known<'e>(engine: &'e Engine, container: &str) -> Option<&'e Container> {
 /// Whether the container runs, as far as anyone can see.
 fn is_up(engine: &Engine, container: &str) -> bool {
     known(engine, container).is_none_or(|container| container.state.is_up())
+}
+
+/// What is stopped is told as such: `docker network inspect` lists it nowhere.
+pub(super) fn in_words(engine: &Engine, container: &str) -> String {
+    if is_up(engine, container) { container.to_owned() } else { format!("{container} (stopped)") }
 }
 
 /// A container of ours, by whatever name of an instance, that is stopped.

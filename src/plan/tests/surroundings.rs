@@ -176,7 +176,7 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
         assert_eq!(all, expected[usize::from(made_again)..], "{all:?}");
         let update = plan.changes.last().expect("a change");
         assert_eq!(update.after, (0..plan.changes.len() - 1).collect::<Vec<_>>(), "its network comes first");
-        assert!(update.because[0].contains("to one of this name that is gone"), "{:?}", update.because);
+        assert!(update.because[0].contains("(of a network that is gone)"), "{:?}", update.because);
         world.carry_out(&plan);
         let container = world.container("h1", "quote-prod-0");
         assert!(container.state.is_running() && container.id == id, "it went on (D8)");
@@ -231,7 +231,7 @@ fn who_is_stopped_is_on_its_network_all_the_same() {
     assert_eq!(told(&plan), ["start quote-prod-0@h1"]);
     assert_eq!(plan.changes.len(), 1, "the network stays");
     let why = reasons(&plan);
-    assert!(why.contains("backup, which is not a declared instance, is attached to it"), "{why}");
+    assert!(why.contains("backup (stopped), which is not a declared instance, is attached to it"), "{why}");
 
     // Git wants none.
     let none = desired(1, vec![]);
