@@ -105,6 +105,28 @@ proptest! {
         }
     }
 
+    /// B1, C8: what somebody renamed is started nowhere else, however many they are and wherever there is more room now.
+    #[test]
+    fn what_was_renamed_runs_once(mut case in case(), which in prop::collection::vec(any::<bool>(), 8)) {
+        case.mishaps.clear();
+        case.silent.clear();
+        case.unreadable.clear();
+        let mut stage = stage(&case);
+        let all: Vec<(String, String)> =
+            stage.world.containers().map(|(host, c)| (host.to_string(), c.name.to_string())).collect();
+        for ((host, container), _) in all.iter().zip(which.iter().cycle()).filter(|(_, renamed)| **renamed) {
+            rename(&mut stage.world, host, container, &format!("was-{container}"));
+        }
+        stage.world.settle_networks();
+        stage.observed = seen(&stage.world, &case);
+        prop_assert_eq!(duplicates(&stage.world), BTreeSet::new());
+        let first = plan_with(&stage.desired, &stage.observed, &stage.holds);
+        approve_all(&first, &mut stage.holds);
+        let plan = plan_with(&stage.desired, &stage.observed, &stage.holds);
+        stage.world.carry_out(&plan);
+        prop_assert_eq!(duplicates(&stage.world), BTreeSet::new());
+    }
+
     /// An exclusive app never has two of a slot, not even for a step.
     #[test]
     fn an_exclusive_slot_runs_once(case in case()) {
