@@ -1,6 +1,6 @@
 //! Every modelled field of a network on the real engine: made anew by hand with another value, detected by name, healed
 //! with its instances still attached, and the second plan empty (A4). And what is not done where somebody else's container
-//! is on one.
+//! is on one, be it stopped; and what becomes of ours that is.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -242,6 +242,82 @@ async fn a_network_with_somebody_elses_container_on_it_waits_and_nothing_else_do
     assert!(why.contains(THEIRS) && why.contains("no longer declared"), "{why}");
     assert_eq!((id(BRIDGE), id(THEIRS), on_bridge()), (bridge_id, again, vec![THEIRS.to_owned()]));
     assert!(round().contains("ROUND=three"), "{}", round());
+    docker_ok(&["rm", "-f", THEIRS]);
+    let _ = stage.apply_in_full().await;
+    assert!(!stage::docker(&["network", "inspect", BRIDGE]).status.success(), "it goes with its last guest");
+}
+
+/// An engine removes a network on which nobody runs, and starts nothing again that was on it. So somebody's container that is
+/// stopped keeps it (B1), and ours is put on the one that is there (A4).
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_stopped_on_a_network_can_be_started_again() {
+    const BRIDGE: &str = "n-stopped";
+    const THEIRS: &str = "trueup-test-networks-stopped";
+    const OURS: &str = "resting-test-0";
+    // Dropped after the stage, whose image and network it holds.
+    let stage = Stage::new("networksstopped");
+    let _theirs = Theirs(&[THEIRS]);
+    let commit = |networks: &str, network: &str| {
+        let app = format!(
+            "app = \"resting\"\nenvironments = [\"test\"]\nimage = \"{}\"\npull = \"never\"\n\
+             command = [\"/bin/busybox\", \"sleep\", \"3600\"]\nstop_timeout = \"1s\"\n[rollout]\nmin_healthy = \"0s\"\n{network}",
+            stage.image
+        );
+        stage.commit(&[
+            ("fleet.toml", FLEET),
+            ("hosts/local.toml", HOST),
+            ("networks/all.toml", networks),
+            ("apps/resting/app.toml", &app),
+        ]);
+    };
+    let bridge = |colour: &str| {
+        format!("[network.{BRIDGE}]\nsubnet = \"10.130.151.0/24\"\nlabels = {{ colour = {colour:?} }}\n")
+    };
+    let on_it = format!("[network.{BRIDGE}]\naliases = [\"quiet\"]\n");
+    let id = |of: &str| docker_ok(&["inspect", "-f", "{{.Id}}", of]);
+    let runs = || docker_ok(&["inspect", "-f", "{{.State.Running}}", OURS]) == "true";
+    let stop = |name: &str| docker_ok(&["stop", "-t", "0", name]);
+    commit(&bridge("blue"), &on_it);
+    let _ = stage.apply_in_full().await;
+    let ours = id(OURS);
+
+    // Somebody takes the network away under it.
+    let before = id(BRIDGE);
+    stop(OURS);
+    docker_ok(&["network", "rm", BRIDGE]);
+    let _ = stage.apply_in_full().await;
+    assert!(runs() && id(OURS) == ours, "the very container runs again");
+    assert_ne!(id(BRIDGE), before);
+    let aliases = format!("{{{{index (index .NetworkSettings.Networks \"{BRIDGE}\").Aliases 0}}}}");
+    assert_eq!(docker_ok(&["inspect", "-f", &aliases, OURS]), "quiet");
+
+    // Git wants another network while both are stopped.
+    let run = ["run", "-d", "--name", THEIRS, "--network", BRIDGE, &stage.image];
+    docker_ok(&[&run[..], &["/bin/busybox", "sleep", "3600"]].concat());
+    stop(THEIRS);
+    stop(OURS);
+    let before = id(BRIDGE);
+    commit(&bridge("red"), &on_it);
+    let _ = stage.apply().await;
+    let why = blocked(&stage.look().await, BRIDGE).expect("it is blocked");
+    assert!(why.contains(THEIRS), "{why}");
+    assert!(id(BRIDGE) == before && runs(), "it stays, and ours is started on it");
+    docker_ok(&["start", THEIRS]);
+    docker_ok(&["rm", "-f", THEIRS]);
+    stop(OURS);
+    let _ = stage.apply_in_full().await;
+    assert_ne!(id(BRIDGE), before, "made anew");
+    assert!(runs() && id(OURS) == ours, "and ours was taken along");
+
+    // Git wants none; theirs was made and never started.
+    let before = id(BRIDGE);
+    docker_ok(&["create", "--name", THEIRS, "--network", BRIDGE, &stage.image, "/bin/busybox", "sleep", "9"]);
+    commit("", "");
+    let _ = stage.apply().await;
+    let why = blocked(&stage.look().await, BRIDGE).expect("it is blocked");
+    assert!(why.contains(&format!("{THEIRS} (stopped)")), "{why}");
+    assert_eq!(id(BRIDGE), before);
+    docker_ok(&["start", THEIRS]);
     docker_ok(&["rm", "-f", THEIRS]);
     let _ = stage.apply_in_full().await;
     assert!(!stage::docker(&["network", "inspect", BRIDGE]).status.success(), "it goes with its last guest");

@@ -30,12 +30,14 @@ scenarios! {
     a3_all_errors_at_once
     a4_also_there
     a4_changed_by_hand
+    a4_network_pruned
     a5_extras_by_hand
     a6_detect_only
     a6_detect_only_fleet
     b1_copied_labels
     b1_name_is_taken
     b1_renamed_orphan
+    b1_stopped_guest
     b2_burnt_host
     b2_host_leaves_the_inventory
     b2_prune
@@ -51,6 +53,7 @@ scenarios! {
     b4_adopt
     b5_data_stays
     c5_held_addresses
+    c8_renamed_elsewhere_is_room
     d10_second_writer
     d11_saved_plan
     d1_interruption

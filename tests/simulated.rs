@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use simulation::{Sim, host, rt};
+use trueup::apply::Stop;
 use trueup::control::collect;
+use trueup::control::converge::{Scope, converge};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
-use trueup::control::pass::{self};
+use trueup::control::pass::{self, Pass};
 use trueup::control::report;
 use trueup::control::revision::Reader;
-use trueup::control::standing;
-use trueup::model::container::ContainerSpec;
+use trueup::control::{World, standing};
+use trueup::model::container::{Attachment, ContainerSpec, Networks};
 use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
 use trueup::model::image::ImageRef;
@@ -328,6 +330,36 @@ fn a_network_that_an_endpoint_without_a_container_keeps_cuts_nobody_off() {
         let _ = sim.apply().await;
         assert_eq!(on_it(&sim), on);
         sim.settled().await;
+    });
+}
+
+/// B1: somebody's container that is stopped could not be started again; an engine would not mind.
+#[test]
+fn a_network_on_which_somebody_put_a_container_since_the_look_stays() {
+    rt().block_on(async {
+        let sim = Sim::new(5);
+        on_a_network(&sim, 1400);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let done = sim.fleet.journal(&host(0));
+        on_a_network(&sim, 1300);
+        let theirs: ContainerName = "backup".parse().expect("a name");
+        let put = |_: &Pass| {
+            let mut spec = Box::new(ContainerSpec::of("app:1".parse().expect("an image")));
+            let on = ("lan".parse().expect("a name"), Attachment::default());
+            spec.networks = Networks::Named(BTreeMap::from([on]));
+            let create = Action::CreateContainer { name: theirs.clone(), spec, labels: BTreeMap::new() };
+            let _ = sim.fleet.perform_by_hand(&host(0), &create);
+            true
+        };
+        let (stop, reader) = (Stop::default(), Reader::default());
+        let done_by =
+            converge(&sim.world, &reader, &Scope::of_a_person(&put, &stop)).await.expect("an apply");
+        let told = format!("{:?}", done_by.outcomes);
+        assert!(told.contains("backup on network lan could not be started without it"), "{told}");
+        assert_eq!(sim.fleet.journal(&host(0)), done, "nobody was taken off");
+        let start = Action::StartContainer { name: theirs };
+        sim.fleet.perform_by_hand(&host(0), &start).expect("it starts as ever");
     });
 }
 

@@ -1,6 +1,7 @@
 //! Who is on a network, before somebody is put on it, taken off it, or it goes.
 
 use crate::model::container::Attachment;
+use crate::model::names::ContainerName;
 use crate::model::network::NetworkDriver;
 use crate::model::observed::Container;
 use crate::model::plan::{Action, Change};
@@ -9,12 +10,14 @@ use crate::ports::{Engine, EngineError};
 use super::precondition::Verdict;
 
 /// Whether nobody keeps a network that a change takes away, `now` or after all were taken off whom it takes off. An endpoint
-/// without a container keeps it too, and no list of containers tells of that: a look at the network does.
+/// without a container keeps it too, and no list of containers tells of that: a look at the network does. Of what is stopped,
+/// an engine takes no notice; what is not ours could not be started again, and ours is put on its network before it is.
 pub(super) async fn none_stays(
     change: &Change,
     network: &str,
     now: bool,
     engine: &dyn Engine,
+    is_ours: &(dyn Fn(&Container) -> bool + Sync),
 ) -> Result<Verdict, EngineError> {
     let goes = |action: &Action| matches!(action, Action::RemoveNetwork { name } if name == network);
     if !change.steps.iter().any(|step| goes(&step.action)) {
@@ -31,12 +34,28 @@ pub(super) async fn none_stays(
         there.driver == NetworkDriver::Overlay.name() && name.strip_suffix("-endpoint") == Some(network)
     };
     let stays = |name: &&str| !of_swarm(name) && (now || !is_taken_off(name));
-    let staying: Vec<&str> = there.attached.iter().map(String::as_str).filter(stays).collect();
-    Ok(match staying.as_slice() {
-        [] => Verdict::Holds,
-        names => Verdict::Moved(format!(
-            "{} on network {network} would keep it: take them off (`docker network disconnect -f {network} NAME`); one \
-             without a container goes when its engine is started again",
+    let (mut keep, mut stopped) = (Vec::new(), Vec::new());
+    for name in there.attached.iter().map(String::as_str).filter(stays) {
+        let container = match name.parse::<ContainerName>() {
+            Ok(name) => engine.container(&name).await?,
+            Err(_) => None,
+        };
+        match container {
+            Some(container) if container.state.is_up() => keep.push(name),
+            Some(container) if is_ours(&container) => {}
+            Some(_) => stopped.push(name),
+            None => keep.push(name),
+        }
+    }
+    let off = format!("take them off (`docker network disconnect -f {network} NAME`)");
+    Ok(match (keep.as_slice(), stopped.as_slice()) {
+        ([], []) => Verdict::Holds,
+        ([], stopped) => Verdict::Moved(format!(
+            "{} on network {network} could not be started without it: {off}",
+            stopped.join(", ")
+        )),
+        (names, _) => Verdict::Moved(format!(
+            "{} on network {network} would keep it: {off}; one without a container goes when its engine is started again",
             names.join(", ")
         )),
     })

@@ -44,7 +44,9 @@ impl Executor<'_> {
                 None => Verdict::Holds,
             }),
             Action::RemoveNetwork { name } => match self.network(name, &step.expect, engine).await? {
-                Verdict::Holds => attached::none_stays(change, name, true, engine).await,
+                Verdict::Holds => {
+                    attached::none_stays(change, name, true, engine, &|there| self.is_ours(there)).await
+                }
                 verdict @ (Verdict::HoldsAs(_) | Verdict::AlreadySo(_) | Verdict::Moved(_)) => Ok(verdict),
             },
             Action::CreateContainer { name, spec, labels } => {
@@ -89,7 +91,8 @@ impl Executor<'_> {
                         attached::as_wanted(&there, network, attachment, engine).await
                     }
                     (Action::Disconnect { network, .. }, Verdict::Holds) => {
-                        attached::none_stays(change, network, false, engine).await
+                        attached::none_stays(change, network, false, engine, &|there| self.is_ours(there))
+                            .await
                     }
                     (_, verdict) => Ok(verdict),
                 },
@@ -117,14 +120,14 @@ impl Executor<'_> {
             Expect::OursBut(id) if *id == there.id => {
                 Verdict::Moved(format!("container {name} is still the one from before"))
             }
-            Expect::Ours | Expect::OursBut(_) => {
-                let ours =
-                    self.desired.hosts.keys().any(|host| {
-                        matches!(self.owner.container(name, host, &there.labels), Belongs::Ours(_))
-                    });
-                if ours { Verdict::Holds } else { Verdict::Moved(format!("container {name} is not ours")) }
-            }
+            Expect::Ours | Expect::OursBut(_) if self.is_ours(there) => Verdict::Holds,
+            Expect::Ours | Expect::OursBut(_) => Verdict::Moved(format!("container {name} is not ours")),
         }
+    }
+
+    fn is_ours(&self, there: &Container) -> bool {
+        let on = |host| matches!(self.owner.container(&there.name, host, &there.labels), Belongs::Ours(_));
+        self.desired.hosts.keys().any(on)
     }
 
     async fn network(

@@ -7,8 +7,9 @@ use crate::model::container::{
 };
 use crate::model::drift::{Cure, FieldChange};
 use crate::model::image::Digest;
-use crate::model::network::NetworkDriver;
-use crate::model::observed::{Container, EngineInfo, Image, LiveAttachment, LiveNetwork, Seen};
+use crate::model::names::NetworkName;
+use crate::model::network::{Network, NetworkDriver};
+use crate::model::observed::{Container, EngineInfo, Image, LiveAttachment, LiveNetwork, RunState, Seen};
 use crate::model::ownership;
 use crate::model::secrecy::HashKey;
 use crate::model::units::{ByteSize, Cpus, TimeSpan};
@@ -30,6 +31,8 @@ pub struct Against<'a> {
     /// The engine's networks: on an overlay of a Swarm, an address that Swarm chose stands where one that was asked for
     /// would (measured on 20.10).
     pub networks: &'a BTreeMap<String, Seen<LiveNetwork>>,
+    /// Networks as declared: of those that trueup makes on this engine, one that is not there is gone.
+    pub declared: &'a BTreeMap<NetworkName, Network>,
 }
 
 /// Every field that differs. `desired` has its addresses filled in and its image pinned.
@@ -344,6 +347,22 @@ impl Pair<'_> {
         known.is_some_and(|network| network.driver == NetworkDriver::Overlay.name())
     }
 
+    /// What is stopped was on a network of this name that is gone by now, and its start would ask for that very one
+    /// (measured on 20.10). Of what runs, the network cannot have gone.
+    fn is_of_one_gone(&self, network: &str, live: &LiveAttachment) -> bool {
+        let stopped = matches!(self.live.state, RunState::Created | RunState::Exited { .. });
+        let Some(was) = live.network.as_ref().filter(|_| stopped) else { return false };
+        match self.against.networks.get(network) {
+            Some(Seen::Known(there)) => there.id != *was,
+            Some(Seen::Unknown { .. }) => false,
+            // An engine lists only those overlays of its Swarm that something on it uses.
+            None => self.against.declared.iter().any(|(name, declared)| {
+                let here = !declared.external && declared.spec.driver != NetworkDriver::Overlay;
+                here && name.as_str() == network
+            }),
+        }
+    }
+
     fn extra_network(&self, name: &str) -> FieldChange {
         FieldChange {
             field: format!("networks.{name}"),
@@ -365,8 +384,14 @@ impl Pair<'_> {
         let but_own = |aliases: &BTreeSet<String>| {
             aliases.iter().filter(|alias| !own.contains(&alias.as_str())).cloned().collect::<BTreeSet<_>>()
         };
+        let shown = |live: &LiveAttachment| {
+            show::attachment(&Attachment { address: live.requested, aliases: live.aliases.clone() })
+        };
         let seen = match live {
             None => show::none(),
+            Some(live) if self.is_of_one_gone(name, live) => {
+                format!("{} (of a network that is gone)", shown(live))
+            }
             Some(live)
                 if but_own(&wanted.aliases) == but_own(&live.aliases)
                     && (wanted.address == live.requested
@@ -374,9 +399,7 @@ impl Pair<'_> {
             {
                 return None;
             }
-            Some(live) => {
-                show::attachment(&Attachment { address: live.requested, aliases: live.aliases.clone() })
-            }
+            Some(live) => shown(live),
         };
         Some(FieldChange {
             field: format!("networks.{name}"),

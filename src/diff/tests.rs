@@ -114,7 +114,14 @@ fn changes(desired: &ContainerSpec, edit: impl Fn(&mut Container)) -> Vec<crate:
     container(
         desired,
         &live,
-        &Against { images: &images, info: &info, key: &key, key_matches: true, networks: &BTreeMap::new() },
+        &Against {
+            images: &images,
+            info: &info,
+            key: &key,
+            key_matches: true,
+            networks: &BTreeMap::new(),
+            declared: &BTreeMap::new(),
+        },
     )
 }
 
@@ -244,8 +251,14 @@ fn a_health_check_takes_what_it_leaves_open_from_the_image() {
     image.health = Some(check("image", seconds(7), None, Some(5)));
     let mut live = bare(&image);
     let images = BTreeMap::from([(image.id.clone(), image)]);
-    let against =
-        Against { images: &images, info: &info, key: &key, key_matches: true, networks: &BTreeMap::new() };
+    let against = Against {
+        images: &images,
+        info: &info,
+        key: &key,
+        key_matches: true,
+        networks: &BTreeMap::new(),
+        declared: &BTreeMap::new(),
+    };
     let mut d = desired();
     d.health = Some(check("own", None, seconds(9), None));
     live.live.health = Some(check("own", seconds(7), seconds(9), Some(5)));

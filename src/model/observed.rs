@@ -178,6 +178,14 @@ impl RunState {
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })
     }
+
+    /// It runs, or its engine is at it: what it is attached to is in use.
+    pub fn is_up(&self) -> bool {
+        match self {
+            Self::Running { .. } | Self::Paused | Self::Restarting { .. } => true,
+            Self::Created | Self::Removing | Self::Exited { .. } | Self::Dead => false,
+        }
+    }
 }
 
 /// What the container's own health check says.
@@ -250,6 +258,10 @@ pub struct LiveAttachment {
     pub address: Option<IpAddr>,
     /// Aliases asked for; Docker's own (the short id, the name) are left out.
     pub aliases: BTreeSet<String>,
+    /// The id of the network that it was on last: only on that one an engine starts it again, whatever else has its name by
+    /// now (measured on 20.10). None before its first start; earlier releases did not write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
 }
 
 /// An image's own settings, needed to tell its defaults from drift.
@@ -295,7 +307,7 @@ pub struct LiveNetwork {
     pub spec: Option<NetworkSpec>,
     /// All labels, ownership included.
     pub labels: BTreeMap<String, String>,
-    /// Names of the running containers attached to it.
+    /// Names of the containers attached to it: those that run, and those that could not be started without it.
     pub attached: BTreeSet<String>,
 }
 

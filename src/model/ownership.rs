@@ -125,14 +125,11 @@ impl Owner {
         }
     }
 
-    /// Whether the labels are those of this instance of ours, whatever carries them: that proves nothing (B1).
-    pub fn claims(
-        &self,
-        instance: &InstanceName,
-        host: &HostName,
-        labels: &BTreeMap<String, String>,
-    ) -> bool {
-        self.foreign_at(&format!("container/{instance}@{host}"), labels).is_none()
+    /// The instance of ours whose labels these are, where they name this very host; whatever carries them: that proves
+    /// nothing (B1).
+    pub fn claimed(&self, host: &HostName, labels: &BTreeMap<String, String>) -> Option<InstanceName> {
+        let instance: InstanceName = claimed_instance(labels).parse().ok()?;
+        self.foreign("container", &instance.to_string(), host, labels).is_none().then_some(instance)
     }
 
     fn base(&self, itself: &str) -> BTreeMap<String, String> {
@@ -160,7 +157,7 @@ impl Owner {
             return Belongs::Foreign { why };
         }
         let text = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
-        let claimed = format!("{}-{}-{}", text(APP), text(ENVIRONMENT), text(SLOT));
+        let claimed = claimed_instance(labels);
         match claimed.parse::<InstanceName>() {
             Ok(instance) if instance.to_string() == own_name => {
                 Belongs::Ours(OwnedContainer { instance, spec: text(SPEC).to_owned(), place })
@@ -218,6 +215,12 @@ impl Owner {
             )),
         }
     }
+}
+
+/// The name of the instance that labels claim, ownership unproven.
+fn claimed_instance(labels: &BTreeMap<String, String>) -> String {
+    let text = |key: &str| labels.get(key).map(String::as_str).unwrap_or_default();
+    format!("{}-{}-{}", text(APP), text(ENVIRONMENT), text(SLOT))
 }
 
 /// The app that labels claim, ownership unproven: for messages about foreign things.

@@ -41,7 +41,7 @@ pub(super) fn targets(
     under_way::hold_addresses(input, &mut ledger);
     let mut targets = Vec::new();
     for (instance, seat) in seats {
-        let Some(app) = input.desired.apps.get(&instance.key) else { continue };
+        let Some(app) = input.desired.apps.get(&instance.key).filter(|_| !seat.renamed) else { continue };
         let mut spec = app.container.clone();
         spec.image = input.images.pin(&spec.image);
         match lease(input, fleet, instance, seat, app, &mut ledger, &mut spec) {

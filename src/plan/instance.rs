@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::diff::{self, Against};
 use crate::model::adoption;
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
-use crate::model::names::ContainerName;
 use crate::model::observed::{self, Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{ASIDE, Belongs, NEXT};
 use crate::model::plan::{Action, Change, Expect, Step, Unmanaged, Verb};
@@ -16,7 +15,7 @@ use super::addresses::Target;
 use super::draft::{Draft, subject};
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::{Around, because};
-use super::{PlanInput, leftovers, steps, under_way, volumes};
+use super::{PlanInput, leftovers, renamed, steps, under_way, volumes};
 
 /// A change that an instance needs, not yet ordered among its app's others.
 pub(super) struct Wanted {
@@ -68,8 +67,8 @@ fn one(
         // What was moved aside is put back first; what stands elsewhere and may not stand twice goes first.
         None if put_back || target.gone_first => None,
         None => {
-            if let Some(other) = renamed(input, engine, target, &name) {
-                told_renamed(target, subject, other, &name, draft);
+            if let Some(renamed) = fleet.renamed.get(&target.instance).and_then(|all| all.first()) {
+                renamed::tell(&target.app, &target.instance, *renamed, draft);
                 return None;
             }
             let parts =
@@ -84,48 +83,6 @@ fn one(
             existing(input, engine, target, around, subject, live, draft)
         }
     }
-}
-
-/// A container that runs under another name and says that it is this very instance: a copied label owns nothing, and still
-/// nothing is to run twice because somebody renamed it.
-fn renamed<'e>(
-    input: &PlanInput<'_>,
-    engine: &'e Engine,
-    target: &Target,
-    name: &ContainerName,
-) -> Option<&'e ContainerName> {
-    let host = &target.seat.host;
-    let claims = |container: &&Container| {
-        let runs = match container.state {
-            RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
-            RunState::Created | RunState::Removing | RunState::Exited { .. } | RunState::Dead => false,
-        };
-        let foreign = matches!(
-            input.owner.container(&container.name, host, &container.labels),
-            Belongs::Foreign { .. }
-        );
-        runs && foreign
-            && container.name != *name
-            && input.owner.claims(&target.instance, host, &container.labels)
-    };
-    engine.containers.values().filter_map(Seen::known).find(claims).map(|container| &container.name)
-}
-
-fn told_renamed(
-    target: &Target,
-    subject: Subject,
-    other: &ContainerName,
-    name: &ContainerName,
-    draft: &mut Draft,
-) {
-    let reason = format!(
-        "{other} runs there with the labels of {}: somebody renamed it, or copied them, and nothing is started beside it \
-         (B1, C8)",
-        target.instance
-    );
-    let hint = format!("rename it back (`docker rename {other} {name}`), or remove it");
-    draft.leave(subject.clone(), Some(target.app.key.clone()), Nature::Missing, reason.clone());
-    draft.block(subject, Some(target.app.key.clone()), reason, &hint);
 }
 
 /// What a change consists of before its subject and order are added.
@@ -193,8 +150,7 @@ fn furnished(
         draft.block(subject, Some(target.app.key.clone()), reason.clone(), hint);
         return None;
     }
-    let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
-    Some(wanted(target, subject, nature, parts, takes_away, waits_for))
+    Some(wanted(target, subject, nature, parts, takes_away, around.waits(&target.instance)))
 }
 
 fn collide(input: &PlanInput<'_>, target: &Target, subject: Subject, live: &Container, draft: &mut Draft) {
@@ -226,6 +182,7 @@ fn existing(
         key: input.key,
         key_matches: input.observed.key == input.key.id(),
         networks: &engine.networks,
+        declared: &input.desired.networks,
     };
     if !against.key_matches {
         let note = "env was not compared: the snapshot hid its values with another key".to_owned();
@@ -279,7 +236,7 @@ fn existing(
         return replaced(input, engine, target, around, subject, live, nature, draft);
     }
     if changes.is_empty() {
-        return state(input, engine, target, subject, live, draft);
+        return state(input, engine, target, around, subject, live, draft);
     }
     let mut steps = steps::update(target, live, &changes);
     if matches!(live.state, RunState::Created | RunState::Exited { .. }) {
@@ -293,8 +250,7 @@ fn existing(
     let mut wanted = if connects {
         furnished(target, around, subject, nature, parts, takes_away, draft)?
     } else {
-        let waits_for = around.waits_for.get(&target.instance).into_iter().flatten().copied().collect();
-        wanted(target, subject, nature, parts, takes_away, waits_for)
+        wanted(target, subject, nature, parts, takes_away, around.waits(&target.instance))
     };
     wanted.change.interrupts = takes_away;
     Some(wanted)
@@ -392,6 +348,7 @@ pub(super) fn is_made_anew(input: &PlanInput<'_>, engine: &Engine, target: &Targ
                 key: input.key,
                 key_matches: input.observed.key == input.key.id(),
                 networks: &engine.networks,
+                declared: &input.desired.networks,
             };
             let (changes, _) = split_ignored(target, diff::container(&target.spec, live, &against));
             live.state == RunState::Dead || changes.iter().any(|c| c.cure == Cure::Replace)
@@ -425,13 +382,16 @@ fn state(
     input: &PlanInput<'_>,
     engine: &Engine,
     target: &Target,
+    around: &Around,
     subject: Subject,
     live: &Container,
     draft: &mut Draft,
 ) -> Option<Wanted> {
+    // No engine starts it without its networks.
     let start = |why: String| {
         let parts = Parts::new(Verb::Start, steps::start(target, live), vec![why.clone()]);
-        Some(wanted(target, subject.clone(), Nature::NotRunning(why), parts, false, vec![]))
+        let nature = Nature::NotRunning(why);
+        Some(wanted(target, subject.clone(), nature, parts, false, around.waits(&target.instance)))
     };
     let again = |nature: Nature, why: String, takes_away: bool| {
         let parts = Parts::new(Verb::Restart, steps::restart(target, live), vec![why]);

@@ -62,6 +62,8 @@ fn aside(
     match engine.containers.get(&instance.container()) {
         // What stands in its place could not be read: nothing is done (A1).
         Some(Seen::Unknown { .. }) => {}
+        // Somebody renamed its successor, which may run all the same: it is told where seats are given (C8).
+        None if fleet.renamed.contains_key(instance) => {}
         None => put_back(input, instance, old, draft),
         Some(Seen::Known(successor)) if serves(successor) => {
             remove(input, instance, old, "its successor runs well", draft);

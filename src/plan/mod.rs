@@ -10,6 +10,7 @@ mod instance;
 mod leftovers;
 mod place;
 mod prune;
+mod renamed;
 mod rollout;
 mod safety;
 mod seen;

@@ -11,6 +11,7 @@ use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::Seen;
 
 use super::draft::Draft;
+use super::renamed::{self, Renamed};
 use super::seen::Fleet;
 use super::{PlanInput, under_way};
 
@@ -20,6 +21,8 @@ pub(super) struct Seat {
     pub host: HostName,
     /// Hosts where it stands now and should not any more (a drained host, a changed selector).
     pub moves_from: Vec<HostName>,
+    /// It runs there under another name, which is told: nothing is done about it, and nothing beside it (C8).
+    pub renamed: bool,
 }
 
 /// What is taken on each host while seats are given.
@@ -86,6 +89,9 @@ pub(super) fn place<'a>(
     for (app, placement) in &placed {
         keep(input, fleet, app, placement, &mut taken, &mut seats, draft);
     }
+    for (app, placement) in &placed {
+        keep_renamed(input, fleet, app, placement, &mut taken, &mut seats, draft);
+    }
     taken.ports_of_others(fleet, &seats);
     for (app, placement) in &placed {
         seat_missing(input, fleet, app, placement, &mut taken, &mut seats, draft);
@@ -141,7 +147,8 @@ fn every_host_slots(
     let unreadable = fleet.unreadable.iter().map(|(instance, hosts)| (instance, hosts.clone()));
     let standing = |i| fleet.standing(i).iter().map(|o| o.host).collect::<Vec<_>>();
     let owned = fleet.owned.keys().map(|instance| (instance, standing(instance)));
-    let of_app = unreadable.chain(owned).filter(|(instance, _)| instance.key == app.key);
+    let renamed = fleet.renamed.keys().filter_map(|i| Some((i, vec![fleet.renamed(i)?.host])));
+    let of_app = unreadable.chain(owned).chain(renamed).filter(|(instance, _)| instance.key == app.key);
     let begun = input.holds.under_way.iter().filter_map(|begun| begun.instance());
     let made: Vec<InstanceName> = begun.filter(|instance| instance.key == app.key).collect();
     let made = made.iter().filter_map(|i| Some((i, vec![made_on(input, fleet, i)?])));
@@ -156,8 +163,10 @@ fn every_host_slots(
     let remembered = input.holds.last_seen.iter().filter(|(i, host)| i.key == app.key && silent(host));
     kept.extend(remembered.map(|(instance, _)| instance.slot));
     let missing = here.len().saturating_sub(served.len());
-    let fresh: Vec<u32> = (0u32..).filter(|slot| !kept.contains(slot)).take(missing).collect();
-    kept.into_iter().chain(fresh).map(|slot| InstanceName { key: app.key.clone(), slot }).collect()
+    let named = |slot| InstanceName { key: app.key.clone(), slot };
+    let is_free = |slot: &u32| !kept.contains(slot) && !fleet.renamed.contains_key(&named(*slot));
+    let fresh: Vec<u32> = (0u32..).filter(is_free).take(missing).collect();
+    kept.into_iter().chain(fresh).map(named).collect()
 }
 
 /// The host that answers and on which the instance is being made: it counts as standing there already (C8).
@@ -187,6 +196,9 @@ fn keep<'a>(
             alone_on_its_host(placement)
                 && seats.iter().any(|(other, seat)| other.key == app.key && seat.host == *host)
         };
+        if runs_renamed(input, fleet, &instance).is_some() {
+            continue;
+        }
         let mut standing = fleet.standing(&instance);
         // Where it belongs, and the running one of two, is the one to keep.
         standing.sort_by_key(|o| (!fits(o.host), !o.container.state.is_running(), o.host));
@@ -207,7 +219,35 @@ fn keep<'a>(
         }
         taken.take(kept, app, placement);
         let moves_from = standing.iter().filter(|o| o.host != kept).map(|o| o.host.clone()).collect();
-        seats.insert(instance, Seat { host: kept.clone(), moves_from });
+        seats.insert(instance, Seat { host: kept.clone(), moves_from, renamed: false });
+    }
+}
+
+/// Where it runs under another name, unless something is being done to it.
+fn runs_renamed<'a>(
+    input: &PlanInput<'_>,
+    fleet: &Fleet<'a>,
+    instance: &InstanceName,
+) -> Option<Renamed<'a>> {
+    fleet.renamed(instance).filter(|_| under_way::of_instance(input, instance).is_none())
+}
+
+/// What somebody renamed keeps its seat, whatever git says of the host: it cannot be moved (B1), and is not to run twice.
+fn keep_renamed<'a>(
+    input: &PlanInput<'a>,
+    fleet: &Fleet<'a>,
+    app: &'a App,
+    placement: &'a Placement,
+    taken: &mut Taken<'a>,
+    seats: &mut BTreeMap<InstanceName, Seat>,
+    draft: &mut Draft,
+) {
+    let hosts = allowed(input.desired, app, placement);
+    for instance in slots(input, app, placement, &hosts, fleet) {
+        let Some(renamed) = runs_renamed(input, fleet, &instance) else { continue };
+        renamed::tell(app, &instance, renamed, draft);
+        taken.take(renamed.host, app, placement);
+        seats.insert(instance, Seat { host: renamed.host.clone(), moves_from: Vec::new(), renamed: true });
     }
 }
 
@@ -253,7 +293,7 @@ fn seat_missing<'a>(
             Ok(host) => {
                 taken.take(&host.name, app, placement);
                 let moves_from = fleet.standing(&instance).iter().map(|o| o.host.clone()).collect();
-                seats.insert(instance, Seat { host: host.name.clone(), moves_from });
+                seats.insert(instance, Seat { host: host.name.clone(), moves_from, renamed: false });
             }
             Err(why) => draft.block(
                 subject,

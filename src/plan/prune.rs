@@ -17,7 +17,7 @@ use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::Around;
-use super::{PlanInput, steps, volumes};
+use super::{PlanInput, steps, surroundings, volumes};
 
 const HINT_PROTECTED: &str =
     "declare the app again without `protect`, then take it away; or remove the container by hand";
@@ -241,7 +241,7 @@ fn remove_network(
 }
 
 /// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so
-/// does the network. What could not be read may be either (A1).
+/// does the network: also for one that is stopped, which could not be started without it. What could not be read may be either (A1).
 fn still_attached(
     input: &PlanInput<'_>,
     host: &HostName,
@@ -266,7 +266,10 @@ fn still_attached(
         }
     }
     let all: Vec<&str> = network.attached.iter().map(String::as_str).collect();
-    let attached = |names: &[&str]| format!("still attached to it: {}", names.join(", "));
+    let attached = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| surroundings::in_words(engine, name)).collect();
+        format!("still attached to it: {}", names.join(", "))
+    };
     draft.leave(subject.clone(), None, Nature::Extra, attached(&all));
     if !foreign.is_empty() {
         let why = format!(

@@ -11,6 +11,7 @@ use crate::model::plan::Unknown;
 
 use super::PlanInput;
 use super::draft::Draft;
+use super::renamed::{self, Renamed};
 
 /// A container that is ours, and where it stands.
 #[derive(Clone, Copy)]
@@ -27,6 +28,8 @@ pub(super) struct Fleet<'a> {
     pub engines: BTreeMap<&'a HostName, &'a Engine>,
     pub unknown_hosts: BTreeMap<&'a HostName, &'a str>,
     pub owned: BTreeMap<InstanceName, Vec<Owned<'a>>>,
+    /// What may run with an instance's labels under another name, by that instance.
+    pub renamed: BTreeMap<InstanceName, Vec<Renamed<'a>>>,
     /// Hosts with a container of the instance (or one of its replacement) that could not be read: it counts as
     /// present there (A1, C8).
     pub unreadable: BTreeMap<InstanceName, Vec<&'a HostName>>,
@@ -38,6 +41,7 @@ impl<'a> Fleet<'a> {
             engines: BTreeMap::new(),
             unknown_hosts: BTreeMap::new(),
             owned: BTreeMap::new(),
+            renamed: BTreeMap::new(),
             unreadable: BTreeMap::new(),
         };
         for host in input.desired.hosts.keys() {
@@ -59,6 +63,10 @@ impl<'a> Fleet<'a> {
                     Seen::Known(container) => {
                         if let Some((instance, owned)) = ours(input, &fleet.unknown_hosts, host, container) {
                             fleet.owned.entry(instance).or_default().push(owned);
+                        } else if let Some(instance) = input.owner.claimed(host, &container.labels)
+                            && renamed::may_run(container)
+                        {
+                            fleet.renamed.entry(instance).or_default().push(Renamed { host, container });
                         }
                     }
                     Seen::Unknown { .. } => {
@@ -92,6 +100,12 @@ impl<'a> Fleet<'a> {
             is(o, PlaceInReplacement::Current) || (is(o, PlaceInReplacement::Aside) && !has_current(o.host))
         };
         all.iter().filter(stands).copied().collect()
+    }
+
+    /// The one that may run under another name, where none stands under the instance's own.
+    pub fn renamed(&self, instance: &InstanceName) -> Option<Renamed<'a>> {
+        let stands = self.current(instance).next().is_some() || self.unreadable.contains_key(instance);
+        self.renamed.get(instance).filter(|_| !stands)?.first().copied()
     }
 
     /// How many instances run under their own names: what B3 takes shares of.

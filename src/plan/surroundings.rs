@@ -9,7 +9,7 @@ use crate::model::drift::{FieldChange, Kind, Nature, Subject};
 use crate::model::image::ImageRef;
 use crate::model::names::{HostName, InstanceName, NetworkName};
 use crate::model::network::{Network, NetworkDriver};
-use crate::model::observed::{Engine, LiveNetwork, Seen};
+use crate::model::observed::{Container, Engine, LiveNetwork, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
@@ -89,6 +89,11 @@ fn swarm_of<'a>(input: &PlanInput<'a>, name: &NetworkName, host: &HostName) -> O
 }
 
 impl Around {
+    /// The numbers of the changes that the instance waits for.
+    pub fn waits(&self, instance: &InstanceName) -> Vec<usize> {
+        self.waits_for.get(instance).into_iter().flatten().copied().collect()
+    }
+
     fn note(&mut self, instance: &InstanceName, made: Made) {
         match made {
             Ok(Some(number)) => {
@@ -242,7 +247,11 @@ fn existing_network(
         under_way::is_at(input, host, name)
             || (attachments.contains_key(name) && fleet_has(fleet, host, name))
     };
-    if let Some(foreign) = live.attached.iter().find(|name| !ours(name)) {
+    // What is stopped of ours and not wanted goes, or comes back under its name: it needs no network meanwhile.
+    let idle = |name: &&String| !ours(name) && is_idle(input, host, engine, name);
+    let attached: BTreeSet<&String> = live.attached.iter().filter(|name| !idle(name)).collect();
+    if let Some(foreign) = attached.iter().find(|name| !ours(name)) {
+        let foreign = in_words(engine, foreign);
         let reason = format!(
             "network {} must be made anew for {}, and {foreign}, which is not a declared instance, is attached to it",
             network.name,
@@ -259,11 +268,11 @@ fn existing_network(
         because: because(&changes),
         from: Some(ContentHash::of(because(&changes).join("\n").as_bytes())),
         to: Some(network_hash(network)),
-        steps: renew_steps(input, engine, network, host, live, &attachments),
-        undo: as_before(engine, live),
+        steps: renew_steps(input, engine, network, host, (live, &attached), &attachments),
+        undo: as_before(engine, live, &attached),
         after: Vec::new(),
         destructive: false,
-        interrupts: !live.attached.is_empty(),
+        interrupts: attached.iter().any(|name| is_up(engine, name)),
     };
     Ok(draft.heal(input, Nature::Changed(changes), change))
 }
@@ -274,16 +283,39 @@ fn fleet_has(fleet: &Fleet<'_>, host: &HostName, container: &str) -> bool {
     instance.is_ok_and(|i| fleet.current(&i).any(|owned| owned.host == host))
 }
 
-/// Containers keep running; they leave the old network and join the new one with their addresses.
+fn known<'e>(engine: &'e Engine, container: &str) -> Option<&'e Container> {
+    engine.containers.get(&container.parse().ok()?)?.known()
+}
+
+/// Whether the container runs, as far as anyone can see.
+fn is_up(engine: &Engine, container: &str) -> bool {
+    known(engine, container).is_none_or(|container| container.state.is_up())
+}
+
+/// What is stopped is told as such: `docker network inspect` lists it nowhere.
+pub(super) fn in_words(engine: &Engine, container: &str) -> String {
+    if is_up(engine, container) { container.to_owned() } else { format!("{container} (stopped)") }
+}
+
+/// A container of ours, by whatever name of an instance, that is stopped.
+fn is_idle(input: &PlanInput<'_>, host: &HostName, engine: &Engine, container: &str) -> bool {
+    known(engine, container).is_some_and(|there| {
+        let ours = matches!(input.owner.container(&there.name, host, &there.labels), Belongs::Ours(_));
+        ours && !there.state.is_up()
+    })
+}
+
+/// Containers keep running; they leave the old network and join the new one with their addresses. So do those that are
+/// stopped: an engine starts them on the one that they left, or not at all.
 fn renew_steps(
     input: &PlanInput<'_>,
     engine: &Engine,
     network: &Network,
     host: &HostName,
-    live: &LiveNetwork,
+    (live, attached): (&LiveNetwork, &BTreeSet<&String>),
     attachments: &BTreeMap<String, Attachment>,
 ) -> Vec<Step> {
-    let names = || live.attached.iter().filter_map(|name| name.parse().ok());
+    let names = || attached.iter().filter_map(|name| name.parse().ok());
     let network_name = network.name.to_string();
     let mut steps: Vec<Step> = names()
         .map(|name| Step {
@@ -307,12 +339,12 @@ fn renew_steps(
 }
 
 /// The network as it was, if it is gone, and on it those who were.
-fn as_before(engine: &Engine, live: &LiveNetwork) -> Vec<Step> {
+fn as_before(engine: &Engine, live: &LiveNetwork, attached: &BTreeSet<&String>) -> Vec<Step> {
     let create = live.spec.clone().map(|spec| Step {
         action: Action::CreateNetwork { name: live.name.clone(), spec, labels: live.labels.clone() },
         expect: Expect::Absent,
     });
-    let connects = live.attached.iter().filter_map(|name| {
+    let connects = attached.iter().filter_map(|name| {
         let name = name.parse().ok()?;
         let was = engine.containers.get(&name)?.known()?.live.networks.get(&live.name)?;
         let attachment = Attachment { address: was.requested, aliases: was.aliases.clone() };

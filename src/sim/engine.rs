@@ -145,6 +145,7 @@ impl SimEngine {
         world.made += 1;
         let (now, made) = (moment(world.began), world.made);
         let (everywhere, behaviour) = (world.images.clone(), world.behaviour.clone());
+        let elsewhere = world.overlays();
         let state = world.hosts.entry(self.host.clone()).or_default();
         let call = call_of(action);
         let fail = |kind, detail: String| {
@@ -184,7 +185,8 @@ impl SimEngine {
             }
             Action::RemoveNetwork { name } => {
                 let phantoms = state.phantoms.get(name).is_some_and(|endpoints| !endpoints.is_empty());
-                if phantoms || state.networks.get(name).is_some_and(|network| !network.attached.is_empty()) {
+                let in_use = |network| attached(state, network).any(|container| container.state.is_up());
+                if phantoms || state.networks.get(name).is_some_and(in_use) {
                     return fail(EngineErrorKind::Refused, format!("network {name} has active endpoints"));
                 }
                 state.networks.remove(name);
@@ -206,28 +208,28 @@ impl SimEngine {
                 state.containers.insert(name.clone(), container);
             }
             Action::StartContainer { name } => {
-                let taken = held_addresses(state, name);
+                let (taken, networks) = (held_addresses(state, name), networks(state, elsewhere));
                 let clash = port_clash(state, name);
                 let Some(container) = state.containers.get_mut(name) else { return missing(name) };
                 if let Some(port) = clash {
                     return fail(EngineErrorKind::Engine, format!("port {port} is already allocated"));
                 }
-                if let Err(detail) = live::start(container, &taken, now, behaviour.get(&container.image)) {
+                let behaviour = behaviour.get(&container.image);
+                if let Err(detail) = live::start(container, &networks, &taken, now, behaviour) {
                     return fail(EngineErrorKind::Refused, detail);
                 }
-                attach(state, name);
             }
             Action::StopContainer { name, .. } => {
                 let Some(container) = state.containers.get_mut(name) else { return Ok(()) };
                 if container.state.is_running() {
                     live::stop(container, now, 0);
                 }
-                detach(state, name);
             }
             Action::RestartContainer { name, .. } => {
-                let taken = held_addresses(state, name);
+                let (taken, networks) = (held_addresses(state, name), networks(state, elsewhere));
                 let Some(container) = state.containers.get_mut(name) else { return missing(name) };
-                if let Err(detail) = live::start(container, &taken, now, behaviour.get(&container.image)) {
+                let behaviour = behaviour.get(&container.image);
+                if let Err(detail) = live::start(container, &networks, &taken, now, behaviour) {
                     return fail(EngineErrorKind::Refused, detail);
                 }
             }
@@ -260,20 +262,19 @@ impl SimEngine {
                     let detail = format!("endpoint with name {name} already exists in network {network}");
                     return fail(EngineErrorKind::Refused, detail);
                 }
+                let running = container.state.is_running();
+                let id = state.networks.get(network).map(|network| network.id.clone());
                 let attached = LiveAttachment {
                     requested: attachment.address,
-                    address: attachment.address,
+                    address: attachment.address.filter(|_| running),
                     aliases: attachment.aliases.clone(),
+                    network: id.filter(|_| running),
                 };
                 container.live.networks.insert(network.clone(), attached);
-                attach(state, name);
             }
             Action::Disconnect { name, network } => {
                 if let Some(container) = state.containers.get_mut(name) {
                     container.live.networks.remove(network);
-                }
-                if let Some(network) = state.networks.get_mut(network) {
-                    network.attached.remove(name.as_str());
                 }
             }
             Action::WaitHealthy { .. }
@@ -357,20 +358,22 @@ fn port_clash(state: &State, name: &ContainerName) -> Option<u16> {
     own.iter().filter_map(|port| port.host).find(|port| taken.contains(port))
 }
 
-fn attach(state: &mut State, name: &ContainerName) {
-    let Some(container) = state.containers.get(name) else { return };
-    let networks: Vec<String> = container.live.networks.keys().cloned().collect();
-    for network in networks {
-        if let Some(network) = state.networks.get_mut(&network) {
-            network.attached.insert(name.to_string());
-        }
-    }
+fn networks(state: &State, elsewhere: BTreeSet<String>) -> live::Networks {
+    let ids = state.networks.iter().map(|(name, network)| (name.clone(), network.id.clone()));
+    live::Networks { ids: ids.collect(), elsewhere }
 }
 
-fn detach(state: &mut State, name: &ContainerName) {
-    state.networks.values_mut().for_each(|network| {
-        network.attached.remove(name.as_str());
-    });
+/// Who is on this very network, or on one of its name when it is first started.
+fn attached<'s>(state: &'s State, network: &'s LiveNetwork) -> impl Iterator<Item = &'s Container> {
+    state.containers.values().filter(|container| {
+        let attachment = container.live.networks.get(&network.name);
+        attachment.is_some_and(|there| there.network.as_ref().is_none_or(|id| *id == network.id))
+    })
+}
+
+fn with_attached(state: &State, network: &LiveNetwork) -> LiveNetwork {
+    let attached = attached(state, network).map(|container| container.name.to_string()).collect();
+    LiveNetwork { attached, ..network.clone() }
 }
 
 #[async_trait]
@@ -392,7 +395,13 @@ impl Engine for SimEngine {
                 .chain(world.images.values())
                 .map(|i| (i.id.clone(), i.clone()))
                 .collect(),
-            networks: known(&state.networks),
+            networks: known(
+                &state
+                    .networks
+                    .iter()
+                    .map(|(n, network)| (n.clone(), with_attached(state, network)))
+                    .collect(),
+            ),
             volumes: known(&state.volumes),
             volumes_hidden: None,
         });
@@ -460,7 +469,7 @@ impl Engine for SimEngine {
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
         self.enter(&format!("GET /networks/{name}")).await?;
         let local = self.read(|state, _| {
-            let mut network = state.networks.get(name)?.clone();
+            let mut network = with_attached(state, state.networks.get(name)?);
             network.attached.extend(state.phantoms.get(name).into_iter().flatten().cloned());
             Some(network)
         });

@@ -1,9 +1,9 @@
 //! What Docker would show of a container it made from a spec: the image's and the daemon's defaults filled in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::model::container::{ContainerSpec, EnvValue, HealthCheck, Logging, Networks};
+use crate::model::container::{self, ContainerSpec, EnvValue, HealthCheck, Logging};
 use crate::model::image::Digest;
 use crate::model::names::ContainerName;
 use crate::model::observed::{Container, Health, Image, LiveAttachment, LiveFile, LiveSpec, RunState, Seen};
@@ -93,6 +93,7 @@ fn live(spec: &ContainerSpec, image: &Image, key: &HashKey, id: &str) -> LiveSpe
 }
 
 fn networks(spec: &ContainerSpec) -> (String, BTreeMap<String, LiveAttachment>) {
+    use container::Networks;
     match &spec.networks {
         Networks::Default => {
             ("default".into(), BTreeMap::from([("bridge".into(), LiveAttachment::default())]))
@@ -101,12 +102,35 @@ fn networks(spec: &ContainerSpec) -> (String, BTreeMap<String, LiveAttachment>) 
         Networks::None => ("none".into(), BTreeMap::from([("none".into(), LiveAttachment::default())])),
         Networks::Named(named) => {
             let first = named.keys().next().map(ToString::to_string).unwrap_or_default();
-            let attach = |a: &crate::model::container::Attachment| LiveAttachment {
+            let attach = |a: &container::Attachment| LiveAttachment {
                 requested: a.address,
                 address: None,
                 aliases: a.aliases.clone(),
+                network: None,
             };
             (first, named.iter().map(|(name, a)| (name.to_string(), attach(a))).collect())
+        }
+    }
+}
+
+/// The networks that a container could be on: the engine's own by name, with their ids; and the names of the others, which
+/// come and go elsewhere.
+pub(super) struct Networks {
+    pub ids: BTreeMap<String, String>,
+    pub elsewhere: BTreeSet<String>,
+}
+
+/// Made by every engine itself.
+const BUILT_IN: [&str; 3] = ["bridge", "host", "none"];
+
+impl Networks {
+    /// A container that was on one before is started on that very one (measured on 20.10), else on what has the name.
+    fn find(&self, name: &str, was: Option<&String>) -> Result<Option<String>, String> {
+        match (was, self.ids.get(name)) {
+            (Some(was), there) if there != Some(was) => Err(format!("network {was} not found")),
+            (_, Some(there)) => Ok(Some(there.clone())),
+            (_, None) if BUILT_IN.contains(&name) || self.elsewhere.contains(name) => Ok(None),
+            (_, None) => Err(format!("network {name} not found")),
         }
     }
 }
@@ -114,11 +138,13 @@ fn networks(spec: &ContainerSpec) -> (String, BTreeMap<String, LiveAttachment>) 
 /// Addresses held while it runs: what was asked for, else one that nobody has.
 pub(super) fn start(
     container: &mut Container,
+    networks: &Networks,
     taken: &[(String, IpAddr)],
     now: Timestamp,
     behaviour: Option<&Behaviour>,
 ) -> Result<(), String> {
     for (network, attachment) in &mut container.live.networks {
+        attachment.network = networks.find(network, attachment.network.as_ref())?;
         let is_taken = |address: IpAddr| taken.iter().any(|(n, a)| n == network && *a == address);
         match attachment.requested {
             Some(address) if is_taken(address) => return Err(format!("Address already in use: {address}")),

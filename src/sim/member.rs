@@ -39,6 +39,11 @@ impl World {
         self.swarms.values_mut().for_each(|swarm| swarm.pass(around));
     }
 
+    /// Names of the Swarms' networks.
+    pub(super) fn overlays(&self) -> BTreeSet<String> {
+        self.swarms.values().flat_map(SimSwarm::networks).map(|network| network.name.clone()).collect()
+    }
+
     fn swarm_of(&mut self, host: &HostName) -> Option<&mut SimSwarm> {
         self.pass();
         self.swarms.values_mut().find(|swarm| swarm.has(host))

@@ -1,9 +1,9 @@
 //! Hands on an engine, past trueup: what somebody with a shell on the host may do, in docker's own words.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use trueup::model::container::{ContainerSpec, Mount, MountSource, Port, Protocol};
+use trueup::model::container::{Attachment, ContainerSpec, Mount, MountSource, Networks, Port, Protocol};
 use trueup::model::image::ImageRef;
 use trueup::model::names::{ContainerName, HostName};
 use trueup::model::observed::{Container, Health, LiveAttachment, RunState};
@@ -33,12 +33,28 @@ impl Stage<'_> {
             ["docker", "rename", one, to] => {
                 act(Action::RenameContainer { name: self.there(host, &name(one)?)?, to: name(to)? })
             }
-            ["docker", "run", one, image] => {
+            ["docker", "run", on @ .., one, image] => {
                 let image: ImageRef = parse(image)?;
                 self.sim.add_image_everywhere(&image);
-                let (name, spec) = (name(one)?, Box::new(ContainerSpec::of(image)));
+                let (name, mut spec) = (name(one)?, Box::new(ContainerSpec::of(image)));
+                match on {
+                    [] => {}
+                    ["--network", network] => {
+                        let attachment = (parse(network)?, Attachment::default());
+                        spec.networks = Networks::Named(BTreeMap::from([attachment]));
+                    }
+                    _ => return Err(format!("docker run knows no such options here: {}", on.join(" "))),
+                }
                 act(Action::CreateContainer { name: name.clone(), spec, labels: Default::default() })?;
                 act(Action::StartContainer { name })
+            }
+            // Those that nothing uses now: what is stopped does not count.
+            ["docker", "network", "prune"] => {
+                for network in self.sim.belongings(host) {
+                    let Some(name) = network.strip_prefix("network ").map(str::to_owned) else { continue };
+                    let _ = self.sim.perform_by_hand(host, &Action::RemoveNetwork { name });
+                }
+                Ok(String::new())
             }
             ["copies", one, "as", to] => {
                 let copy = self.there(host, &name(one)?)?;

@@ -1,6 +1,6 @@
 //! One engine: reading everything trueup models, and the calls that look at single objects.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +28,7 @@ use crate::model::swarm::{LiveConfig, LiveService, Membership, Node, Swarm, Task
 use crate::model::units::ByteSize;
 use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 
+use super::listed::Attached;
 use super::recall::Recall;
 use super::transport::Raw;
 use super::{beyond, error, listed, live, within};
@@ -234,11 +235,11 @@ impl DockerEngine {
             if let Some(recall) = &self.recall {
                 recall.settle(&self.host, &list.iter().filter_map(|c| c.id.as_deref()).collect());
             }
-            Ok((containers, images, listed::attached(&list)))
+            Ok((containers, images, Attached::of(&list)))
         };
         let (info, listed, networks, volumes) =
             tokio::join!(self.info(), listed, self.networks(), self.volumes());
-        let ((info, cgroup_namespace), (mut containers, images, mut attached)) = (info?, listed?);
+        let ((info, cgroup_namespace), (mut containers, images, attached)) = (info?, listed?);
         for seen in containers.values_mut() {
             if let Seen::Known(container) = seen {
                 container.beyond.remove(&beyond::cgroup_namespace(cgroup_namespace));
@@ -248,7 +249,7 @@ impl DockerEngine {
         let mut known = BTreeMap::new();
         for (name, mut seen) in networks? {
             if let Seen::Known(network) = &mut seen {
-                network.attached = attached.remove(&network.id).unwrap_or_default();
+                network.attached = attached.to(network);
             }
             let id = |seen: &Seen<LiveNetwork>| seen.known().map_or("another", |known| &known.id).to_owned();
             let twice = |other: &Seen<LiveNetwork>| {
@@ -314,7 +315,16 @@ impl Engine for DockerEngine {
         if inspect.name.is_none() {
             return Err(self.garbage(&call, "the network has no name"));
         }
-        Ok(Some(live::network(inspect)).filter(|network| network.name == name))
+        let mut network = live::network(inspect);
+        if network.name != name {
+            return Ok(None);
+        }
+        // The network itself tells of none that is stopped. By its name alone, those that never ran are found.
+        let either = HashMap::from([("network", vec![network.id.clone(), network.name.clone()])]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&either).build();
+        let list = self.call("GET /containers/json", self.docker.list_containers(Some(options))).await?;
+        network.attached.extend(Attached::of(&list).to(&network));
+        Ok(Some(network))
     }
 
     async fn volume(&self, name: &VolumeName) -> Result<Option<LiveVolume>, EngineError> {

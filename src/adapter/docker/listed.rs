@@ -72,20 +72,58 @@ pub(super) fn by_name(
     all
 }
 
-/// Names of the containers that are attached now, by the network's id.
-pub(super) fn attached(list: &[ContainerSummary]) -> HashMap<String, BTreeSet<String>> {
-    let mut attached: HashMap<String, BTreeSet<String>> = HashMap::new();
-    for summary in list {
-        let Some(name) = name(summary).or(summary.id.as_deref()) else { continue };
-        for endpoint in endpoints(summary).into_iter().flatten().map(|(_, endpoint)| endpoint) {
-            // The endpoint of a stopped one has no id.
-            let is_there = endpoint.endpoint_id.as_deref().is_some_and(|id| !id.is_empty());
-            if let (true, Some(network)) = (is_there, &endpoint.network_id) {
-                attached.entry(network.clone()).or_default().insert(name.to_owned());
+/// Names of the containers that are on a network, or are going to be when they are started.
+#[derive(Default)]
+pub(super) struct Attached {
+    by_id: HashMap<String, BTreeSet<String>>,
+    /// Who never ran, and is to be on whatever network is called so then (measured on 20.10).
+    by_name: HashMap<String, BTreeSet<String>>,
+}
+
+impl Attached {
+    pub fn of(list: &[ContainerSummary]) -> Self {
+        let mut attached = Self::default();
+        for summary in list {
+            let Some(name) = name(summary).or(summary.id.as_deref()) else { continue };
+            for (network, endpoint) in endpoints(summary).into_iter().flatten() {
+                // The endpoint of a stopped one has no id.
+                let is_there = endpoint.endpoint_id.as_deref().is_some_and(|id| !id.is_empty());
+                if !is_there && !may_start(summary, name) {
+                    continue;
+                }
+                let of = match endpoint.network_id.as_deref().filter(|id| !id.is_empty()) {
+                    Some(id) => attached.by_id.entry(id.to_owned()),
+                    None => attached.by_name.entry(network.clone()),
+                };
+                of.or_default().insert(name.to_owned());
             }
         }
+        attached
     }
-    attached
+
+    pub fn to(&self, network: &LiveNetwork) -> BTreeSet<String> {
+        let found = [self.by_id.get(&network.id), self.by_name.get(&network.name)];
+        found.into_iter().flatten().flatten().cloned().collect()
+    }
+}
+
+/// Whether it may be started again: no Swarm starts an ended task, and no engine what it is about to remove.
+fn may_start(summary: &ContainerSummary, name: &str) -> bool {
+    let goes = match summary.state {
+        Some(ContainerSummaryStateEnum::REMOVING | ContainerSummaryStateEnum::DEAD) => true,
+        Some(
+            ContainerSummaryStateEnum::EMPTY
+            | ContainerSummaryStateEnum::CREATED
+            | ContainerSummaryStateEnum::RUNNING
+            | ContainerSummaryStateEnum::STOPPING
+            | ContainerSummaryStateEnum::PAUSED
+            | ContainerSummaryStateEnum::RESTARTING
+            | ContainerSummaryStateEnum::EXITED,
+        )
+        | None => false,
+    };
+    let labels = || live::sorted(summary.labels.clone());
+    !goes && !name.parse().is_ok_and(|name| observed::is_task(&name, &labels()))
 }
 
 fn endpoints(summary: &ContainerSummary) -> Option<&HashMap<String, EndpointSettings>> {
@@ -275,9 +313,38 @@ mod tests {
         assert!(matches!(all[&names("one")], Seen::Unknown { .. }) && all[&names("two")].known().is_some());
     }
 
+    /// A stopped one could not be started without the network that it was on; one that never ran, without one of its name.
     #[test]
-    fn who_is_stopped_is_attached_to_nothing() {
-        let names = ["web.1.t1", "own"].map(str::to_owned);
-        assert_eq!(attached(&list()), HashMap::from([("n1".to_owned(), BTreeSet::from(names))]));
+    fn who_is_stopped_is_attached_unless_nobody_starts_it() {
+        let mut list = list();
+        let theirs = |name: &str, state, network: &str| {
+            let mut summary = list[2].clone();
+            (summary.names, summary.state) = (Some(vec![format!("/{name}")]), Some(state));
+            let networks = summary.network_settings.as_mut().and_then(|settings| settings.networks.as_mut());
+            let endpoint = networks.and_then(|networks| networks.get_mut("mesh")).expect("an endpoint");
+            (endpoint.endpoint_id, endpoint.network_id) = (None, Some(network.to_owned()));
+            summary
+        };
+        let more = [
+            theirs("backup", ContainerSummaryStateEnum::EXITED, "n1"),
+            theirs("fresh", ContainerSummaryStateEnum::CREATED, ""),
+            theirs("before", ContainerSummaryStateEnum::EXITED, "n0"),
+            theirs("dead", ContainerSummaryStateEnum::DEAD, "n1"),
+        ];
+        list.extend(more);
+        let network = |id: &str, name: &str| {
+            let told = json!([{"Name": name, "Id": id, "Driver": "bridge"}]).to_string();
+            let (_, seen) = networks(told.as_bytes()).expect("a list").remove(0);
+            seen.known().cloned().expect("a network")
+        };
+        let attached = Attached::of(&list);
+        let on = |id: &str, name: &str| attached.to(&network(id, name)).into_iter().collect::<Vec<_>>();
+        assert_eq!(
+            on("n1", "mesh"),
+            ["backup", "fresh", "own", "web.1.t1"],
+            "an ended task is started by nobody"
+        );
+        assert_eq!(on("n2", "mesh"), ["fresh"], "another one of this name");
+        assert_eq!(on("n1", "lan"), ["backup", "own", "web.1.t1"]);
     }
 }

@@ -363,6 +363,7 @@ pub(super) fn attachments(
             .and_then(|ipam| ipam.ipv4_address.or(ipam.ipv6_address))
             .and_then(|a| a.parse().ok()),
         address: endpoint.ip_address.and_then(|a| a.parse().ok()),
+        network: endpoint.network_id.filter(|id| !id.is_empty()),
         aliases: endpoint
             .aliases
             .unwrap_or_default()

@@ -116,6 +116,8 @@ pub(super) enum Mishap {
     Stopped(usize),
     Removed(usize),
     Renamed(usize),
+    /// To a name that is not of trueup's making.
+    CalledOtherwise(usize),
     NextLeft(usize),
     Env(usize),
     NetworkAdded(usize),
@@ -132,6 +134,7 @@ pub(super) fn mishap() -> impl Strategy<Value = Mishap> {
         any::<usize>().prop_map(Mishap::Stopped),
         any::<usize>().prop_map(Mishap::Removed),
         any::<usize>().prop_map(Mishap::Renamed),
+        any::<usize>().prop_map(Mishap::CalledOtherwise),
         any::<usize>().prop_map(Mishap::NextLeft),
         any::<usize>().prop_map(Mishap::Env),
         any::<usize>().prop_map(Mishap::NetworkAdded),
@@ -227,6 +230,10 @@ pub(super) fn happen(world: &mut World, mishap: &Mishap) {
         Mishap::Renamed(n) => {
             let Some((host, container)) = victim(n).filter(|(_, c)| !c.contains(".trueup")) else { return };
             rename(world, &host, &container, &format!("{container}.trueup-old"));
+        }
+        Mishap::CalledOtherwise(n) => {
+            let Some((host, container)) = victim(n).filter(|(_, c)| !c.starts_with("was-")) else { return };
+            rename(world, &host, &container, &format!("was-{container}"));
         }
         Mishap::NextLeft(n) => {
             let Some((host, container)) = victim(n).filter(|(_, c)| !c.contains(".trueup")) else { return };
@@ -382,13 +389,28 @@ pub(super) fn stage(case: &Case) -> Stage {
     Stage { desired, world, observed, holds }
 }
 
-/// Hosts on which an instance of a counted app stands, by instance: more than one is a duplicate.
+/// What runs under another name with an instance's very labels, on the host that they name.
+pub(super) fn called_otherwise(
+    world: &World,
+) -> impl Iterator<Item = (InstanceName, &HostName, &crate::model::observed::Container)> {
+    world.containers().filter_map(|(host, c)| {
+        let foreign = matches!(owner().container(&c.name, host, &c.labels), Belongs::Foreign { .. });
+        let runs = matches!(c.state, RunState::Running { .. } | RunState::Paused);
+        Some((owner().claimed(host, &c.labels).filter(|_| foreign && runs)?, host, c))
+    })
+}
+
+/// Where an instance stands or runs, by instance: more than one is a duplicate. What its labels say counts, whatever it is
+/// called by now; of one host, what a replacement consists of counts once.
 pub(super) fn duplicates(world: &World) -> BTreeSet<InstanceName> {
-    let mut hosts: BTreeMap<InstanceName, BTreeSet<String>> = BTreeMap::new();
+    let mut places: BTreeMap<InstanceName, BTreeSet<String>> = BTreeMap::new();
     for (instance, host, _) in owned(world) {
-        hosts.entry(instance).or_default().insert(host.to_string());
+        places.entry(instance).or_default().insert(host.to_string());
     }
-    hosts.into_iter().filter(|(_, hosts)| hosts.len() > 1).map(|(instance, _)| instance).collect()
+    for (instance, host, container) in called_otherwise(world) {
+        places.entry(instance).or_default().insert(format!("{}@{host}", container.name));
+    }
+    places.into_iter().filter(|(_, places)| places.len() > 1).map(|(instance, _)| instance).collect()
 }
 
 pub(super) fn volumes(world: &World) -> BTreeSet<(String, String)> {

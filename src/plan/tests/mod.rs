@@ -8,6 +8,7 @@ mod histories;
 mod interrupted;
 mod members;
 mod properties;
+mod renamed;
 mod rules;
 mod services;
 mod surroundings;

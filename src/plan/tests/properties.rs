@@ -73,7 +73,14 @@ proptest! {
         let owners = |world: &World| -> BTreeMap<_, _> {
             shared_holders(world, &stage.desired).into_iter().filter(|(_, who)| who.len() > 1).collect()
         };
-        let (conflicts, twice) = (owners(&stage.world), duplicates(&stage.world));
+        let (conflicts, mut twice) = (owners(&stage.world), duplicates(&stage.world));
+        // Whose it is, nobody knows of what was renamed and cannot be read.
+        let unread = |host, name| {
+            let engine = stage.observed.engine(host);
+            engine.is_some_and(|engine| engine.containers.get(name).is_some_and(|seen| seen.known().is_none()))
+        };
+        let renamed = called_otherwise(&stage.world).filter(|(_, host, c)| unread(host, &c.name));
+        twice.extend(renamed.map(|(instance, ..)| instance));
         let mut world = stage.world.clone();
         // After every single change, not only at the end.
         for number in 0..plan.changes.len() {
@@ -98,6 +105,28 @@ proptest! {
         }
     }
 
+    /// B1, C8: what somebody renamed is started nowhere else, however many they are and wherever there is more room now.
+    #[test]
+    fn what_was_renamed_runs_once(mut case in case(), which in prop::collection::vec(any::<bool>(), 8)) {
+        case.mishaps.clear();
+        case.silent.clear();
+        case.unreadable.clear();
+        let mut stage = stage(&case);
+        let all: Vec<(String, String)> =
+            stage.world.containers().map(|(host, c)| (host.to_string(), c.name.to_string())).collect();
+        for ((host, container), _) in all.iter().zip(which.iter().cycle()).filter(|(_, renamed)| **renamed) {
+            rename(&mut stage.world, host, container, &format!("was-{container}"));
+        }
+        stage.world.settle_networks();
+        stage.observed = seen(&stage.world, &case);
+        prop_assert_eq!(duplicates(&stage.world), BTreeSet::new());
+        let first = plan_with(&stage.desired, &stage.observed, &stage.holds);
+        approve_all(&first, &mut stage.holds);
+        let plan = plan_with(&stage.desired, &stage.observed, &stage.holds);
+        stage.world.carry_out(&plan);
+        prop_assert_eq!(duplicates(&stage.world), BTreeSet::new());
+    }
+
     /// An exclusive app never has two of a slot, not even for a step.
     #[test]
     fn an_exclusive_slot_runs_once(case in case()) {
@@ -108,12 +137,13 @@ proptest! {
         let running = |world: &World| -> BTreeMap<InstanceName, usize> {
             let mut count = BTreeMap::new();
             for (host, c) in world.containers() {
-                let Belongs::Ours(owned) = owner().container(&c.name, host, &c.labels) else { continue };
-                let exclusive = stage.desired.apps.get(&owned.instance.key).is_some_and(|app| {
+                // Also what somebody renamed.
+                let Some(instance) = owner().claimed(host, &c.labels) else { continue };
+                let exclusive = stage.desired.apps.get(&instance.key).is_some_and(|app| {
                     matches!(&app.runtime, crate::model::app::Runtime::Host(p) if p.exclusive) && !every_host(app)
                 });
                 if exclusive && c.state.is_running() {
-                    *count.entry(owned.instance).or_insert(0) += 1;
+                    *count.entry(instance).or_insert(0) += 1;
                 }
             }
             count

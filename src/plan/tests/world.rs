@@ -180,7 +180,9 @@ impl World {
             }
             Action::RemoveNetwork { name } => {
                 let attached = self.attached(&host, name);
-                assert!(attached.is_empty(), "network {name} is in use by {attached:?}");
+                let up = |name: &String| self.container(&host, name).state.is_up();
+                let using: Vec<String> = attached.into_iter().filter(up).collect();
+                assert!(using.is_empty(), "network {name} is in use by {using:?}");
                 self.engine_mut(&host).networks.remove(name);
             }
             Action::CreateContainer { name, spec, labels } => self.create(&host, name, spec, labels.clone()),
@@ -214,10 +216,12 @@ impl World {
                 let known = self.engine_mut(&host).networks.contains_key(network) || network == "bridge";
                 assert!(known, "no network {network} on {host}");
                 let running = self.container(&host, name.as_str()).state.is_running();
+                let id = self.network_id(&host, network).filter(|_| running);
                 let live = LiveAttachment {
                     requested: attachment.address,
                     address: attachment.address.filter(|_| running),
                     aliases: attachment.aliases.clone(),
+                    network: id,
                 };
                 let before = self.container(&host, name.as_str()).live.networks.insert(network.clone(), live);
                 assert!(before.is_none(), "{name} is connected to {network} already");
@@ -281,17 +285,28 @@ impl World {
     fn start(&mut self, host: &str, name: &ContainerName) {
         self.clock += 1;
         let since = Timestamp(self.clock);
-        let missing: Vec<String> = {
-            let networks = self.container(host, name.as_str()).live.networks.clone();
-            let engine = self.engine_mut(host);
-            networks.into_keys().filter(|n| n != "bridge" && !engine.networks.contains_key(n)).collect()
+        let networks = self.container(host, name.as_str()).live.networks.clone();
+        let ids: BTreeMap<String, Option<String>> =
+            networks.keys().map(|network| (network.clone(), self.network_id(host, network))).collect();
+        let gone = |(network, attachment): &(&String, &LiveAttachment)| {
+            let there = &ids[*network];
+            *network != "bridge"
+                && (there.is_none() || attachment.network.is_some() && attachment.network != *there)
         };
+        let missing: Vec<&String> = networks.iter().filter(gone).map(|(network, _)| network).collect();
         assert!(missing.is_empty(), "{name} starts without its networks {missing:?}");
         let container = self.container(host, name.as_str());
         container.state = RunState::Running { since, health: Health::Unchecked };
-        for attachment in container.live.networks.values_mut() {
+        for (network, attachment) in &mut container.live.networks {
             attachment.address = attachment.requested;
+            attachment.network.clone_from(&ids[network]);
         }
+    }
+
+    /// What the network is by now.
+    pub fn network_id(&self, host: &str, network: &str) -> Option<String> {
+        let network = self.engine(&name(host)).networks.get(network)?;
+        network.known().map(|network| network.id.clone())
     }
 
     fn stop(&mut self, host: &str, name: &ContainerName) {
@@ -304,15 +319,18 @@ impl World {
         }
     }
 
-    fn attached(&mut self, host: &str, network: &str) -> BTreeSet<String> {
-        let containers = self.engine_mut(host).containers.values().filter_map(Seen::known);
-        containers
-            .filter(|c| c.state.is_running() && c.live.networks.contains_key(network))
-            .map(|c| c.name.to_string())
-            .collect()
+    /// Who is on this very network, or on one of its name when it is first started.
+    fn attached(&self, host: &str, network: &str) -> BTreeSet<String> {
+        let id = self.network_id(host, network);
+        let on = |c: &&Container| {
+            let attachment = c.live.networks.get(network);
+            attachment.is_some_and(|a| a.network.is_none() || a.network == id)
+        };
+        let containers = self.engine(&name(host)).containers.values().filter_map(Seen::known);
+        containers.filter(on).map(|c| c.name.to_string()).collect()
     }
 
-    /// Docker lists running containers with their networks.
+    /// Docker lists containers with their networks.
     pub fn settle_networks(&mut self) {
         let hosts: Vec<String> = self.observed.hosts.keys().map(ToString::to_string).collect();
         for host in hosts {
@@ -434,6 +452,7 @@ fn live(spec: &ContainerSpec, image: &Image, id: &str) -> LiveSpec {
                         requested: attachment.address,
                         address: None,
                         aliases: attachment.aliases.clone(),
+                        network: None,
                     };
                     (network.to_string(), live)
                 })

@@ -328,7 +328,9 @@ impl SimSwarm {
                 container.created = made.task.since;
                 container.id = made.task.container.clone().unwrap_or_default();
                 // Nothing can be said against a start that asks for no address.
-                let _ = live::start(&mut container, &[], made.task.since, None);
+                let elsewhere = container.live.networks.keys().cloned().collect();
+                let networks = live::Networks { ids: BTreeMap::new(), elsewhere };
+                let _ = live::start(&mut container, &networks, &[], made.task.since, None);
                 containers.push(container);
             }
         }
