@@ -283,6 +283,8 @@ fn the_others_are_healed_while_a_frozen_host_is_waited_for() {
         if command[0] == "apply" {
             let (code, done) = waits.told();
             assert_eq!(code, Some(0), "{done:#}");
+        } else {
+            soon("it has looked at all of them", || waits.log().lines().any(|line| line.contains("0 left")));
         }
         assert_eq!(running(&fleet, "h2"), before["h2"], "{command:?}: nobody touched it (A1)");
     }

@@ -6,8 +6,11 @@
 mod parts;
 mod stage;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parts::certificates::{Authority, Holds};
 use parts::dockerd::Dockerd;
@@ -16,10 +19,11 @@ use parts::{Process, Trueup, free_port, soon, wait_for_port};
 use stage::{FLEET, HOST, Stage, docker_ok};
 use trueup::adapter::docker::DockerEngines;
 use trueup::model::host::{Capacity, Host};
+use trueup::model::plan::Action;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::EngineSettings;
 use trueup::model::units::TimeSpan;
-use trueup::ports::{EngineErrorKind, Engines as _};
+use trueup::ports::{Contents, Engine, EngineErrorKind, Engines as _};
 
 fn app(stage: &Stage, name: &str, host: &str, mark: &str) -> (String, String) {
     let text = format!(
@@ -221,6 +225,60 @@ fn an_engine_over_ssh_with_a_strict_host_key() {
     }
 }
 
+fn over(sshd: &Sshd, call_deadline: TimeSpan) -> Arc<dyn Engine> {
+    let user = parts::run("id", &["-un"], &sshd.dir);
+    let settings = EngineSettings {
+        call_deadline,
+        ssh_key: Some(sshd.dir.join("client")),
+        ssh_known_hosts: Some(sshd.dir.join("known")),
+        ..EngineSettings::default()
+    };
+    let host = Host {
+        name: "far".parse().expect("a name"),
+        address: "127.0.0.1".parse().expect("an address"),
+        engine: format!("ssh://{user}@127.0.0.1:{}", sshd.port).parse().expect("an address"),
+        environments: Default::default(),
+        labels: Default::default(),
+        capacity: Capacity::default(),
+        swarm: None,
+        availability: None,
+        drain: false,
+        origin: "here".to_owned(),
+    };
+    DockerEngines::new(settings, HashKey::new([1; 32])).engine(&host).expect("an engine")
+}
+
+/// However many images wait for a registry: sshd sees a few clients, and the engine is looked at meanwhile (D6).
+#[tokio::test(flavor = "multi_thread")]
+async fn pulls_over_ssh_log_in_a_few_at_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let sshd = Sshd::start(dir.path(), "pulls", "");
+    // It takes connections and never answers.
+    let registry = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let registry = registry.local_addr().expect("an address");
+    let engine = over(&sshd, TimeSpan::from_secs(20));
+    let pulls: Vec<_> = (0..16)
+        .map(|n| {
+            let engine = Arc::clone(&engine);
+            let image = format!("{registry}/nothing:{n}").parse().expect("an image");
+            tokio::spawn(async move {
+                engine.perform(&Action::PullImage { image }, &Contents::new(), &|_, _| {}).await
+            })
+        })
+        .collect();
+    let end = Instant::now() + Duration::from_secs(60);
+    while sshd.logins() < 4 {
+        assert!(Instant::now() < end, "pulls log in");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    engine.survey(&BTreeSet::new()).await.expect("a look");
+    assert!(pulls.iter().all(|pull| !pull.is_finished()), "they hang all the while");
+    assert!((4..=8).contains(&sshd.clients()), "{} pulls and calls", sshd.clients());
+    for pull in &pulls {
+        pull.abort();
+    }
+}
+
 /// A call that hangs on the other side ends by its deadline, and its ssh client with it, while this process goes on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_ssh_ends_with_its_deadline() {
@@ -229,26 +287,7 @@ async fn a_hung_ssh_ends_with_its_deadline() {
     let half = "ForceCommand printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 99\\r\\n\\r\\n{' && exec sleep 600";
     for (name, more) in [("silent", "ForceCommand exec sleep 600"), ("half", half)] {
         let sshd = Sshd::start(dir.path(), name, more);
-        let user = parts::run("id", &["-un"], dir.path());
-        let settings = EngineSettings {
-            call_deadline: TimeSpan::from_secs(3),
-            ssh_key: Some(sshd.dir.join("client")),
-            ssh_known_hosts: Some(sshd.dir.join("known")),
-            ..EngineSettings::default()
-        };
-        let host = Host {
-            name: "far".parse().expect("a name"),
-            address: "127.0.0.1".parse().expect("an address"),
-            engine: format!("ssh://{user}@127.0.0.1:{}", sshd.port).parse().expect("an address"),
-            environments: Default::default(),
-            labels: Default::default(),
-            capacity: Capacity::default(),
-            swarm: None,
-            availability: None,
-            drain: false,
-            origin: "here".to_owned(),
-        };
-        let engine = DockerEngines::new(settings, HashKey::new([1; 32])).engine(&host).expect("an engine");
+        let engine = over(&sshd, TimeSpan::from_secs(3));
         let container = "some-test-0".parse().expect("a name");
         let asked = tokio::spawn(async move {
             let told = engine.container(&container).await;

@@ -247,3 +247,52 @@ fn parsed_host(row: &Row<'_>) -> rusqlite::Result<Option<HostName>> {
         rusqlite::Error::FromSqlConversionFailure(3, rusqlite::types::Type::Text, Box::new(e))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::drift::{Kind, Subject};
+
+    /// D5, decision 0022.
+    #[test]
+    fn what_is_begun_or_noted_is_on_the_disk_and_what_settled_waits_for_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = SqliteStore::open(dir.path()).expect("a store");
+        let waited = |write: &dyn Fn()| {
+            // As the other kind of write leaves it.
+            for other in ["NORMAL", "FULL"] {
+                store.connection().pragma_update(None, "synchronous", other).expect("a pragma");
+                write();
+            }
+            let query = "PRAGMA synchronous";
+            store.connection().query_row(query, [], |row| row.get::<_, i64>(0)).expect("a pragma") == 2
+        };
+        let intent = Intent {
+            id: 0,
+            at: Timestamp(1),
+            plan: "p".to_owned(),
+            host: None,
+            subject: Subject::of_fleet(Kind::Files, "nginx").to_string(),
+            step: "install".to_owned(),
+        };
+        let entry = HistoryEntry {
+            at: Timestamp(1),
+            revision: None,
+            what: "state".to_owned(),
+            subject: "s".to_owned(),
+            detail: String::new(),
+        };
+        let all = BTreeMap::from([("k".to_owned(), None)]);
+        assert!(waited(&|| drop(store.intend(&intent).expect("an intent"))));
+        assert!(waited(&|| store.put(Record::Pause, "k", "1").expect("put")));
+        assert!(waited(&|| store.put_all(Record::Pause, &all).expect("put")));
+        assert!(waited(&|| store.delete(Record::Pause, "k").expect("deleted")));
+        assert!(waited(&|| store.remember(&entry).expect("remembered")));
+        let settled = || {
+            let id = store.unsettled().expect("intents").first().map(|intent| intent.id);
+            let id = id.unwrap_or_else(|| store.intend(&intent).expect("an intent"));
+            store.settle(id, Timestamp(2), &Outcome::Done).expect("settled");
+        };
+        assert!(!waited(&settled));
+    }
+}

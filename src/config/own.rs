@@ -166,7 +166,7 @@ shape! {
         replace_apps_count: Option<usize>,
         /// Changes at once on one host (D6); 4 by default.
         per_host: Option<usize>,
-        /// Hosts read at once; 64 by default.
+        /// Hosts begun to be read at once; one that takes longer than 2 s is counted no more; 64 by default.
         fan_out: Option<usize>,
         /// A full look although no event arrived, every second at most; `"1m"` by default.
         relist: Option<String>,

@@ -190,7 +190,7 @@ pub struct Limits {
     pub replace_apps_count: usize,
     /// D6: changes at once on one host.
     pub per_host: usize,
-    /// Hosts read at once.
+    /// Hosts begun to be read at once; one that takes longer than 2 s is counted no more.
     pub fan_out: usize,
     /// Full relist although no event arrived.
     pub relist: TimeSpan,

@@ -51,7 +51,7 @@ pub struct Survey {
 }
 
 impl Surveyor {
-    /// `fan_out` reads at once; a whole read of a host may take a few times the deadline of one call.
+    /// `fan_out` reads at once, of those that are quick; a whole read of a host may take a few times the deadline of one call.
     pub fn new(
         engines: Arc<dyn Engines>,
         clock: Arc<dyn Clock>,

@@ -69,8 +69,9 @@ impl<'a> Ground<'a> {
     pub fn be_patient(&self, long: &str) {
         let file = self.at("trueup.toml");
         let text = std::fs::read_to_string(&file).expect("the settings");
-        let text = text.replace("call_deadline = \"4s\"", &format!("call_deadline = \"{long}\""));
-        std::fs::write(file, text).expect("the settings");
+        let patient = text.replace("call_deadline = \"4s\"", &format!("call_deadline = \"{long}\""));
+        assert_ne!(patient, text);
+        std::fs::write(file, patient).expect("the settings");
     }
 
     /// How often trueup looks without a reason.

@@ -182,7 +182,7 @@ impl Inner {
         self.calls.lock().expect("the calls").push(format!("{method} {path}"));
         let mut bad = (self.rule.lock().expect("the rule"))(method, path);
         if versioned.is_none() && !["/_ping", "/version"].contains(&target) {
-            bad = Some(Bad::Status(404, NO_VERSION));
+            bad = Some(Bad::Status(400, NO_VERSION));
         }
         let (newest, oldest) = match speaks {
             Speaks::Ours => ("1.41", "1.12"),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Semaphore;
 
 use crate::model::host::{EngineAddress, Host};
 use crate::model::settings::{EngineSettings, TlsIdentity};
@@ -62,10 +63,18 @@ impl Dial {
         }
     }
 
-    /// Connections at once. sshd drops at random what comes when ten have not logged in yet (MaxStartups).
+    /// Calls at once. sshd drops at random what comes when ten have not logged in yet (MaxStartups).
     pub(super) const fn at_once(&self) -> usize {
         match self {
             Self::Unix(_) | Self::Tcp { .. } | Self::Tls { .. } => 32,
+            Self::Ssh(_) => 4,
+        }
+    }
+
+    /// Pulls at once, beside the calls. An engine downloads no more than a few layers at once by itself.
+    pub(super) const fn pulls_at_once(&self) -> usize {
+        match self {
+            Self::Unix(_) | Self::Tcp { .. } | Self::Tls { .. } => Semaphore::MAX_PERMITS,
             Self::Ssh(_) => 4,
         }
     }

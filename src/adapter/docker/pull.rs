@@ -23,6 +23,8 @@ impl DockerEngine {
         };
         let options = CreateImageOptionsBuilder::new().from_image(&image.repository).tag(&tag).build();
         let credentials = self.credentials(image).await?;
+        // Before the deadline begins: those in front may take long.
+        let _turn = self.raw.turn_to_pull().await;
         let pull = async {
             let mut stream = std::pin::pin!(self.docker.create_image(Some(options), None, credentials));
             let mut layers = Layers::default();

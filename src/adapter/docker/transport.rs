@@ -21,7 +21,7 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
 use crate::ports::EngineErrorKind;
@@ -119,6 +119,11 @@ impl Raw {
         self.ask(Request::get(format!("/{path}")).body(Either::Left(Full::default()))?).await
     }
 
+    /// To be held while an image is pulled.
+    pub(super) async fn turn_to_pull(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.pulls.acquire().await.ok()
+    }
+
     /// The newest API version that the engine speaks, such as `1.41`; empty where it does not say.
     pub(super) async fn newest(&self) -> Result<String, Error> {
         Ok(self.0.spoken().await?.newest)
@@ -177,6 +182,7 @@ struct Told {
 struct Line {
     dial: Dial,
     free: Arc<Semaphore>,
+    pulls: Semaphore,
     idle: Mutex<VecDeque<Kept>>,
     known: Mutex<Known>,
     /// Held by the one call that asks for the versions.
@@ -208,9 +214,11 @@ impl Kept {
 impl Line {
     fn new(dial: Dial) -> Self {
         let free = Arc::new(Semaphore::new(dial.at_once()));
+        let pulls = Semaphore::new(dial.pulls_at_once());
         Self {
             dial,
             free,
+            pulls,
             idle: Mutex::default(),
             known: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
