@@ -162,12 +162,10 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
         let mut world = world.clone();
         stop(&mut world, "quote-prod-0");
         let networks = &mut world.engine_mut("h1").networks;
-        match networks.remove("inner").expect("the network") {
-            Seen::Known(mut other) if made_again => {
-                other.id = "another".to_owned();
-                networks.insert("inner".into(), Seen::Known(other));
-            }
-            _ => {}
+        let mut other = networks.remove("inner").and_then(|seen| seen.known().cloned()).expect("the network");
+        if made_again {
+            other.id = "another".to_owned();
+            networks.insert("inner".into(), Seen::Known(other));
         }
         world.settle_networks();
         let plan = plan_of(&fleet, &world.observed);
