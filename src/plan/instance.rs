@@ -397,8 +397,8 @@ fn state(
         let parts = Parts::new(Verb::Restart, steps::restart(target, live), vec![why]);
         Some(wanted(target, subject.clone(), nature, parts, takes_away, vec![]))
     };
-    let back = |nature: Nature, why: &str| {
-        let steps = leftovers::comes_back(input, engine, target, live)?;
+    let back = |nature: Nature, why: &str, draft: &Draft| {
+        let steps = leftovers::comes_back(input, engine, target, live, draft)?;
         let why = format!(
             "its replacement was interrupted, and the new one is not well ({why}): the old one comes back (D2)"
         );
@@ -410,7 +410,7 @@ fn state(
     match &live.state {
         RunState::Running { health: Health::Starting, since } if late(*since) => {
             let why = format!("its health check has not passed within {deadline}");
-            back(Nature::Unhealthy(why.clone()), &why)
+            back(Nature::Unhealthy(why.clone()), &why, draft)
         }
         RunState::Running { health: Health::Unhealthy { last_output }, since } => {
             let nature = Nature::Unhealthy(format!("its health check fails: {}", last_output.trim()));
@@ -419,7 +419,7 @@ fn state(
                 draft.leave(subject, Some(target.app.key.clone()), nature, why);
                 return None;
             }
-            back(nature.clone(), "its health check fails")
+            back(nature.clone(), "its health check fails", draft)
                 .or_else(|| again(nature, "its health check fails".to_owned(), false))
         }
         RunState::Running { since, .. } => {
@@ -433,7 +433,7 @@ fn state(
         RunState::Created => start("it was created and never started".to_owned()),
         RunState::Exited { exit_code, error, .. } => {
             let why = format!("it exited with {exit_code} {error}").trim_end().to_owned();
-            back(Nature::NotRunning(why.clone()), &why).or_else(|| start(why))
+            back(Nature::NotRunning(why.clone()), &why, draft).or_else(|| start(why))
         }
         // Replaced before this is asked.
         RunState::Dead => None,

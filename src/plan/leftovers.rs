@@ -64,7 +64,7 @@ fn aside(
         Some(Seen::Unknown { .. }) => {}
         // Somebody renamed its successor, which may run all the same: it is told where seats are given (C8).
         None if fleet.renamed.contains_key(instance) => {}
-        None => put_back(input, instance, old, draft),
+        None => put_back(input, engine, instance, old, draft),
         Some(Seen::Known(successor)) if serves(successor) => {
             remove(input, instance, old, "its successor runs well", draft);
         }
@@ -104,14 +104,15 @@ fn remove(input: &PlanInput<'_>, instance: &InstanceName, one: &Owned<'_>, why: 
     draft.heal(input, Nature::Extra, change);
 }
 
-fn put_back(input: &PlanInput<'_>, instance: &InstanceName, old: &Owned<'_>, draft: &mut Draft) {
+fn put_back(
+    input: &PlanInput<'_>,
+    engine: &Engine,
+    instance: &InstanceName,
+    old: &Owned<'_>,
+    draft: &mut Draft,
+) {
     let name = instance.container();
-    let aside = steps::suffixed(&name, ASIDE);
-    let id = || Expect::Id(old.container.id.clone());
-    let steps = vec![
-        Step { action: Action::RenameContainer { name: aside, to: name.clone() }, expect: id() },
-        Step { action: Action::StartContainer { name: name.clone() }, expect: id() },
-    ];
+    let steps = under_its_name(engine, old.host, &name, old.container, draft);
     let why = "a replacement was interrupted after the old one was moved aside";
     draft.heal(input, Nature::Missing, change(instance, &name, old.host, why, old.container, steps));
 }
@@ -123,6 +124,7 @@ pub(super) fn comes_back(
     engine: &Engine,
     target: &Target,
     live: &Container,
+    draft: &Draft,
 ) -> Option<Vec<Step>> {
     let name = target.instance.container();
     let aside = steps::suffixed(&name, ASIDE);
@@ -130,11 +132,31 @@ pub(super) fn comes_back(
     if let Belongs::Foreign { .. } = input.owner.container(&aside, &target.seat.host, &old.labels) {
         return None;
     }
-    let id = || Expect::Id(old.id.clone());
     let mut steps = steps::remove(&live.name, live, steps::stop_timeout(&target.spec));
-    steps.extend([
-        Step { action: Action::RenameContainer { name: aside, to: name.clone() }, expect: id() },
-        Step { action: Action::StartContainer { name }, expect: id() },
-    ]);
+    steps.extend(under_its_name(engine, &target.seat.host, &name, old, draft));
     Some(steps)
+}
+
+/// What was moved aside gets its name back, and is started. Where a network that it was on is gone, or goes with this plan, no
+/// engine starts it: then the next look puts it on the one that is there.
+fn under_its_name(
+    engine: &Engine,
+    host: &HostName,
+    name: &ContainerName,
+    old: &Container,
+    draft: &Draft,
+) -> Vec<Step> {
+    let id = || Expect::Id(old.id.clone());
+    let gone = old.live.networks.iter().any(|(network, attachment)| {
+        let there = engine.networks.get(network).and_then(Seen::known);
+        let another =
+            attachment.network.as_ref().is_some_and(|was| there.is_none_or(|there| there.id != *was));
+        another || draft.changes.iter().any(|change| change.subject == subject(Kind::Network, network, host))
+    });
+    let (aside, to) = (steps::suffixed(name, ASIDE), name.clone());
+    let mut steps = vec![Step { action: Action::RenameContainer { name: aside, to }, expect: id() }];
+    if !gone {
+        steps.push(Step { action: Action::StartContainer { name: name.clone() }, expect: id() });
+    }
+    steps
 }

@@ -162,12 +162,10 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
         let mut world = world.clone();
         stop(&mut world, "quote-prod-0");
         let networks = &mut world.engine_mut("h1").networks;
-        match networks.remove("inner").expect("the network") {
-            Seen::Known(mut other) if made_again => {
-                other.id = "another".to_owned();
-                networks.insert("inner".into(), Seen::Known(other));
-            }
-            _ => {}
+        let mut other = networks.remove("inner").and_then(|seen| seen.known().cloned()).expect("the network");
+        if made_again {
+            other.id = "another".to_owned();
+            networks.insert("inner".into(), Seen::Known(other));
         }
         world.settle_networks();
         let plan = plan_of(&fleet, &world.observed);
@@ -181,6 +179,35 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
         let container = world.container("h1", "quote-prod-0");
         assert!(container.state.is_running() && container.id == id, "it went on (D8)");
         assert_eq!(plan_of(&fleet, &world.observed).changes, []);
+    }
+}
+
+/// D5: an interrupted replacement's old one comes back after its network did, and is started by the next look.
+#[test]
+fn an_old_one_comes_back_onto_the_network_that_is_there() {
+    use super::histories::rename;
+    for goes in [false, true] {
+        let mut fleet = on_inner("quote-prod");
+        let mut world = standing(&fleet);
+        rename(&mut world, "h1", "quote-prod-0", "quote-prod-0.trueup-old");
+        stop(&mut world, "quote-prod-0.trueup-old");
+        if goes {
+            world.engine_mut("h1").networks.clear();
+        } else {
+            let inner =
+                fleet.networks.get_mut(&name::<crate::model::names::NetworkName>("inner")).expect("inner");
+            inner.spec.labels.insert("purpose".into(), "quotes".into());
+        }
+        let plan = plan_of(&fleet, &world.observed);
+        let network = if goes { "create inner@h1" } else { "replace inner@h1" };
+        let all: Vec<String> = plan.changes.iter().map(words).collect();
+        assert_eq!(all, [network, "recover quote-prod-0@h1"], "{}", reasons(&plan));
+        world.carry_out(&plan);
+        let plan = plan_of(&fleet, &world.observed);
+        assert_eq!(told(&plan), ["update quote-prod-0@h1"]);
+        world.carry_out(&plan);
+        assert_eq!(plan_of(&fleet, &world.observed).changes, []);
+        assert!(world.container("h1", "quote-prod-0").state.is_running());
     }
 }
 
