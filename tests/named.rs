@@ -18,6 +18,7 @@ use trueup::model::names::{HostName, Revision};
 use trueup::model::observed::Seen;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Reference;
+use trueup::ports::Repository as _;
 use trueup::sim::{SimRepository, SimWorld};
 
 struct Line {
@@ -179,9 +180,46 @@ fn a_look_at_what_is_not_merged_dials_nothing_that_it_alone_names() {
         let names: Vec<&str> = pass.plan.changes.iter().map(|c| c.subject.name.as_str()).collect();
         assert!(names.contains(&"web-test-0") && pass.plan.exit_code() == 3, "{:?}", pass.plan);
 
-        // Who applies it says that it is meant, and it descends from what is enforced.
+        // Nor by applying it: being named is no permission (F1).
+        let why = line.refused(&aside).await;
+        assert!(why.contains("is not merged") && why.contains("(F1)"), "{why}");
+        assert!(why.contains(&format!("trueup trust {aside}")), "{why}");
+        assert!(!line.fleet.hosts().contains(&host("far")), "{:?}", line.fleet.hosts());
+
+        // Who trusts it says that it is meant.
+        person::trust(&line.world, aside.as_str()).await.expect("trusted");
         line.apply(&line.naming(&aside)).await.map(drop).expect("an apply");
         assert!(line.fleet.hosts().contains(&host("far")));
+    });
+}
+
+/// F1: in mode `branch` the branch is what permits, for whatever changes something; where it cannot be asked nothing new is.
+#[test]
+fn what_the_branch_does_not_have_changes_nothing() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let next = line.commit("app:2", &["a"]);
+        let aside = line.beside(("app:9", &["a"]), "app:3");
+        assert!(line.refused(&aside).await.contains("is not merged"));
+        let approved = person::approve(&line.naming(&aside), "plan-1", "why").await.expect_err("held");
+        assert!(approved.to_string().contains("is not merged"), "{approved}");
+        line.repository.set_unreachable(true);
+        let why = line.refused(&next).await;
+        assert!(why.contains("whether") && why.contains("is unknown (F1, A1)"), "{why}");
+        line.repository.set_unreachable(false);
+        // A head that is named, as by a saved plan, and what it descends from go on.
+        let head = line.repository.head().await.expect("a head");
+        for (revision, image) in [(&next, "app:2"), (&head, "app:3")] {
+            assert_eq!(line.apply(&line.naming(revision)).await.expect("an apply").exit_code(), 0);
+            assert_eq!(line.images(), [image]);
+        }
+        // What was applied is healed without the branch as well (A2).
+        line.fleet.by_hand(&host("a"), |containers| containers.clear());
+        line.repository.set_unreachable(true);
+        assert_eq!(line.apply(&line.naming(&head)).await.expect("an apply").exit_code(), 0);
+        assert_eq!(line.images(), ["app:3"]);
     });
 }
 
@@ -219,10 +257,12 @@ fn before_the_first_revision_the_head_says_who_is_dialled() {
             "{:?}",
             pass.plan
         );
+        let why = line.refused(&aside).await;
+        assert!(why.contains("is not merged") && why.contains("(F1)"), "{why}");
         // What was applied by its name is followed by what descends from it.
-        let _ = line.apply(&line.naming(&aside)).await.expect("an apply");
-        let other = line.beside(("app:2", &["a"]), "app:3");
-        let why = line.refused(&other).await;
-        assert!(why.contains("(F0)"), "{why}");
+        let merged = line.commit("app:2", &["a"]);
+        let _ = line.apply(&line.naming(&merged)).await.expect("an apply");
+        let why = line.refused(&aside).await;
+        assert!(why.contains("does not descend") && why.contains("(F0)"), "{why}");
     });
 }

@@ -1,5 +1,5 @@
-//! Revisions that a person names (`--rev`). What would change something takes one only where it could follow what is enforced
-//! (F0, F1, B2); whoever merely looks sees any that has its leave, and dials for it only what is enforced already (F4).
+//! Revisions that a person names (`--rev`). What would change something takes one only where it is merged and could follow what
+//! is enforced (F0, F1, B2); whoever merely looks sees any, and dials for it only what is enforced already (F4).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,13 +69,16 @@ impl Reader {
             Some(reason) => Some(reason),
             None => self.leaves_behind(world, last, &taken).await?,
         };
-        if acts && let Some(reason) = withheld {
-            return Err(held(head, reason));
+        let unmerged = match withheld {
+            Some(_) => None,
+            None => self.unmerged(world, head).await?,
+        };
+        if acts && let Some(reason) = withheld.as_ref().or(unmerged.as_ref()) {
+            return Err(held(head, reason.clone()));
         }
         // Commits that are counted from what it does not descend from vouch for nothing.
         let by = if withheld.is_some() { Permitted::default() } else { by };
-        let has_leave = withheld.is_none() && is_permitted(world, head).await;
-        let bounds = if acts || has_leave {
+        let bounds = if withheld.is_none() && unmerged.is_none() {
             None
         } else {
             let desired = self.parsed_or_kept(world, &last.revision).await?.desired.clone();
@@ -98,15 +101,48 @@ impl Reader {
             Some(applied) => stray(world, &applied, &head).await?,
             None => None,
         };
-        match withheld {
-            Some(reason) if acts => return Err(held(&head, reason)),
-            None if acts || is_permitted(world, &head).await => return Ok(taken),
-            Some(_) | None => {}
+        let unmerged = match withheld {
+            Some(_) => None,
+            None => self.unmerged(world, &head).await?,
+        };
+        match withheld.as_ref().or(unmerged.as_ref()) {
+            None => return Ok(taken),
+            Some(reason) if acts => return Err(held(&head, reason.clone())),
+            Some(_) => {}
         }
         let tip = world.repository.head().await?;
         let desired = self.parsed(world, &tip).await?.desired.clone();
         let bounds = Some(Arc::new(Bounds { who: "the head of the branch", desired }));
         Ok(Taken { named: Named { withheld, bounds }, ..taken })
+    }
+
+    /// Why a revision that was granted its leave has it by nothing but being named: in mode `branch` it must be on the branch
+    /// (F1). Where nobody can tell, it is not (A1), unless it was applied: then it once was.
+    async fn unmerged(&self, world: &World, revision: &Revision) -> Result<Option<String>, ControlError> {
+        match world.permission.mode {
+            // Its signatures were asked for.
+            Mode::Signed => return Ok(None),
+            Mode::Branch => {}
+        }
+        let short = revision.short();
+        let merged = match self.tip(world).await {
+            Ok(tip) if tip == *revision => Ok(true),
+            Ok(tip) => world.repository.descends(&tip, revision).await,
+            Err(error) => Err(error),
+        };
+        match merged {
+            Ok(true) => Ok(None),
+            Ok(false) => Ok(Some(format!(
+                "{short} is not merged: it is not on the branch, whose protection is what permits (F1); merge it, or run `trueup \
+                 trust {revision}` if this is meant"
+            ))),
+            Err(error) => {
+                let applied = Memory::new(&*world.store).applied()?.and_then(|applied| applied.fleet);
+                let was_applied = applied.is_some_and(|applied| applied == *revision);
+                Ok((!was_applied)
+                    .then(|| format!("whether {short} is on the branch is unknown (F1, A1): {error}")))
+            }
+        }
     }
 }
 
@@ -118,18 +154,6 @@ fn held(head: &Revision, reason: String) -> ControlError {
 async fn stray(world: &World, base: &Revision, head: &Revision) -> Result<Option<String>, ControlError> {
     let descends = head == base || world.repository.descends(head, base).await?;
     Ok((!descends).then(|| not_descending(head, base)))
-}
-
-/// Whether a revision that was granted its leave has it by more than being named: by its signatures, or by being on the
-/// branch. Where nobody can tell it has not (A1).
-async fn is_permitted(world: &World, revision: &Revision) -> bool {
-    match world.permission.mode {
-        Mode::Signed => true,
-        Mode::Branch => match world.repository.head().await {
-            Ok(tip) => tip == *revision || world.repository.descends(&tip, revision).await.unwrap_or(false),
-            Err(_) => false,
-        },
-    }
 }
 
 /// It is applied without being the last good one: the history says by what.

@@ -154,8 +154,7 @@ impl Reader {
         let remember = purpose == Purpose::Enforce;
         let head = match &world.revision {
             Some(reference) => world.repository.resolve(reference).await,
-            None if self.waits_for_none => world.repository.known_head().await,
-            None => world.repository.head().await,
+            None => self.tip(world).await,
         };
         let head = match (head, &last) {
             (Ok(head), _) => head,
@@ -204,6 +203,11 @@ impl Reader {
             },
             Err(error) => self.refuse(world, &last, &head, error.to_string(), remember).await,
         }
+    }
+
+    /// The branch's head.
+    pub(super) async fn tip(&self, world: &World) -> Result<Revision, SourceError> {
+        if self.waits_for_none { world.repository.known_head().await } else { world.repository.head().await }
     }
 
     /// Without anything enforced before. Where the mode verifies, the head's own signature lets it in, and it is
