@@ -170,7 +170,7 @@ impl Reader {
             return if named { self.first_named(world, taken, purpose).await } else { Ok(taken) };
         };
         if last.revision == head {
-            let taken = match self.read(world, &head).await {
+            let taken = match self.read_merged(world, &head).await {
                 // What is named is a question about what the repository has.
                 Err(ControlError::Source(error)) if !named => {
                     return self.keep_unreachable(world, &last, error.to_string(), remember).await;
@@ -313,7 +313,13 @@ impl Reader {
     /// A commit as `Desired`, or all that is wrong with it (A3).
     pub(super) async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
         let parsed = self.parsed(world, revision).await?;
-        self.found_good(world, revision, &parsed).await
+        self.found_good(world, revision, &parsed, false).await
+    }
+
+    /// As [`Self::read`] for what was merged, and taken, before: what only new commits are refused for is no reason against it.
+    pub(super) async fn read_merged(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
+        let parsed = self.parsed(world, revision).await?;
+        self.found_good(world, revision, &parsed, true).await
     }
 
     async fn found_good(
@@ -321,6 +327,7 @@ impl Reader {
         world: &World,
         revision: &Revision,
         parsed: &Parsed,
+        enforced: bool,
     ) -> Result<Taken, ControlError> {
         let Parsed { desired, rules, committed, author, summary, .. } = parsed.clone();
         if let Some(wanted) = &world.environments
@@ -331,7 +338,7 @@ impl Reader {
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        self.check_rules(world, revision, &rules).await?;
+        self.check_rules(world, revision, &rules, enforced).await?;
         let baseline = Arc::default();
         let (kept_because, kept_since, by, first) = (None, None, Permitted::default(), false);
         Ok(Taken {
@@ -355,17 +362,19 @@ impl Reader {
         world: &World,
         revision: &Revision,
         rules: &[Source],
+        enforced: bool,
     ) -> Result<(), ControlError> {
         if rules.is_empty() {
             return Ok(());
         }
         let now = world.clock.now();
-        let known = lock(&self.tried).iter().find_map(|tried| tried.known(rules, now).map(<[_]>::to_vec));
+        let known = |tried: &&Tried| tried.is_known(rules, now);
+        let known = lock(&self.tried).iter().find(known).map(|tried| tried.errors(enforced));
         let errors = match known {
             Some(errors) => errors,
             None => {
                 let tried = rules::try_out(world, rules).await;
-                let errors = tried.errors().to_vec();
+                let errors = tried.errors(enforced);
                 let mut all = lock(&self.tried);
                 all.retain(|other| !other.is_about(rules));
                 all.push(tried);
@@ -530,7 +539,7 @@ impl Reader {
     /// down), the error is told.
     async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
         let read = match self.parsed_or_kept(world, &last.revision).await {
-            Ok(parsed) => self.found_good(world, &last.revision, &parsed).await.map(|taken| (taken, parsed)),
+            Ok(parsed) => self.found_good(world, &last.revision, &parsed, true).await.map(|taken| (taken, parsed)),
             Err(error) => Err(error),
         };
         match read {
