@@ -48,7 +48,7 @@ pub enum Look {
 }
 
 /// What rules say that look at the plan, where there is none.
-const WITHOUT_A_PLAN: &str = "the repository's policies look at the plan, and without a fleet there is none: what they say of it \
+const WITHOUT_A_PLAN: &str = "the repository's policies may look at the plan, and without a fleet there is none: what they say of it \
                               could not be judged here";
 
 pub async fn check(world: &World, question: Question) -> Result<Checked, ControlError> {
