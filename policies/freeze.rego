@@ -11,6 +11,7 @@ about := {
 deny contains {"app": app.key, "msg": why} if {
 	some app in input.apps
 	app.change != "none"
+	not app.brake
 	some why in closed[app.environment]
 }
 
@@ -26,6 +27,7 @@ deny contains {"msg": sprintf("%s %s: %s", [kind, thing.name, why])} if {
 deny contains {"msg": sprintf("environment %s: %s", [name, why])} if {
 	some name, environment in input.environments
 	environment.change != "none"
+	not environment.brake
 	some why in closed[name]
 }
 
@@ -35,9 +37,11 @@ deny contains {"msg": sprintf("flume: %s", [why])} if {
 	some why in closed[_]
 }
 
-# A fleet that was only watched begins to be changed, or the other way about.
+# A fleet that was only watched begins to be changed. The other way about is a brake, as it is for an app and an environment:
+# nothing more is changed by it.
 deny contains {"msg": sprintf("detect_only of the fleet: %s", [why])} if {
 	input.detect_only.change != "none"
+	not input.detect_only.after
 	some why in closed[_]
 }
 

@@ -128,6 +128,16 @@ test_a_fleet_that_was_only_watched_waits_for_every_environment if {
 	count(rule.deny) == 0 with input as object.union(quiet, {"freeze": freeze})
 }
 
+test_a_brake_does_not_wait if {
+	fleet := object.union(quiet, {"detect_only": {"change": "update", "before": false, "after": true}})
+	count(rule.deny) == 0 with input as object.union(fleet, {"freeze": freeze})
+	count(rule.deny) == 0 with input as object.union(fleet, {"freeze": shut})
+	environment := object.union(quiet, {"environments": {"prod": {"change": "update", "brake": true}}})
+	count(rule.deny) == 0 with input as object.union(environment, {"freeze": freeze})
+	count(rule.deny) == 0 with input as with_apps([object.union(app("prod", "update"), {"brake": true})], freeze)
+	count(rule.deny) == 1 with input as with_apps([object.union(app("prod", "update"), {"brake": false})], freeze)
+}
+
 test_an_environment_itself_waits if {
 	changed := object.union(quiet, {"environments": {"prod": {"change": "update"}}})
 	rule.deny == {{"msg": "environment prod: the freeze 'w' is on (always UTC)"}} with input as object.union(changed, {"freeze": freeze})

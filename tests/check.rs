@@ -197,7 +197,11 @@ fn a_clone_that_ends_too_early_is_told_how_to_get_the_rest() {
 #[test]
 fn rules_that_look_at_the_plan_are_told_where_there_is_none() {
     let pull = Pull::new("planless");
-    let told = |pull: &Pull| pull.json(&["--no-fleet"]).1["warnings"].to_string();
+    let told = |pull: &Pull| {
+        let (code, told) = pull.json(&["--no-fleet"]);
+        assert_eq!(code, 0, "a warning alone is no reason to stop a pipeline: {told:#}");
+        told["warnings"].to_string()
+    };
     pull.commit(&[("apps/web/app.toml", &pull.app("2"))]);
     assert!(!told(&pull).contains("could not be judged"), "{}", told(&pull));
     let rule = "package team\n\nimport rego.v1\n\ndeny contains \"no\" if count(input.plan.changes) > 1\n";
@@ -206,6 +210,21 @@ fn rules_that_look_at_the_plan_are_told_where_there_is_none() {
     git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
     pull.commit(&[("apps/web/app.toml", &pull.app("3"))]);
     assert!(told(&pull).contains("could not be judged here"), "{}", told(&pull));
+    assert!(told(&pull).contains("may look at the plan"), "{}", told(&pull));
+}
+
+/// A3: names that nobody asks are an error of the branch that brings them, and none of one that takes them away.
+#[test]
+fn a_branch_with_rules_that_nobody_asks_is_not_valid() {
+    let pull = Pull::new("unasked");
+    let rule = "package team\n\nimport rego.v1\n\nrequire contains \"limits\" if input.apps\n";
+    pull.commit(&[("policies/team.rego", rule)]);
+    let (code, out, err) = pull.check(&["--no-fleet"]);
+    assert!(code == 1 && out.contains("policies/team.rego:5:1: nobody asks `require`"), "{out}{err}");
+    git(&pull.repo(), &["branch", "-q", "-f", "main", "branch"]);
+    pull.commit(&[("policies/team.rego", RULE)]);
+    let (code, out, err) = pull.check(&["--no-fleet"]);
+    assert_eq!(code, 0, "{out}{err}");
 }
 
 /// F4: with a socket that counts who comes.
@@ -280,10 +299,28 @@ fn a_branch_that_is_named_is_dialled_no_more_than_one_that_is_checked() {
     }
     let (_, out, _) = pull.trueup(&["plan", "--rev", "branch"]);
     assert!(out.contains("the enforced revision does not name its engine") && out.contains("(F4)"), "{out}");
-    for acts in [&["apply", "--yes"][..], &["restart", "web-test"], &["images", "--collect", "--yes"]] {
-        let (code, out, err) = pull.trueup(&[acts, &["--rev", "other"]].concat());
-        assert!(code == 1 && err.contains("does not descend") && out.is_empty(), "{acts:?}: {out}{err}");
+    let by_a_person = ["--reason", "ada: it is meant"];
+    let (approve, overrides) = (
+        [&["approve", "--plan", "p"], &by_a_person[..]].concat(),
+        [&["override", "f"], &by_a_person[..]].concat(),
+    );
+    let acts: [&[&str]; 5] = [
+        &["apply", "--yes"],
+        &["restart", "web-test"],
+        &["images", "--collect", "--yes"],
+        &approve,
+        &overrides,
+    ];
+    for acts in acts {
+        for (revision, why) in [("other", "does not descend"), ("branch", "is not merged")] {
+            let (code, out, err) = pull.trueup(&[acts, &["--rev", revision]].concat());
+            assert!(code == 1 && err.contains(why) && out.is_empty(), "{acts:?}: {out}{err}");
+        }
     }
+    let saved = pull.dir.path().join("plan.json").display().to_string();
+    let (code, _, err) = pull.trueup(&["plan", "--rev", "branch", "--out", &saved]);
+    assert!(code == 1 && err.contains("could not be applied") && err.contains("is not merged"), "{err}");
+    assert!(!std::path::Path::new(&saved).exists());
     assert_eq!(came.load(Ordering::SeqCst), 0);
     // Once it is merged, it is dialled.
     git(&pull.repo(), &["merge", "-q", "--ff-only", "branch"]);

@@ -18,6 +18,7 @@ use trueup::model::names::{HostName, Revision};
 use trueup::model::observed::Seen;
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Reference;
+use trueup::ports::Repository as _;
 use trueup::sim::{SimRepository, SimWorld};
 
 struct Line {
@@ -116,6 +117,9 @@ fn what_does_not_descend_from_what_is_enforced_changes_nothing() {
             let why = line.refused(revision).await;
             assert!(why.contains("does not descend") && why.contains("(F0)"), "{why}");
             assert!(why.contains(&format!("trueup trust {revision}")), "{why}");
+            let older = *revision == old;
+            assert_eq!(why.contains("is older than the enforced"), older, "{why}");
+            assert_eq!(why.contains("a force-push?"), !older, "{why}");
             // Looking at it says so, with everything else.
             let pass = pass::take_and_look(&line.naming(revision)).await.expect("a look");
             assert_eq!(pass.plan.revision, *revision);
@@ -179,9 +183,50 @@ fn a_look_at_what_is_not_merged_dials_nothing_that_it_alone_names() {
         let names: Vec<&str> = pass.plan.changes.iter().map(|c| c.subject.name.as_str()).collect();
         assert!(names.contains(&"web-test-0") && pass.plan.exit_code() == 3, "{:?}", pass.plan);
 
-        // Who applies it says that it is meant, and it descends from what is enforced.
+        // What is seen by that is no plan to save and apply.
+        let why = pass.taken.named.only_shown().expect("it is only shown");
+        assert!(why.contains("is not merged"), "{why}");
+
+        // Nor by applying it: being named is no permission (F1).
+        let why = line.refused(&aside).await;
+        assert!(why.contains("is not merged") && why.contains("(F1)"), "{why}");
+        assert!(why.contains(&format!("trueup trust {aside}")), "{why}");
+        assert!(!line.fleet.hosts().contains(&host("far")), "{:?}", line.fleet.hosts());
+
+        // Who trusts it says that it is meant.
+        person::trust(&line.world, aside.as_str()).await.expect("trusted");
         line.apply(&line.naming(&aside)).await.map(drop).expect("an apply");
         assert!(line.fleet.hosts().contains(&host("far")));
+    });
+}
+
+/// F1: in mode `branch` the branch is what permits, for whatever changes something; where it cannot be asked nothing new is.
+#[test]
+fn what_the_branch_does_not_have_changes_nothing() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let next = line.commit("app:2", &["a"]);
+        let aside = line.beside(("app:9", &["a"]), "app:3");
+        assert!(line.refused(&aside).await.contains("is not merged"));
+        let approved = person::approve(&line.naming(&aside), "plan-1", "why").await.expect_err("held");
+        assert!(approved.to_string().contains("is not merged"), "{approved}");
+        line.repository.set_unreachable(true);
+        let why = line.refused(&next).await;
+        assert!(why.contains("whether") && why.contains("is unknown (F1, A1)"), "{why}");
+        line.repository.set_unreachable(false);
+        // A head that is named, as by a saved plan, and what it descends from go on.
+        let head = line.repository.head().await.expect("a head");
+        for (revision, image) in [(&next, "app:2"), (&head, "app:3")] {
+            assert_eq!(line.apply(&line.naming(revision)).await.expect("an apply").exit_code(), 0);
+            assert_eq!(line.images(), [image]);
+        }
+        // What was applied is healed without the branch as well (A2).
+        line.fleet.by_hand(&host("a"), |containers| containers.clear());
+        line.repository.set_unreachable(true);
+        assert_eq!(line.apply(&line.naming(&head)).await.expect("an apply").exit_code(), 0);
+        assert_eq!(line.images(), ["app:3"]);
     });
 }
 
@@ -219,10 +264,116 @@ fn before_the_first_revision_the_head_says_who_is_dialled() {
             "{:?}",
             pass.plan
         );
+        let why = line.refused(&aside).await;
+        assert!(why.contains("is not merged") && why.contains("(F1)"), "{why}");
         // What was applied by its name is followed by what descends from it.
-        let _ = line.apply(&line.naming(&aside)).await.expect("an apply");
-        let other = line.beside(("app:2", &["a"]), "app:3");
-        let why = line.refused(&other).await;
-        assert!(why.contains("(F0)"), "{why}");
+        let merged = line.commit("app:2", &["a"]);
+        let _ = line.apply(&line.naming(&merged)).await.expect("an apply");
+        let why = line.refused(&aside).await;
+        assert!(why.contains("does not descend") && why.contains("(F0)"), "{why}");
+    });
+}
+
+/// A1: without state the head says who is dialled. Where it cannot be read, or is not good, that is nobody; the rest is shown.
+#[test]
+fn before_the_first_revision_a_head_that_tells_nothing_lets_nobody_be_dialled() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let aside = line.commit("app:1", &["a", "far"]);
+        let broken = BTreeMap::from([("fleet.toml".to_owned(), "fleet = 7\n".to_owned())]);
+        line.repository.force_push(&broken, "a broken head");
+        for (unreachable, words) in [(false, "has errors"), (true, "it was made unreachable")] {
+            line.repository.set_unreachable(unreachable);
+            let pass = pass::take_and_look(&line.naming(&aside)).await.expect("a look");
+            assert!(line.fleet.hosts().is_empty(), "{:?}", line.fleet.hosts());
+            for name in ["a", "far"] {
+                let Seen::Unknown { why } = &pass.observed.hosts[&host(name)] else { panic!("dialled") };
+                assert!(why.contains("the head of the branch") && why.contains(words), "{why}");
+            }
+            assert_eq!((pass.plan.revision.clone(), pass.plan.exit_code()), (aside.clone(), 3));
+            assert_eq!(pass.plan.unknown.len(), 2, "{:?}", pass.plan.unknown);
+        }
+    });
+}
+
+/// B2: what was applied by its name is left behind by nothing that follows it, whether or not it is what is enforced.
+#[test]
+fn what_was_applied_by_name_is_not_left_behind() {
+    rt().block_on(async {
+        let line = Line::new();
+        let (both, one) = (line.commit("app:1", &["a", "b"]), line.commit("app:2", &["a"]));
+        let _ = line.apply(&line.naming(&both)).await.expect("an apply");
+        let why = line.refused(&one).await;
+        assert!(why.contains("(B2)") && why.contains("b ("), "nothing is enforced yet: {why}");
+        let pass = pass::take_and_look(&line.naming(&one)).await.expect("a look");
+        assert!(pass.plan.blocked.iter().any(|b| b.reason.contains("(B2)")), "{:?}", pass.plan.blocked);
+
+        // A Swarm likewise, which the enforced revision does not have.
+        let line = Line::new();
+        line.fleet.start_swarm("s", &[host("a")], &[]);
+        let first = line.commit("app:1", &["a"]);
+        assert_eq!(line.apply(&line.world).await.expect("an apply").exit_code(), 0);
+        let mut swarm = files("app:1", &["a"]);
+        swarm.insert(
+            "fleet.toml".to_owned(),
+            "fleet = \"sim\"\nenvironments = [\"test\"]\n[swarm.s]\nmanagers = [\"a\"]\n".to_owned(),
+        );
+        let service = "app = \"api\"\nenvironments = [\"test\"]\nruntime = \"swarm\"\nimage = \"app:1\"\nreplicas = 1\n\
+                       [rollout]\nmin_healthy = \"0s\"\n";
+        swarm.insert("apps/api/app.toml".to_owned(), service.to_owned());
+        let next = line.repository.commit(&swarm);
+        let head = line.commit("app:2", &["a"]);
+        let _ = line.apply(&line.naming(&next)).await.expect("an apply");
+        let runs = line.fleet.swarm_shown("s").expect("a Swarm");
+        assert!(runs.iter().any(|shown| shown.contains("api-test")), "{runs:?}");
+        let why = line.refused(&head).await;
+        assert!(why.contains("(B2)") && why.contains("s (api-test)"), "{why}");
+        let kept = pass::take_and_look(&line.world).await.expect("a look").taken.kept_because;
+        assert!(kept.as_ref().is_some_and(|why| why.contains("(B2)")), "{kept:?}");
+        // What is enforced cannot be refused: that it leaves the Swarm behind is told.
+        let blocked = pass::take_and_look(&line.naming(&first)).await.expect("a look").plan.blocked;
+        assert!(blocked.iter().any(|b| b.reason.contains("s (api-test)")), "{blocked:?}");
+    });
+}
+
+/// A1, F0: in a clone whose history ends early nobody can tell what may follow. It is shown with that, and no more is dialled.
+#[test]
+fn how_a_revision_stands_to_what_is_enforced_may_be_unknown() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let next = line.commit("app:2", &["a", "far"]);
+        line.repository.set_shallow(true);
+        let pass = pass::take_and_look(&line.naming(&next)).await.expect("a look");
+        assert!(!line.fleet.hosts().contains(&host("far")), "{:?}", line.fleet.hosts());
+        let unknown =
+            |why: &str| why.contains("is unknown (F0, A1)") && why.contains("its history ends early");
+        assert!(pass.plan.blocked.iter().any(|b| unknown(&b.reason)), "{:?}", pass.plan.blocked);
+        let why = line.refused(&next).await;
+        assert!(unknown(&why), "{why}");
+    });
+}
+
+/// D11: a saved plan that was left behind is made anew; nobody is told to trust what it is of.
+#[test]
+fn a_plan_of_an_older_revision_is_to_be_made_anew() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let planned = line.commit("app:2", &["a"]);
+        let saved = pass::take_and_look(&line.world).await.expect("a look").plan;
+        assert_eq!(saved.revision, planned);
+        line.commit("app:3", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let (stop, agree, promises) = (Stop::default(), |_: &Pass| true, saved.promises());
+        let scope = Scope { promises: Some(&promises), ..Scope::of_a_person(&agree, &stop) };
+        let done = converge(&line.naming(&planned), &Reader::default(), &scope).await;
+        let why = done.expect_err("refused").to_string();
+        assert!(why.contains("is older than the enforced") && why.contains("plan again"), "{why}");
+        assert!(!why.contains("trust"), "{why}");
+        assert_eq!(line.images(), ["app:3"]);
     });
 }

@@ -203,6 +203,42 @@ fn a_commit_whose_rules_do_not_compile_is_not_taken() {
     });
 }
 
+/// A3: names that nobody asks are refused with the commit that brings them. What an earlier trueup took stays enforced, and the
+/// commit that takes them away passes.
+#[test]
+fn a_commit_whose_rules_nobody_asks_is_not_taken() {
+    rt().block_on(async {
+        let mut sim = Sim::new(PolicySettings::default());
+        let limits = "package team\nimport rego.v1\nrequire contains \"limits\" if input.apps\n";
+        let rules = [("policies/team.rego", limits)];
+        sim.commit(&[("a", "test", "app:1")], &rules);
+        let why = sim.reader.take(&sim.world, true).await.expect_err("refused").to_string();
+        assert!(why.contains("policies/team.rego:3:1: nobody asks `require`"), "{why}");
+        // Where it is switched off it is nobody's anyway; then the settings switch it on.
+        sim.world.policy.rules.insert("team".to_owned(), Switch::Off);
+        sim.reader = Reader::default();
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        sim.world.policy = PolicySettings::default();
+        sim.reader = Reader::default();
+        sim.kill_all();
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+        sim.commit(&[("a", "test", "app:2")], &rules);
+        let done = sim.apply().await;
+        let why = done.last.taken.kept_because.expect("the head is kept out");
+        assert!(why.contains("nobody asks `require`"), "{why}");
+        sim.kill_all();
+        let _ = sim.apply().await;
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:1")]));
+        // Its removal is told and not held.
+        sim.commit(&[("a", "test", "app:2")], &[]);
+        let told = sim.look().await.plan.findings.findings;
+        assert!(told.iter().any(|finding| finding.message.contains("nobody asks")), "{told:?}");
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        assert_eq!(sim.running(), running(&[("a-test-0", "app:2")]));
+    });
+}
+
 #[test]
 fn a_head_whose_rules_give_no_answer_is_not_taken_and_is_left_alone_for_a_while() {
     rt().block_on(async {

@@ -104,7 +104,8 @@ pub fn address(webhook: &Webhook) -> Result<String, String> {
         WebhookUrl::Text(url) => url.clone(),
         WebhookUrl::File(file) => first_line(file)?,
     };
-    webhook::check(&url).map_err(|e| format!("{}: {e}", webhook.url))?;
+    let ca = webhook.ca.as_ref().map_or(Ok(()), |_| webhook::check_ca(&url));
+    webhook::check(&url).and(ca).map_err(|e| format!("{}: {e}", webhook.url))?;
     Ok(url)
 }
 

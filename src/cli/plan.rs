@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use crate::control::World;
 use crate::control::pass::{self, Pass};
@@ -38,6 +38,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         None => pass::take_and_look(&world).await?,
     };
     if let Some(file) = &args.out {
+        if let Some(why) = pass.taken.named.only_shown() {
+            bail!("{} is not written, since it could not be applied: {why}", file.display());
+        }
         let json = serde_json::to_string_pretty(&pass.plan)?;
         std::fs::write(file, json).with_context(|| format!("writing {}", file.display()))?;
     }

@@ -124,6 +124,8 @@ fn webhook(at: &str, shape: WebhookShape, base: &Path, context: &mut Context<'_>
         (Some(url), None) => {
             if let Err(why) = webhook::check(&url) {
                 context.fail(&format!("{at}.webhook.url"), why);
+            } else if let Some(Err(why)) = shape.ca.as_ref().map(|_| webhook::check_ca(&url)) {
+                context.fail(&format!("{at}.webhook.ca"), why);
             }
             WebhookUrl::Text(url)
         }
@@ -191,6 +193,12 @@ mod tests {
             ("webhook = { url_file = \"hook\" }", ""),
             ("webhook = { }", "neither `url` nor `url_file`"),
             ("webhook = { url = \"https://a/b\", url_file = \"hook\" }", "either `url` or `url_file`"),
+            (
+                "webhook = { url = \"http://127.0.0.1/b\", ca = \"ca.pem\" }",
+                "http://127.0.0.1 shows no certificate that `ca` could be for",
+            ),
+            ("webhook = { url = \"http://127.0.0.1/b\" }", ""),
+            ("webhook = { url = \"https://a/b\", ca = \"ca.pem\" }", ""),
             ("webhook = { url = \"ftp://a/b\" }", "ftp://a is neither https:// nor http://"),
             ("directory = \"r\"\nname = \"a/b\"", "a name is 1 to 40 of letters"),
         ] {

@@ -48,7 +48,7 @@ pub enum Look {
 }
 
 /// What rules say that look at the plan, where there is none.
-const WITHOUT_A_PLAN: &str = "the repository's policies look at the plan, and without a fleet there is none: what they say of it \
+const WITHOUT_A_PLAN: &str = "the repository's policies may look at the plan, and without a fleet there is none: what they say of it \
                               could not be judged here";
 
 pub async fn check(world: &World, question: Question) -> Result<Checked, ControlError> {
@@ -57,7 +57,7 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
     let head = repository.resolve(&question.head).await?;
     let Between { since, behind, touched } = repository.between(&base, &head).await?;
     let reader = Reader::default();
-    let before = reader.named(world, &Reference::Commit(since.to_string())).await?;
+    let before = reader.read_merged(world, &since).await?;
     let owners = owners(world, &base, question.forge).await?;
     let (owners_file, code_owners) =
         owners.map_or((None, CodeOwners::default()), |(path, o)| (Some(path), o));
@@ -82,7 +82,7 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
         }
         Err(error) => return Err(error),
     };
-    let tip = reader.named(world, &Reference::Commit(base.to_string())).await?;
+    let tip = reader.read_merged(world, &base).await?;
     let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
     let remembered = Known::remembered(world)?;
     let (observed, sight, known) = match question.look {
@@ -161,7 +161,7 @@ async fn fleet(
     tip: &Desired,
 ) -> Result<Observed, ControlError> {
     let enforced = match Memory::new(&*world.store).last_good()? {
-        Some(last) => Some(reader.named(world, &Reference::Commit(last.revision.to_string())).await?.desired),
+        Some(last) => Some(reader.read_merged(world, &last.revision).await?.desired),
         None => None,
     };
     let (mut asked, mut undialled) = (pass::within(world, base), BTreeMap::new());

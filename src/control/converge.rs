@@ -111,6 +111,9 @@ impl<'a> Scope<'a> {
 
 /// One `apply`: passes until the plan is empty, or a pass brought nothing forward. The caller is the writer (D10).
 pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Result<Converged, ControlError> {
+    if scope.promises.is_some() {
+        named::refuse_stale_plan(world).await?;
+    }
     if scope.fresh {
         let memory = Memory::new(&*world.store);
         memory.set_attempts(memory.attempts()?.into_keys().map(|subject| (subject, None)).collect())?;

@@ -3,6 +3,7 @@
 pub mod ahead;
 pub mod backoff;
 pub mod baseline;
+mod behind;
 pub mod check;
 pub mod collect;
 pub mod concern;

@@ -197,7 +197,7 @@ pub async fn replay(world: &World, taken: Taken, snapshot: Snapshot) -> Result<P
         .or(Known::of_snapshot(&snapshot))
         .or(Known::remembered(world)?);
     // Nothing can come of it, so that nobody needs to say where to begin (H), or how it stands to what is enforced (F0).
-    let taken = Taken { first: false, named: Named::default(), ..taken };
+    let taken = Taken { first: false, named: Named::default(), leaves: None, ..taken };
     forecast(world, taken, &known, snapshot.observed).await
 }
 
@@ -282,6 +282,7 @@ fn conclude(
     let is_lost = lost.is_some();
     plan.blocked.extend(lost);
     plan.blocked.extend(taken.named.blocked(&taken.desired.revision));
+    plan.blocked.extend(taken.left_behind());
     Ok(Pass {
         taken,
         desired,

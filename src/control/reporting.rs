@@ -29,6 +29,44 @@ pub struct Reporting {
     port: Arc<dyn Reports>,
     /// Keys of reports that are being made.
     under_way: Arc<Mutex<BTreeSet<String>>>,
+    noting: Noting,
+}
+
+/// When each report was made last is read and written by whoever makes it and by whoever posts it: one at a time.
+#[derive(Clone, Default)]
+struct Noting(Arc<Mutex<()>>);
+
+impl Noting {
+    /// What is noted becomes what `after` makes of it; `None`: it stays.
+    fn note(
+        &self,
+        memory: &Memory<'_>,
+        key: &str,
+        after: impl FnOnce(Option<LastReport>) -> Option<LastReport>,
+    ) -> Result<(), StoreError> {
+        let _alone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match after(memory.last_report(key)?) {
+            Some(last) => memory.note_report(key, &last),
+            None => Ok(()),
+        }
+    }
+
+    /// It was made now, and tells of what was until `from`, unless an earlier one was taken later than that.
+    fn made(&self, memory: &Memory<'_>, key: &str, at: Timestamp, from: Timestamp) -> Result<(), StoreError> {
+        self.note(memory, key, |last| {
+            let covered = last.map_or(from, |last| last.covered().max(from));
+            Some(LastReport { at, from: Some(covered) })
+        })
+    }
+
+    /// Its only reader has it: the next report goes on from there.
+    fn was_taken(&self, memory: &Memory<'_>, delivery: &Delivery) -> Result<(), StoreError> {
+        let Some(until) = delivery.until else { return Ok(()) };
+        self.note(memory, &delivery.report, |last| {
+            let last = last.filter(|last| last.covered() < until)?;
+            Some(LastReport { from: Some(until), ..last })
+        })
+    }
 }
 
 /// A report whose time has come, and what it begins with.
@@ -39,7 +77,7 @@ struct Due {
 
 impl Reporting {
     pub fn new(settings: Vec<ReportSettings>, port: Arc<dyn Reports>) -> Self {
-        Self { settings: Arc::new(settings), port, under_way: Arc::default() }
+        Self { settings: Arc::new(settings), port, under_way: Arc::default(), noting: Noting::default() }
     }
 
     /// When the next report is due. A schedule that is new begins now: its first report is the next one.
@@ -122,7 +160,7 @@ impl Reporting {
         for due in due {
             let sent = match &looked {
                 Ok(pass) => self.send(world, pass, due).await,
-                Err(error) => missed(world, due, &error.to_string()),
+                Err(error) => self.missed(world, due, &error.to_string()),
             };
             if let Err(error) = sent {
                 tracing::warn!("the report {}: {error}", due.settings.words());
@@ -157,9 +195,7 @@ impl Reporting {
         // Due again only when the next time comes, whatever became of this one: a full disk is told once a time. What
         // nobody could read, or nobody took yet, is told again by the next one.
         let from = if written.is_ok() && !hears_alone { until } else { due.from };
-        // An earlier one may have been taken since this one was begun.
-        let covered = memory.last_report(&key)?.map_or(from, |last| last.covered().max(from));
-        memory.note_report(&key, &LastReport { at: now, from: Some(covered) })?;
+        self.noting.made(&memory, &key, now, from)?;
         for told in told(&written, settings) {
             if told.starts_with(NOT) {
                 tracing::warn!("the report {}: {told}", settings.words());
@@ -176,6 +212,7 @@ impl Reporting {
     fn deliver(&self, world: &World, words: String, webhook: Webhook, id: String, delivery: Delivery) {
         let (port, store, clock) =
             (Arc::clone(&self.port), Arc::clone(&world.store), Arc::clone(&world.clock));
+        let noting = self.noting.clone();
         tokio::spawn(async move {
             let mut wait = FIRST_WAIT;
             let mut posted = port.post(&webhook, &delivery.body).await;
@@ -190,7 +227,7 @@ impl Reporting {
             let memory = Memory::new(&*store);
             let told = match posted {
                 Ok(()) => {
-                    if let Err(error) = was_taken(&memory, &delivery) {
+                    if let Err(error) = noting.was_taken(&memory, &delivery) {
                         tracing::warn!("{error}; the next report {words} tells of it again");
                     }
                     "posted".to_owned()
@@ -207,30 +244,18 @@ impl Reporting {
         });
     }
 
+    /// There was no look to report on: the next report tells of this time, too.
+    fn missed(&self, world: &World, due: &Due, why: &str) -> Result<(), ControlError> {
+        let (memory, now) = (Memory::new(&*world.store), world.clock.now());
+        self.noting.made(&memory, &due.settings.key(), now, due.from)?;
+        let told = format!("{NOT} written: the fleet could not be looked at: {why}");
+        tracing::warn!("the report {}: {told}", due.settings.words());
+        Ok(memory.remember(now, None, REPORT, &due.settings.words(), &told)?)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Its only reader has it: the next report goes on from there.
-fn was_taken(memory: &Memory<'_>, delivery: &Delivery) -> Result<(), StoreError> {
-    let Some(until) = delivery.until else { return Ok(()) };
-    match memory.last_report(&delivery.report)? {
-        Some(last) if last.covered() < until => {
-            memory.note_report(&delivery.report, &LastReport { from: Some(until), ..last })
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// There was no look to report on: the next report tells of this time, too.
-fn missed(world: &World, due: &Due, why: &str) -> Result<(), ControlError> {
-    let (memory, now) = (Memory::new(&*world.store), world.clock.now());
-    let covered = memory.last_report(&due.settings.key())?.map_or(due.from, |last| last.covered());
-    memory.note_report(&due.settings.key(), &LastReport { at: now, from: Some(covered) })?;
-    let told = format!("{NOT} written: the fleet could not be looked at: {why}");
-    tracing::warn!("the report {}: {told}", due.settings.words());
-    Ok(memory.remember(now, None, REPORT, &due.settings.words(), &told)?)
 }
 
 /// What the history says of the files; nothing where none were asked for.
@@ -266,5 +291,37 @@ fn body(report: &Report, webhook: &Webhook) -> String {
         WebhookBody::Text => {
             serde_json::json!({ "text": output::report(report, Format::Markdown, false) }).to_string()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimStore;
+
+    /// A report is made while an earlier one is taken: neither takes back what the other noted.
+    #[test]
+    fn what_is_made_and_what_is_taken_at_once_are_both_noted() {
+        const TIMES: i64 = 2000;
+        let (store, noting) = (SimStore::default(), Noting::default());
+        let taken =
+            |until| Delivery { report: "r".into(), body: String::new(), until: Some(Timestamp(until)) };
+        Memory::new(&store).note_report("r", &LastReport::begun(Timestamp(0))).expect("noted");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for at in 1..=TIMES {
+                    noting.made(&Memory::new(&store), "r", Timestamp(at), Timestamp(0)).expect("noted");
+                    let last = Memory::new(&store).last_report("r").expect("read").expect("one");
+                    assert_eq!(last.at, Timestamp(at), "its time was taken back: it would be made twice");
+                }
+            });
+            scope.spawn(|| {
+                for until in 1..=TIMES {
+                    noting.was_taken(&Memory::new(&store), &taken(until)).expect("noted");
+                }
+            });
+        });
+        let last = Memory::new(&store).last_report("r").expect("read").expect("one");
+        assert_eq!(last, LastReport { at: Timestamp(TIMES), from: Some(Timestamp(TIMES)) });
     }
 }

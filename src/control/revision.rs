@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::config::{self, ParseCache};
-use crate::model::app::Runtime;
 use crate::model::desired::Desired;
-use crate::model::names::{HostName, Revision};
+use crate::model::names::Revision;
 use crate::model::permission::{Mode, Permitted};
 use crate::model::settings::Reference;
 use crate::model::tree::Tree;
@@ -45,6 +44,8 @@ pub struct Taken {
     pub first: bool,
     /// A person named it, and it is not what is enforced.
     pub named: Named,
+    /// What it leaves behind, though it is enforced (B2).
+    pub leaves: Option<String>,
 }
 
 /// What a revision is taken for.
@@ -154,8 +155,7 @@ impl Reader {
         let remember = purpose == Purpose::Enforce;
         let head = match &world.revision {
             Some(reference) => world.repository.resolve(reference).await,
-            None if self.waits_for_none => world.repository.known_head().await,
-            None => world.repository.head().await,
+            None => self.tip(world).await,
         };
         let head = match (head, &last) {
             (Ok(head), _) => head,
@@ -168,17 +168,21 @@ impl Reader {
         let named = world.revision.is_some();
         let Some(last) = last else {
             let taken = self.take_first(world, &head, remember && !named).await?;
-            return if named { self.first_named(world, taken, purpose).await } else { Ok(taken) };
+            return match named {
+                true => self.first_named(world, taken, purpose).await,
+                false => self.going_back(world, taken).await,
+            };
         };
         if last.revision == head {
-            let taken = match self.read(world, &head).await {
+            let taken = match self.read_merged(world, &head).await {
                 // What is named is a question about what the repository has.
                 Err(ControlError::Source(error)) if !named => {
                     return self.keep_unreachable(world, &last, error.to_string(), remember).await;
                 }
                 read => read?,
             };
-            return self.accept(world, Taken { by: last.by.clone(), ..taken }, remember && !named);
+            let taken = self.accept(world, Taken { by: last.by.clone(), ..taken }, remember && !named)?;
+            return self.going_back(world, taken).await;
         }
         if named {
             return self.take_named(world, &last, &head, purpose).await;
@@ -198,12 +202,17 @@ impl Reader {
             Leave::Held(reason) => return self.refuse(world, &last, &head, reason, remember).await,
         };
         match self.read(world, &head).await {
-            Ok(taken) => match self.leaves_behind(world, &last, &taken).await? {
+            Ok(taken) => match self.leaves_behind(world, Some(&last), &taken).await? {
                 None => self.accept(world, Taken { by, ..taken }, remember),
                 Some(reason) => self.refuse(world, &last, &head, reason, remember).await,
             },
             Err(error) => self.refuse(world, &last, &head, error.to_string(), remember).await,
         }
+    }
+
+    /// The branch's head.
+    pub(super) async fn tip(&self, world: &World) -> Result<Revision, SourceError> {
+        if self.waits_for_none { world.repository.known_head().await } else { world.repository.head().await }
     }
 
     /// Without anything enforced before. Where the mode verifies, the head's own signature lets it in, and it is
@@ -240,76 +249,20 @@ impl Reader {
         self.accept(world, taken.clone(), true).map(drop)
     }
 
-    /// Why a revision may not be taken that leaves behind what nobody could clean up afterwards (B2).
-    pub(super) async fn leaves_behind(
-        &self,
-        world: &World,
-        last: &LastGood,
-        taken: &Taken,
-    ) -> Result<Option<String>, ControlError> {
-        match self.leaves_hosts_behind(world, taken)? {
-            Some(reason) => Ok(Some(reason)),
-            None => self.leaves_swarms_behind(world, last, taken).await,
-        }
-    }
-
-    /// A Swarm that is no longer declared is no longer asked, and its services would run on for ever: its apps go first, in a
-    /// commit of their own.
-    async fn leaves_swarms_behind(
-        &self,
-        world: &World,
-        last: &LastGood,
-        taken: &Taken,
-    ) -> Result<Option<String>, ControlError> {
-        let before = self.parsed_or_kept(world, &last.revision).await?;
-        let mut behind: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for app in before.desired.apps.values() {
-            if let Runtime::Swarm(service) = &app.runtime
-                && !taken.desired.swarms.contains_key(&service.swarm)
-            {
-                behind.entry(&service.swarm).or_default().push(app.service_name());
-            }
-        }
-        let told: Vec<String> =
-            behind.iter().map(|(swarm, services)| format!("{swarm} ({})", services.join(", "))).collect();
-        let revision = &taken.desired.revision;
-        let short = revision.short();
-        Ok((!told.is_empty()).then(|| {
-            format!(
-                "{short} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
-                 commit of its own, and the Swarm once they are gone; if it is gone for good, run `trueup trust {revision}`",
-                told.join(", ")
-            )
-        }))
-    }
-
-    /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
-    /// engine's address nobody could leave such a host clean.
-    fn leaves_hosts_behind(&self, world: &World, taken: &Taken) -> Result<Option<String>, ControlError> {
-        let mut behind: BTreeMap<HostName, Vec<String>> = BTreeMap::new();
-        for (instance, host) in Memory::new(&*world.store).last_seen()? {
-            if !taken.desired.hosts.contains_key(&host) {
-                behind.entry(host).or_default().push(instance.to_string());
-            }
-        }
-        let told: Vec<String> =
-            behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
-        let revision = &taken.desired.revision;
-        let short = revision.short();
-        Ok((!told.is_empty()).then(|| {
-            format!(
-                "{short} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
-                 each again with drain = true, and remove it once it is empty; if it is gone for good, run `trueup \
-                 trust {revision}`",
-                told.join(", ")
-            )
-        }))
-    }
-
     /// A commit as `Desired`, or all that is wrong with it (A3).
     pub(super) async fn read(&self, world: &World, revision: &Revision) -> Result<Taken, ControlError> {
         let parsed = self.parsed(world, revision).await?;
-        self.found_good(world, revision, &parsed).await
+        self.found_good(world, revision, &parsed, false).await
+    }
+
+    /// As [`Self::read`] for what was merged, and taken, before: what only new commits are refused for is no reason against it.
+    pub(super) async fn read_merged(
+        &self,
+        world: &World,
+        revision: &Revision,
+    ) -> Result<Taken, ControlError> {
+        let parsed = self.parsed(world, revision).await?;
+        self.found_good(world, revision, &parsed, true).await
     }
 
     async fn found_good(
@@ -317,6 +270,7 @@ impl Reader {
         world: &World,
         revision: &Revision,
         parsed: &Parsed,
+        enforced: bool,
     ) -> Result<Taken, ControlError> {
         let Parsed { desired, rules, committed, author, summary, .. } = parsed.clone();
         if let Some(wanted) = &world.environments
@@ -327,7 +281,7 @@ impl Reader {
                 errors: format!("it has no environment {missing:?}", missing = missing.as_str()),
             });
         }
-        self.check_rules(world, revision, &rules).await?;
+        self.check_rules(world, revision, &rules, enforced).await?;
         let baseline = Arc::default();
         let (kept_because, kept_since, by, first) = (None, None, Permitted::default(), false);
         Ok(Taken {
@@ -342,6 +296,7 @@ impl Reader {
             by,
             first,
             named: Named::default(),
+            leaves: None,
         })
     }
 
@@ -351,17 +306,19 @@ impl Reader {
         world: &World,
         revision: &Revision,
         rules: &[Source],
+        enforced: bool,
     ) -> Result<(), ControlError> {
         if rules.is_empty() {
             return Ok(());
         }
         let now = world.clock.now();
-        let known = lock(&self.tried).iter().find_map(|tried| tried.known(rules, now).map(<[_]>::to_vec));
+        let known = |tried: &&Tried| tried.is_known(rules, now);
+        let known = lock(&self.tried).iter().find(known).map(|tried| tried.errors(enforced));
         let errors = match known {
             Some(errors) => errors,
             None => {
                 let tried = rules::try_out(world, rules).await;
-                let errors = tried.errors().to_vec();
+                let errors = tried.errors(enforced);
                 let mut all = lock(&self.tried);
                 all.retain(|other| !other.is_about(rules));
                 all.push(tried);
@@ -526,7 +483,9 @@ impl Reader {
     /// down), the error is told.
     async fn keep(&self, world: &World, last: &LastGood, why: String) -> Result<Taken, ControlError> {
         let read = match self.parsed_or_kept(world, &last.revision).await {
-            Ok(parsed) => self.found_good(world, &last.revision, &parsed).await.map(|taken| (taken, parsed)),
+            Ok(parsed) => {
+                self.found_good(world, &last.revision, &parsed, true).await.map(|taken| (taken, parsed))
+            }
             Err(error) => Err(error),
         };
         match read {

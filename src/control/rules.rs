@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::names::Revision;
 use crate::model::units::Timestamp;
-use crate::policy::{Listed, Question, RuleError, Source};
+use crate::policy::{Listed, Question, Rule, RuleError, Source};
 use crate::ports::{Sandbox, SandboxError};
 
 use super::World;
@@ -104,6 +104,8 @@ impl Silent {
 pub struct Tried {
     rules: Vec<Source>,
     errors: Vec<RuleError>,
+    /// Names in them that nobody asks. No reason against what is enforced already: an earlier trueup took those.
+    never_asked: Vec<RuleError>,
     /// When to ask again; `None`: the answer stands.
     again: Option<Timestamp>,
 }
@@ -113,13 +115,15 @@ impl Tried {
         self.rules == rules
     }
 
-    pub fn errors(&self) -> &[RuleError] {
-        &self.errors
+    /// What is wrong with them; `enforced`: of a revision that was taken before.
+    pub fn errors(&self, enforced: bool) -> Vec<RuleError> {
+        let never_asked = self.never_asked.iter().filter(|_| !enforced);
+        self.errors.iter().chain(never_asked).cloned().collect()
     }
 
-    /// What is wrong with `rules`, as far as that is known.
-    pub fn known(&self, rules: &[Source], now: Timestamp) -> Option<&[RuleError]> {
-        (self.rules == rules && self.again.is_none_or(|again| now < again)).then_some(self.errors.as_slice())
+    /// Whether what is known of `rules` still stands.
+    pub fn is_known(&self, rules: &[Source], now: Timestamp) -> bool {
+        self.rules == rules && self.again.is_none_or(|again| now < again)
     }
 }
 
@@ -127,11 +131,15 @@ impl Tried {
 pub async fn try_out(world: &World, rules: &[Source]) -> Tried {
     let question = Question::List { settings: world.policy.clone(), own: rules.to_vec() };
     let rules = rules.to_vec();
+    let tried = Tried { rules, errors: Vec::new(), never_asked: Vec::new(), again: None };
     match ask::<Listed>(&*world.sandbox, &question).await {
-        Ok(_) => Tried { rules, errors: Vec::new(), again: None },
-        Err(why @ Unanswered::Wrong(_)) => Tried { rules, errors: why.errors(), again: None },
+        Ok(listed) => {
+            let on = listed.into_iter().filter(Rule::is_on);
+            Tried { never_asked: on.flat_map(|rule| rule.never_asked).collect(), ..tried }
+        }
+        Err(why @ Unanswered::Wrong(_)) => Tried { errors: why.errors(), ..tried },
         Err(why @ Unanswered::Sandbox(_)) => {
-            Tried { rules, errors: why.errors(), again: Some(world.clock.now().plus(REST)) }
+            Tried { errors: why.errors(), again: Some(world.clock.now().plus(REST)), ..tried }
         }
     }
 }

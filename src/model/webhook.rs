@@ -84,6 +84,16 @@ pub fn check(url: &str) -> Result<(), String> {
     }
 }
 
+/// Where no certificate is shown, an authority would vouch for nothing.
+pub fn check_ca(url: &str) -> Result<(), String> {
+    match Url::parse(url) {
+        Ok(parsed) if parsed.scheme() == "http" => {
+            Err(format!("{} shows no certificate that `ca` could be for: take `ca` away", shown(url)))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -129,9 +129,10 @@ impl Modules {
         self.looking.contains(package)
     }
 
-    /// Rules whose names look as if somebody asked them, by their package.
-    pub fn never_asked(&self) -> &[(String, RuleError)] {
-        &self.never_asked
+    /// Rules of the package whose names look as if somebody asked them.
+    pub fn never_asked(&self, package: &str) -> Vec<RuleError> {
+        let of_it = self.never_asked.iter().filter(|(of, _)| of == package);
+        of_it.map(|(_, error)| error.clone()).collect()
     }
 
     /// A value that needs no input, such as a test's; null where there is none.

@@ -41,6 +41,8 @@ pub struct Rule {
     pub own: bool,
     /// It, or a package that it needs, looks at the digests that tags stand for.
     pub looks_at_digests: bool,
+    /// What its package says under names that nobody asks.
+    pub never_asked: Vec<RuleError>,
     package: String,
 }
 
@@ -98,7 +100,7 @@ pub(super) fn check(all: &[Source]) -> Vec<RuleError> {
         let document = rules.own.as_ref().map(|own| own.document(&rule.package, &example, &rule.file));
         errors.extend(document.and_then(Result::err));
     }
-    errors.extend(rules.own.iter().flat_map(|own| own.never_asked()).map(|(_, error)| error.clone()));
+    errors.extend(rules.list().iter().flat_map(|rule| rule.never_asked.clone()));
     errors
 }
 
@@ -158,7 +160,8 @@ impl Rules {
         let apps = apps(input);
         let mut findings = Vec::new();
         for rule in self.rules.iter().filter(|rule| rule.is_on()) {
-            findings.extend(self.never_asked(rule));
+            // No head is taken with those, and the commit that mends an older one is not held for them (A3).
+            findings.extend(rule.never_asked.iter().map(|error| told(rule, error)));
             let modules = if rule.own { self.own.as_ref() } else { Some(&self.library) };
             let Some(modules) = modules else { continue };
             match modules.document(&rule.package, &value, &rule.file) {
@@ -173,13 +176,6 @@ impl Rules {
         findings.dedup();
         Findings { findings, notes: self.notes.clone() }
     }
-
-    /// What the rule's package says under names that nobody asks holds the change as well.
-    fn never_asked<'a>(&'a self, rule: &'a Rule) -> impl Iterator<Item = Finding> + 'a {
-        let own = self.own.iter().filter(|_| rule.own).flat_map(Modules::never_asked);
-        let of_it = own.filter(|(package, _)| *package == rule.package);
-        of_it.map(|(_, error)| holds(rule, error.message.clone(), error.place()))
-    }
 }
 
 impl Rule {
@@ -188,7 +184,8 @@ impl Rule {
         self.set.or_else(|| self.in_production.filter(|_| production)).or(self.usual)
     }
 
-    fn is_on(&self) -> bool {
+    /// Whether anybody asks it.
+    pub fn is_on(&self) -> bool {
         [false, true].into_iter().any(|production| self.level(production) != Some(Switch::Off))
     }
 }
@@ -249,6 +246,7 @@ fn rules_of(
             in_production: about("production").and_then(level_of),
             says: about("says").unwrap_or_default().to_owned(),
             looks_at_digests: modules.looks_at_digests(&package),
+            never_asked: modules.never_asked(&package),
             name,
             file,
             own,
@@ -298,6 +296,13 @@ fn said(rule: &Rule, document: &serde_json::Value, apps: &BTreeMap<String, AppOf
         }
     }
     findings
+}
+
+/// What is wrong with a rule and keeps nothing from being judged.
+fn told(rule: &Rule, error: &RuleError) -> Finding {
+    let (level, effect) = (Level::Advice, Effect::Told);
+    let (message, file) = (error.message.clone(), error.place());
+    Finding { rule: rule.name.clone(), level, app: None, message, file, effect }
 }
 
 /// What keeps a rule from being judged holds the revision as a whole.

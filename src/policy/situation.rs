@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::model::app::{App, Replicas, Runtime};
 use crate::model::container::Networks;
-use crate::model::desired::{Desired, ImageLock};
+use crate::model::desired::{Desired, Environment, ImageLock};
 use crate::model::host::Host;
 use crate::model::image::{Digest, ImageRef};
 use crate::model::names::{AppKey, EnvironmentName, NetworkName};
@@ -114,6 +114,11 @@ impl Situation<'_> {
         now == then
     }
 
+    /// From now on it is only watched (A6), and nothing else about it changes.
+    fn is_brake(&self, before: &App, after: &App) -> bool {
+        !before.detect_only && self.is_same(&App { detect_only: true, ..before.clone() }, after)
+    }
+
     /// The document `input`.
     pub fn document(&self) -> Value {
         json!({
@@ -156,6 +161,9 @@ impl Situation<'_> {
             json!({
                 "production": self.is_production(name),
                 "change": Becomes::of(old, new, PartialEq::eq).name(),
+                "brake": old.zip(new).is_some_and(|(old, new)| {
+                    !old.detect_only && *new == Environment { detect_only: true, ..old.clone() }
+                }),
                 "before": old,
                 "after": new,
             })
@@ -173,6 +181,7 @@ impl Situation<'_> {
             "environment": key.environment,
             "production": self.is_production(&key.environment),
             "change": becomes.name(),
+            "brake": before.zip(after).is_some_and(|(before, after)| self.is_brake(before, after)),
             "file": after.or(before).map(|app| app.origin.as_str()),
             "before": before.map(|app| spec(app, &unlocked)),
             "after": after.map(|app| spec(app, self.images)),

@@ -267,7 +267,8 @@ fn always() -> Window {
 /// The document has what these rules ask for of Swarms, Flume and environments.
 #[test]
 fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
-    let (before, _) = fleets();
+    let (mut before, _) = fleets();
+    before.detect_only = true;
     let frozen = [always()];
     let shut = [Window {
         effect: WindowEffect::Allow,
@@ -285,7 +286,7 @@ fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
     let mut host = before.clone();
     host.hosts.values_mut().for_each(|host| host.drain = true);
     let mut loose = before.clone();
-    loose.detect_only = !loose.detect_only;
+    loose.detect_only = false;
     let mut none = before.clone();
     none.environments.values_mut().for_each(|environment| environment.production = false);
     for (after, what) in [
@@ -303,6 +304,39 @@ fn a_freeze_and_the_loss_of_production_see_the_whole_fleet() {
     let ended = said(&none, &[], "production_kept");
     assert!(ended.len() == 1 && ended[0].contains("prod"), "{ended:?}");
     assert_eq!(said(&flume, &[], "production_kept"), Vec::<String>::new());
+}
+
+/// F3, A6: the brake by git works inside a freeze, alone.
+#[test]
+fn a_freeze_lets_the_brake_pass() {
+    let frozen = [always()];
+    let said = |before: &Desired, after: &Desired| {
+        let nothing = BTreeSet::new();
+        let situation = Situation { freeze: &frozen, ..example::situation(before, after, &nothing) };
+        let findings = evaluate(&compiled(&PolicySettings::default(), ""), &situation).findings;
+        findings.into_iter().filter(|f| f.rule == "freeze").count()
+    };
+    let (before, _) = fleets();
+    let braked = |change: &dyn Fn(&mut Desired)| {
+        let mut after = before.clone();
+        change(&mut after);
+        after
+    };
+    let watch = |app: &mut Arc<App>| Arc::make_mut(app).detect_only = true;
+    let fleet = braked(&|after| after.detect_only = true);
+    let environments = braked(&|after| after.environments.values_mut().for_each(|e| e.detect_only = true));
+    let apps = braked(&|after| after.apps.values_mut().for_each(watch));
+    for after in [&fleet, &environments, &apps] {
+        assert_eq!(said(&before, after), 0);
+        assert!(said(after, &before) > 0, "taking it away waits");
+    }
+    let more = braked(&|after| {
+        after.apps.values_mut().for_each(|app| {
+            watch(app);
+            Arc::make_mut(app).protect = true;
+        });
+    });
+    assert!(said(&before, &more) > 0, "not with anything else");
 }
 
 #[test]

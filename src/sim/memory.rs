@@ -58,6 +58,8 @@ impl Sandbox for SimSandbox {
 pub struct SimRepository {
     commits: Mutex<Vec<Commit>>,
     unreachable: Mutex<bool>,
+    /// Its history ends early, so that nobody can tell what descends from what.
+    shallow: Mutex<bool>,
     /// How long it takes to tell its head, and how often it was asked for it.
     slow: Mutex<Duration>,
     asked: AtomicUsize,
@@ -78,6 +80,7 @@ impl Default for SimRepository {
         Self {
             commits: Mutex::default(),
             unreachable: Mutex::default(),
+            shallow: Mutex::default(),
             slow: Mutex::default(),
             asked: AtomicUsize::default(),
             began: tokio::time::Instant::now(),
@@ -152,6 +155,11 @@ impl SimRepository {
         *lock(&self.unreachable) = unreachable;
     }
 
+    /// Whether its history ends early.
+    pub fn set_shallow(&self, shallow: bool) {
+        *lock(&self.shallow) = shallow;
+    }
+
     /// How long it takes to tell its head from now on.
     pub fn set_slow(&self, slow: Duration) {
         *lock(&self.slow) = slow;
@@ -219,6 +227,13 @@ impl Repository for SimRepository {
     }
 
     async fn descends(&self, descendant: &Revision, ancestor: &Revision) -> Result<bool, SourceError> {
+        if *lock(&self.shallow) {
+            return Err(SourceError::Unreadable {
+                url: "simulated".to_owned(),
+                revision: descendant.short().to_owned(),
+                detail: "its history ends early".to_owned(),
+            });
+        }
         let (mut at, wanted) = (self.position(descendant), self.position(ancestor));
         let commits = lock(&self.commits);
         while at.is_some() && at != wanted {
