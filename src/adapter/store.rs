@@ -283,7 +283,9 @@ mod tests {
             detail: String::new(),
         };
         let all = BTreeMap::from([("k".to_owned(), None)]);
-        assert!(waited(&|| drop(store.intend(&intent).expect("an intent"))));
+        assert!(waited(&|| {
+            store.intend(&intent).expect("an intent");
+        }));
         assert!(waited(&|| store.put(Record::Pause, "k", "1").expect("put")));
         assert!(waited(&|| store.put_all(Record::Pause, &all).expect("put")));
         assert!(waited(&|| store.delete(Record::Pause, "k").expect("deleted")));

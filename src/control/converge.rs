@@ -428,6 +428,7 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let owner = world.owner(&pass.desired.fleet);
     let mut seen = BTreeMap::new();
     let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
+    let mut renamed = Vec::new();
     for (host, engine) in &pass.observed.hosts {
         let Some(engine) = engine.known() else { continue };
         for container in engine.containers.values().filter_map(Seen::known) {
@@ -435,8 +436,19 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
                 seen.insert(owned.instance.clone(), host.clone());
                 let holding = holdings.entry(owned.instance).or_insert_with(|| Holding::of(host));
                 holding.add(engine, container);
+            } else if let Some(instance) = owner.claimed(host, &container.labels)
+                && container.may_run()
+            {
+                renamed.push((instance, host, engine, container));
             }
         }
+    }
+    // What somebody renamed runs there all the same, also when that host answers no more (C8).
+    renamed.retain(|(instance, ..)| !seen.contains_key(instance));
+    for (instance, host, engine, container) in renamed {
+        let holding = holdings.entry(instance.clone()).or_insert_with(|| Holding::of(host));
+        holding.add(engine, container);
+        seen.insert(instance, host.clone());
     }
     memory.note_holdings(&holdings)?;
     let before = memory.last_seen()?;

@@ -174,6 +174,24 @@ pub enum RunState {
     Dead,
 }
 
+impl Container {
+    /// It runs, or its engine may start it by itself. What was stopped and stays so stands in nobody's way, as with an
+    /// address or an exclusive slot (C1); which of those that ended were stopped by hand, an engine does not tell.
+    pub fn may_run(&self) -> bool {
+        match &self.state {
+            RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
+            RunState::Exited { exit_code, error, .. } => match self.live.restart {
+                Restart::No => false,
+                Restart::Always => true,
+                // Only a start that failed leaves it so without a hand.
+                Restart::UnlessStopped => !error.is_empty(),
+                Restart::OnFailure { .. } => *exit_code != 0,
+            },
+            RunState::Created | RunState::Removing | RunState::Dead => false,
+        }
+    }
+}
+
 impl RunState {
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })

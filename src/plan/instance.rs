@@ -67,8 +67,8 @@ fn one(
         // What was moved aside is put back first; what stands elsewhere and may not stand twice goes first.
         None if put_back || target.gone_first => None,
         None => {
-            if let Some(renamed) = fleet.renamed.get(&target.instance).and_then(|all| all.first()) {
-                renamed::tell(&target.app, &target.instance, *renamed, draft);
+            if let Some(renamed) = fleet.renamed(&target.instance) {
+                renamed::tell(&target.app, &target.instance, renamed, draft);
                 return None;
             }
             let parts =

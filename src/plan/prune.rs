@@ -17,7 +17,7 @@ use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::{Fleet, Owned, serves};
 use super::surroundings::Around;
-use super::{PlanInput, steps, surroundings, volumes};
+use super::{PlanInput, renamed, steps, surroundings, volumes};
 
 const HINT_PROTECTED: &str =
     "declare the app again without `protect`, then take it away; or remove the container by hand";
@@ -104,6 +104,10 @@ impl View<'_> {
                 let blocked = draft.blocked.iter().any(|b| b.app.as_ref() == Some(&instance.key));
                 // Nothing goes for a successor that can't be made.
                 if self.around.lacks.contains_key(instance) || blocked {
+                    return;
+                }
+                if let Some(copy) = self.fleet.renamed.get(instance).and_then(|all| all.first()) {
+                    renamed::tell_copy(&target.app, instance, one.host, *copy, draft);
                     return;
                 }
                 self.around.waits_for.get(instance).cloned().unwrap_or_default()

@@ -2,10 +2,9 @@
 //! them. They are nobody's to change (B1), and still no instance runs twice because of them, on whatever host (C8).
 
 use crate::model::app::App;
-use crate::model::container::Restart;
 use crate::model::drift::{Kind, Nature};
 use crate::model::names::{HostName, InstanceName};
-use crate::model::observed::{Container, RunState};
+use crate::model::observed::Container;
 
 use super::draft::{Draft, subject};
 
@@ -14,22 +13,6 @@ use super::draft::{Draft, subject};
 pub(super) struct Renamed<'a> {
     pub host: &'a HostName,
     pub container: &'a Container,
-}
-
-/// It runs, or its engine may start it by itself. What was stopped and stays so stands in nobody's way, as with an
-/// address or an exclusive slot (C1); which of those that ended were stopped by hand, an engine does not tell.
-pub(super) fn may_run(container: &Container) -> bool {
-    match &container.state {
-        RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
-        RunState::Exited { exit_code, error, .. } => match container.live.restart {
-            Restart::No => false,
-            Restart::Always => true,
-            // Only a start that failed leaves it so without a hand.
-            Restart::UnlessStopped => !error.is_empty(),
-            Restart::OnFailure { .. } => *exit_code != 0,
-        },
-        RunState::Created | RunState::Removing | RunState::Dead => false,
-    }
 }
 
 pub(super) fn tell(app: &App, instance: &InstanceName, renamed: Renamed<'_>, draft: &mut Draft) {
@@ -47,4 +30,23 @@ pub(super) fn tell(app: &App, instance: &InstanceName, renamed: Renamed<'_>, dra
     let (subject, key) = (subject(Kind::Container, instance, host), Some(app.key.clone()));
     draft.leave(subject.clone(), key.clone(), Nature::Missing, reason.clone());
     draft.block(subject, key, reason, &hint);
+}
+
+/// The instance stands under its own name, and would have to go before its successor comes: what has its labels too would
+/// be taken for it then.
+pub(super) fn tell_copy(
+    app: &App,
+    instance: &InstanceName,
+    stands: &HostName,
+    copy: Renamed<'_>,
+    draft: &mut Draft,
+) {
+    let Renamed { host, container } = copy;
+    let reason = format!(
+        "{} on {host} has the labels of {instance}, and would be taken for it once that is gone: nothing is moved (B1, C8)",
+        container.name
+    );
+    let hint =
+        format!("remove it (`docker rm -f {}` on {host}), or make it without those labels", container.name);
+    draft.block(subject(Kind::Container, instance, stands), Some(app.key.clone()), reason, &hint);
 }

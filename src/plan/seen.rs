@@ -11,7 +11,7 @@ use crate::model::plan::Unknown;
 
 use super::PlanInput;
 use super::draft::Draft;
-use super::renamed::{self, Renamed};
+use super::renamed::Renamed;
 
 /// A container that is ours, and where it stands.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ impl<'a> Fleet<'a> {
                         if let Some((instance, owned)) = ours(input, &fleet.unknown_hosts, host, container) {
                             fleet.owned.entry(instance).or_default().push(owned);
                         } else if let Some(instance) = input.owner.claimed(host, &container.labels)
-                            && renamed::may_run(container)
+                            && container.may_run()
                         {
                             fleet.renamed.entry(instance).or_default().push(Renamed { host, container });
                         }

@@ -156,3 +156,44 @@ fn the_old_one_is_not_put_back_beside_its_renamed_successor() {
     let plan = plan_of(&fleet, &world.observed);
     assert_eq!((plan.changes.len(), told_as_renamed(&plan).len()), (0, 1), "{:?}", told(&plan));
 }
+
+/// A copy of the labels beside the healthy one, which is to move.
+fn copied(app: crate::model::app::App) -> (Desired, World) {
+    let mut fleet = desired(2, vec![app]);
+    drain(&mut fleet, "h2", true);
+    let mut world = standing(&fleet);
+    let labels = world.container("h1", "quote-prod-0").labels.clone();
+    world.foreign("h1", "backup", None);
+    world.container("h1", "backup").labels = labels;
+    drain(&mut fleet, "h2", false);
+    drain(&mut fleet, "h1", true);
+    (fleet, world)
+}
+
+/// B1, C8: while the instance stands under its own name, what carries its labels too is a copy.
+#[test]
+fn a_copy_of_the_labels_stops_no_move() {
+    let (fleet, mut world) = copied(app("quote-prod", 1));
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan)[..1], ["create quote-prod-0@h2"], "{}", reasons(&plan));
+    assert!(told_as_renamed(&plan).is_empty());
+    // Where the instance itself is gone, the copy may be it.
+    world.engine_mut("h1").containers.remove(&name("quote-prod-0"));
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!((told(&plan), told_as_renamed(&plan).len()), (vec![], 1), "{}", reasons(&plan));
+}
+
+/// Where two at once are never right the good one would go first, and the copy be taken for it: nobody would serve.
+#[test]
+fn nothing_goes_first_beside_a_copy_of_its_labels() {
+    let mut exclusive = app("quote-prod", 1);
+    place(&mut exclusive).exclusive = true;
+    let (fleet, mut world) = copied(exclusive);
+    let plan = plan_of(&fleet, &world.observed);
+    assert_eq!(told(&plan), [""; 0], "{}", reasons(&plan));
+    let [blocked] = &plan.blocked[..] else { panic!("{}", reasons(&plan)) };
+    assert_eq!(blocked.subject.to_string(), "container quote-prod-0 on h1");
+    assert!(blocked.hint.contains("docker rm -f backup"), "{}", blocked.hint);
+    world.engine_mut("h1").containers.remove(&name("backup"));
+    assert!(!told(&plan_of(&fleet, &world.observed)).is_empty(), "without it, it moves");
+}
