@@ -11,10 +11,13 @@ use std::time::Duration;
 use simulation::{Sim, rt};
 use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
-use trueup::control::reporting::Reporting;
+use trueup::control::memory::{Delivery, LastReport, Memory};
+use trueup::control::reporting::{Noting, Reporting};
 use trueup::control::run;
 use trueup::model::schedule::Schedule;
 use trueup::model::settings::ReportSettings;
+use trueup::model::units::Timestamp;
+use trueup::sim::SimStore;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -72,4 +75,28 @@ fn a_rollout_under_way_is_no_drift() {
         // The instance that waits for its turn is as it was; the files have what is drained no more, and are right.
         assert!((1..drift.len()).all(|n| told(n).0 == Some("container")), "{json:#}");
     });
+}
+
+/// A report is made while an earlier one is taken: neither takes back what the other noted.
+#[test]
+fn what_is_made_and_what_is_taken_at_once_are_both_noted() {
+    const TIMES: i64 = 2000;
+    let (store, noting) = (SimStore::default(), Noting::default());
+    let taken = |until| Delivery { report: "r".into(), body: String::new(), until: Some(Timestamp(until)) };
+    let last = || Memory::new(&store).last_report("r").expect("read").expect("one");
+    Memory::new(&store).note_report("r", &LastReport::begun(Timestamp(0))).expect("noted");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for at in 1..=TIMES {
+                noting.made(&Memory::new(&store), "r", Timestamp(at), Timestamp(0)).expect("noted");
+                assert_eq!(last().at, Timestamp(at), "its time was taken back: it would be made twice");
+            }
+        });
+        scope.spawn(|| {
+            for until in 1..=TIMES {
+                noting.was_taken(&Memory::new(&store), &taken(until)).expect("noted");
+            }
+        });
+    });
+    assert_eq!(last(), LastReport { at: Timestamp(TIMES), from: Some(Timestamp(TIMES)) });
 }

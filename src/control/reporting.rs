@@ -34,7 +34,7 @@ pub struct Reporting {
 
 /// When each report was made last is read and written by whoever makes it and by whoever posts it: one at a time.
 #[derive(Clone, Default)]
-struct Noting(Arc<Mutex<()>>);
+pub struct Noting(Arc<Mutex<()>>);
 
 impl Noting {
     /// What is noted becomes what `after` makes of it; `None`: it stays.
@@ -52,7 +52,13 @@ impl Noting {
     }
 
     /// It was made now, and tells of what was until `from`, unless an earlier one was taken later than that.
-    fn made(&self, memory: &Memory<'_>, key: &str, at: Timestamp, from: Timestamp) -> Result<(), StoreError> {
+    pub fn made(
+        &self,
+        memory: &Memory<'_>,
+        key: &str,
+        at: Timestamp,
+        from: Timestamp,
+    ) -> Result<(), StoreError> {
         self.note(memory, key, |last| {
             let covered = last.map_or(from, |last| last.covered().max(from));
             Some(LastReport { at, from: Some(covered) })
@@ -60,7 +66,7 @@ impl Noting {
     }
 
     /// Its only reader has it: the next report goes on from there.
-    fn was_taken(&self, memory: &Memory<'_>, delivery: &Delivery) -> Result<(), StoreError> {
+    pub fn was_taken(&self, memory: &Memory<'_>, delivery: &Delivery) -> Result<(), StoreError> {
         let Some(until) = delivery.until else { return Ok(()) };
         self.note(memory, &delivery.report, |last| {
             let last = last.filter(|last| last.covered() < until)?;
@@ -291,37 +297,5 @@ fn body(report: &Report, webhook: &Webhook) -> String {
         WebhookBody::Text => {
             serde_json::json!({ "text": output::report(report, Format::Markdown, false) }).to_string()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sim::SimStore;
-
-    /// A report is made while an earlier one is taken: neither takes back what the other noted.
-    #[test]
-    fn what_is_made_and_what_is_taken_at_once_are_both_noted() {
-        const TIMES: i64 = 2000;
-        let (store, noting) = (SimStore::default(), Noting::default());
-        let taken =
-            |until| Delivery { report: "r".into(), body: String::new(), until: Some(Timestamp(until)) };
-        Memory::new(&store).note_report("r", &LastReport::begun(Timestamp(0))).expect("noted");
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for at in 1..=TIMES {
-                    noting.made(&Memory::new(&store), "r", Timestamp(at), Timestamp(0)).expect("noted");
-                    let last = Memory::new(&store).last_report("r").expect("read").expect("one");
-                    assert_eq!(last.at, Timestamp(at), "its time was taken back: it would be made twice");
-                }
-            });
-            scope.spawn(|| {
-                for until in 1..=TIMES {
-                    noting.was_taken(&Memory::new(&store), &taken(until)).expect("noted");
-                }
-            });
-        });
-        let last = Memory::new(&store).last_report("r").expect("read").expect("one");
-        assert_eq!(last, LastReport { at: Timestamp(TIMES), from: Some(Timestamp(TIMES)) });
     }
 }
