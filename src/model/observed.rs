@@ -197,11 +197,14 @@ impl RunState {
         matches!(self, Self::Running { .. })
     }
 
-    /// It runs, or its engine is at it: what it is attached to is in use.
+    /// It runs: what it is attached to is in use. Between two starts it is attached to nothing, and no engine takes it off
+    /// a network then, by force either (measured on 20.10).
     pub fn is_up(&self) -> bool {
         match self {
-            Self::Running { .. } | Self::Paused | Self::Restarting { .. } => true,
-            Self::Created | Self::Removing | Self::Exited { .. } | Self::Dead => false,
+            Self::Running { .. } | Self::Paused => true,
+            Self::Created | Self::Restarting { .. } | Self::Removing | Self::Exited { .. } | Self::Dead => {
+                false
+            }
         }
     }
 }

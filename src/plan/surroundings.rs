@@ -9,7 +9,7 @@ use crate::model::drift::{FieldChange, Kind, Nature, Subject};
 use crate::model::image::ImageRef;
 use crate::model::names::{HostName, InstanceName, NetworkName};
 use crate::model::network::{Network, NetworkDriver};
-use crate::model::observed::{Container, Engine, LiveNetwork, Seen};
+use crate::model::observed::{Container, Engine, LiveNetwork, RunState, Seen};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
@@ -247,8 +247,9 @@ fn existing_network(
         under_way::is_at(input, host, name)
             || (attachments.contains_key(name) && fleet_has(fleet, host, name))
     };
-    // What is stopped of ours and not wanted goes, or comes back under its name: it needs no network meanwhile.
-    let idle = |name: &&String| !ours(name) && is_idle(input, host, engine, name);
+    // What is stopped of ours and not wanted goes, or comes back under its name: it needs no network meanwhile. What
+    // fails again and again cannot be taken off; its next start fails, and then it is put on the network that is there.
+    let idle = |name: &&String| (!ours(name) || restarts(engine, name)) && is_idle(input, host, engine, name);
     let attached: BTreeSet<&String> = live.attached.iter().filter(|name| !idle(name)).collect();
     if let Some(foreign) = attached.iter().find(|name| !ours(name)) {
         let foreign = in_words(engine, foreign);
@@ -290,6 +291,11 @@ fn known<'e>(engine: &'e Engine, container: &str) -> Option<&'e Container> {
 /// Whether the container runs, as far as anyone can see.
 fn is_up(engine: &Engine, container: &str) -> bool {
     known(engine, container).is_none_or(|container| container.state.is_up())
+}
+
+fn restarts(engine: &Engine, container: &str) -> bool {
+    let state = known(engine, container).map(|container| &container.state);
+    matches!(state, Some(RunState::Restarting { .. }))
 }
 
 /// What is stopped is told as such: `docker network inspect` lists it nowhere.

@@ -8,8 +8,8 @@ use super::world::World;
 use crate::model::app::PullPolicy;
 use crate::model::drift::Kind;
 use crate::model::network::VolumeSpec;
-use crate::model::observed::{LiveVolume, Seen};
-use crate::model::plan::{Change, Plan, Verb};
+use crate::model::observed::{LiveVolume, RunState, Seen};
+use crate::model::plan::{Action, Change, Plan, Verb};
 
 #[test]
 fn a_volume_that_is_not_ours_is_not_written_into_b1() {
@@ -180,6 +180,24 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
         assert!(container.state.is_running() && container.id == id, "it went on (D8)");
         assert_eq!(plan_of(&fleet, &world.observed).changes, []);
     }
+}
+
+/// Between two starts no engine takes a container off a network, by force either (measured on 20.10): nobody else is taken off
+/// for a try that cannot succeed, and it is put on the new network once its next start has failed.
+#[test]
+fn a_network_is_made_anew_without_taking_off_what_fails_again_and_again() {
+    let mut fleet = on_inner("quote-prod");
+    let mut world = standing(&fleet);
+    world.container("h1", "quote-prod-0").state = RunState::Restarting { exit_code: 1 };
+    let inner =
+        fleet.networks.get_mut(&name::<crate::model::names::NetworkName>("inner")).expect("the network");
+    inner.spec.internal = !inner.spec.internal;
+    world.settle_networks();
+    let plan = plan_of(&fleet, &world.observed);
+    let [remade] = &plan.changes[..] else { panic!("{}", reasons(&plan)) };
+    let kinds: Vec<&Action> = remade.steps.iter().map(|step| &step.action).collect();
+    assert!(matches!(kinds[..], [Action::RemoveNetwork { .. }, Action::CreateNetwork { .. }]), "{kinds:?}");
+    assert!(!remade.interrupts && remade.undo.iter().all(|s| !matches!(s.action, Action::Connect { .. })));
 }
 
 /// D5: an interrupted replacement's old one comes back after its network did, and is started by the next look.
