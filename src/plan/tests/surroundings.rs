@@ -167,7 +167,7 @@ fn a_stopped_instance_is_put_on_the_network_that_is_there() {
                 other.id = "another".to_owned();
                 networks.insert("inner".into(), Seen::Known(other));
             }
-            _ => {}
+            Seen::Known(_) | Seen::Unknown { .. } => {}
         }
         world.settle_networks();
         let plan = plan_of(&fleet, &world.observed);
