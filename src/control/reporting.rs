@@ -97,7 +97,8 @@ impl Reporting {
                 _ if self.lock().contains(&key) => now,
                 Some(last) => last.at,
                 None => {
-                    memory.note_report(&key, &LastReport::begun(now))?;
+                    let begun = |last: Option<LastReport>| last.is_none().then(|| LastReport::begun(now));
+                    self.noting.note(&memory, &key, begun)?;
                     now
                 }
             };
