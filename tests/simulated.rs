@@ -19,7 +19,7 @@ use trueup::control::metrics::Metrics;
 use trueup::control::pass::{self, Pass};
 use trueup::control::report;
 use trueup::control::revision::Reader;
-use trueup::control::{World, standing};
+use trueup::control::standing;
 use trueup::model::container::{Attachment, ContainerSpec, Networks};
 use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
