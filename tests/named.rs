@@ -331,6 +331,14 @@ fn what_was_applied_by_name_is_not_left_behind() {
         assert!(why.contains("(B2)") && why.contains("s (api-test)"), "{why}");
         let kept = pass::take_and_look(&line.world).await.expect("a look").taken.kept_because;
         assert!(kept.as_ref().is_some_and(|why| why.contains("(B2)")), "{kept:?}");
+        // Nor is it forgotten by going on with what is enforced (B2).
+        for _ in 0..2 {
+            let round = line.apply(&line.world).await.expect("an apply");
+            let blocked = &round.last.plan.blocked;
+            assert!(blocked.iter().any(|b| b.reason.contains("s (api-test)")), "{blocked:?}");
+            let kept = round.last.taken.kept_because;
+            assert!(kept.as_ref().is_some_and(|why| why.contains("(B2)")), "{kept:?}");
+        }
         // What is enforced cannot be refused: that it leaves the Swarm behind is told.
         let blocked = pass::take_and_look(&line.naming(&first)).await.expect("a look").plan.blocked;
         assert!(blocked.iter().any(|b| b.reason.contains("s (api-test)")), "{blocked:?}");

@@ -53,6 +53,7 @@ scenarios! {
     b4_adopt
     b5_data_stays
     c5_held_addresses
+    c8_copy_stays_behind
     c8_renamed_elsewhere_is_room
     d10_second_writer
     d11_saved_plan

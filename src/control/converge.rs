@@ -9,7 +9,7 @@ use crate::model::exit::Found;
 use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
-use crate::model::ownership::Belongs;
+use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::{Change, Outcome, Plan, UnderWay, Verb};
 use crate::observe::Surveyor;
 use crate::plan;
@@ -218,8 +218,12 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
 }
 
 /// From here on the revision is what was applied, as far as the policies let it (F2): what is left of it is no new
-/// change. Told in the history where findings went with it.
+/// change. Told in the history where findings went with it. While it leaves behind what was applied before by its name, that
+/// is not forgotten (B2).
 fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    if pass.taken.leaves.is_some() {
+        return Ok(());
+    }
     let memory = Memory::new(&*world.store);
     match &pass.judged.becomes {
         Some(becomes) if *becomes != pass.taken.baseline.applied => {
@@ -428,11 +432,16 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let owner = world.owner(&pass.desired.fleet);
     let mut seen = BTreeMap::new();
     let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
-    let mut renamed = Vec::new();
+    // What stands there under another name than the instance's own.
+    let (mut renamed, mut aside) = (Vec::new(), Vec::new());
     for (host, engine) in &pass.observed.hosts {
         let Some(engine) = engine.known() else { continue };
         for container in engine.containers.values().filter_map(Seen::known) {
             if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) {
+                if owned.place != PlaceInReplacement::Current {
+                    aside.push((owned.instance, host, engine, container));
+                    continue;
+                }
                 seen.insert(owned.instance.clone(), host.clone());
                 let holding = holdings.entry(owned.instance).or_insert_with(|| Holding::of(host));
                 holding.add(engine, container);
@@ -443,20 +452,25 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
             }
         }
     }
-    // What somebody renamed runs there all the same, also when that host answers no more (C8).
-    renamed.retain(|(instance, ..)| !seen.contains_key(instance));
-    for (instance, host, engine, container) in renamed {
-        let holding = holdings.entry(instance.clone()).or_insert_with(|| Holding::of(host));
-        holding.add(engine, container);
-        seen.insert(instance, host.clone());
+    let before = memory.last_seen()?;
+    // Gone from a host that answered; a host that left the inventory keeps its note (B2).
+    let answered = |host: &HostName| pass.observed.engine(host).is_some();
+    // What somebody renamed runs there all the same, also when that host answers no more (C8). While the host is silent where
+    // it was seen last, it is a copy for all anyone knows.
+    renamed.retain(|(instance, host, ..)| {
+        let may_be_it = before.get(instance).is_none_or(|last| last == *host || answered(last));
+        may_be_it && !seen.contains_key(instance)
+    });
+    // What was moved aside comes last: its successor may be the one.
+    for (instance, host, engine, container) in renamed.into_iter().chain(aside) {
+        if seen.entry(instance.clone()).or_insert_with(|| host.clone()) == host {
+            holdings.entry(instance).or_insert_with(|| Holding::of(host)).add(engine, container);
+        }
     }
     memory.note_holdings(&holdings)?;
-    let before = memory.last_seen()?;
     let moved = seen.iter().filter(|(instance, host)| before.get(*instance) != Some(*host));
     let mut news: BTreeMap<InstanceName, Option<HostName>> =
         moved.map(|(instance, host)| (instance.clone(), Some(host.clone()))).collect();
-    // Gone from a host that answered; a host that left the inventory keeps its note (B2).
-    let answered = |host: &HostName| pass.observed.engine(host).is_some();
     // What is about to be created keeps its note until that has ended: its answer may yet be lost (D5).
     let under_way: BTreeSet<InstanceName> =
         pass.plan.under_way.iter().filter_map(UnderWay::instance).collect();

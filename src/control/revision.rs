@@ -498,7 +498,8 @@ impl Reader {
                 } else {
                     String::new()
                 };
-                Ok(Taken { kept_because: Some(why + &from), by: last.by.clone(), ..taken })
+                let taken = Taken { kept_because: Some(why + &from), by: last.by.clone(), ..taken };
+                self.going_back(world, taken).await
             }
             Err(ControlError::Source(SourceError::Unreachable { url, detail })) => {
                 Err(SourceError::Unreachable { url, detail }.into())

@@ -229,7 +229,13 @@ fn runs_renamed<'a>(
     fleet: &Fleet<'a>,
     instance: &InstanceName,
 ) -> Option<Renamed<'a>> {
-    fleet.renamed(instance).filter(|_| under_way::of_instance(input, instance).is_none())
+    // Where it was seen last and nobody answers, it may run under its own name.
+    let may_be_elsewhere = |renamed: &Renamed<'_>| {
+        let last = input.holds.last_seen.get(instance);
+        last.is_some_and(|last| last != renamed.host && fleet.unknown_hosts.contains_key(last))
+    };
+    let renamed = fleet.renamed(instance).filter(|renamed| !may_be_elsewhere(renamed));
+    renamed.filter(|_| under_way::of_instance(input, instance).is_none())
 }
 
 /// What somebody renamed keeps its seat, whatever git says of the host: it cannot be moved (B1), and is not to run twice.
