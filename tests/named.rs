@@ -339,6 +339,10 @@ fn what_was_applied_by_name_is_not_left_behind() {
             let kept = round.last.taken.kept_because;
             assert!(kept.as_ref().is_some_and(|why| why.contains("(B2)")), "{kept:?}");
         }
+        // The enforced one is what was applied all the same: it is no new change at each look.
+        let memory = trueup::control::memory::Memory::new(&*line.world.store);
+        let applied = memory.applied().expect("a record").expect("applied");
+        assert_eq!(applied.fleet.as_ref(), Some(&first));
         // What is enforced cannot be refused: that it leaves the Swarm behind is told.
         let blocked = pass::take_and_look(&line.naming(&first)).await.expect("a look").plan.blocked;
         assert!(blocked.iter().any(|b| b.reason.contains("s (api-test)")), "{blocked:?}");

@@ -34,7 +34,7 @@ impl Reader {
     ) -> Result<Option<String>, ControlError> {
         match self.leaves_hosts_behind(world, taken)? {
             Some(reason) => Ok(Some(reason)),
-            None => self.leaves_swarms_behind(world, last, taken).await,
+            None => Ok(swarms_told(taken, &self.swarms_behind(world, last, taken).await?)),
         }
     }
 
@@ -42,20 +42,22 @@ impl Reader {
     /// was applied by its name, that is told (B2).
     pub(super) async fn going_back(&self, world: &World, taken: Taken) -> Result<Taken, ControlError> {
         let leaves = self.leaves_behind(world, None, &taken).await?;
-        Ok(Taken { leaves, ..taken })
+        let swarms_behind = self.swarms_behind(world, None, &taken).await?;
+        Ok(Taken { leaves, swarms_behind, ..taken })
     }
 
     /// A Swarm that is no longer declared is no longer asked, and its services would run on for ever: its apps go first, in a
     /// commit of their own.
-    async fn leaves_swarms_behind(
+    async fn swarms_behind(
         &self,
         world: &World,
         last: Option<&LastGood>,
         taken: &Taken,
-    ) -> Result<Option<String>, ControlError> {
+    ) -> Result<BTreeMap<String, BTreeSet<String>>, ControlError> {
         let revision = &taken.desired.revision;
+        let memory = Memory::new(&*world.store);
         // What was applied by its name is not the enforced one, and runs all the same.
-        let applied = Memory::new(&*world.store).applied()?.and_then(|applied| applied.fleet);
+        let applied = memory.applied()?.and_then(|applied| applied.fleet);
         let mut all = Vec::new();
         if let Some(last) = last {
             all.push(self.parsed_or_kept(world, &last.revision).await?);
@@ -64,7 +66,8 @@ impl Reader {
             // Where it cannot be read nothing is judged either: that is told where it is the baseline.
             all.extend(self.parsed_or_kept(world, &applied).await.ok());
         }
-        let mut behind: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut behind = memory.swarms_behind()?;
+        behind.retain(|swarm, _| !taken.desired.swarms.contains_key(swarm));
         for before in all {
             for app in before.desired.apps.values() {
                 if let Runtime::Swarm(service) = &app.runtime
@@ -74,17 +77,7 @@ impl Reader {
                 }
             }
         }
-        let services = |services: &BTreeSet<String>| services.iter().cloned().collect::<Vec<_>>().join(", ");
-        let told: Vec<String> =
-            behind.iter().map(|(swarm, behind)| format!("{swarm} ({})", services(behind))).collect();
-        let short = revision.short();
-        Ok((!told.is_empty()).then(|| {
-            format!(
-                "{short} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
-                 commit of its own, and the Swarm once they are gone; if it is gone for good, run `trueup trust {revision}`",
-                told.join(", ")
-            )
-        }))
+        Ok(behind)
     }
 
     /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
@@ -109,4 +102,19 @@ impl Reader {
             )
         }))
     }
+}
+
+fn swarms_told(taken: &Taken, behind: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+    let revision = &taken.desired.revision;
+    let services = |services: &BTreeSet<String>| services.iter().cloned().collect::<Vec<_>>().join(", ");
+    let told: Vec<String> =
+        behind.iter().map(|(swarm, behind)| format!("{swarm} ({})", services(behind))).collect();
+    let short = revision.short();
+    (!told.is_empty()).then(|| {
+        format!(
+            "{short} takes Swarms out of fleet.toml that run services (B2): {}. Take the apps away or move them in a \
+             commit of its own, and the Swarm once they are gone; if it is gone for good, run `trueup trust {revision}`",
+            told.join(", ")
+        )
+    })
 }

@@ -218,13 +218,11 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
 }
 
 /// From here on the revision is what was applied, as far as the policies let it (F2): what is left of it is no new
-/// change. Told in the history where findings went with it. While it leaves behind what was applied before by its name, that
-/// is not forgotten (B2).
+/// change. Told in the history where findings went with it.
 fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
-    if pass.taken.leaves.is_some() {
-        return Ok(());
-    }
     let memory = Memory::new(&*world.store);
+    // Before what was applied until now is forgotten.
+    memory.set_swarms_behind(&pass.taken.swarms_behind)?;
     match &pass.judged.becomes {
         Some(becomes) if *becomes != pass.taken.baseline.applied => {
             memory.set_applied(becomes)?;

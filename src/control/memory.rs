@@ -31,6 +31,7 @@ const MOST_DIGESTS: usize = 10_000;
 const HEALTHY_IN_TEST: &str = "digests that ran healthy in test";
 const APPLIED: &str = "applied";
 const ASKED: &str = "asked";
+const SWARMS_BEHIND: &str = "swarms left behind";
 const OVERRIDE: &str = "override ";
 const BROKEN_GLASS: &str = "broken glass";
 const EVERY_HOST_SEEN: &str = "every host was seen";
@@ -111,6 +112,19 @@ impl<'a> Memory<'a> {
 
     pub fn set_applied(&self, applied: &Applied) -> Result<(), StoreError> {
         self.write(Record::LastGood, APPLIED, applied)
+    }
+
+    /// Services by the Swarm that nobody declares any more since it was applied by a revision's name (B2).
+    pub fn swarms_behind(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
+        Ok(self.read(Record::LastGood, SWARMS_BEHIND)?.unwrap_or_default())
+    }
+
+    /// Nothing is written where it is known.
+    pub fn set_swarms_behind(&self, behind: &BTreeMap<String, BTreeSet<String>>) -> Result<(), StoreError> {
+        if self.swarms_behind()? == *behind {
+            return Ok(());
+        }
+        self.write(Record::LastGood, SWARMS_BEHIND, behind)
     }
 
     /// Whom the last look asked that was not about a revision that a person named.

@@ -2,7 +2,7 @@
 //!
 //! Each answers with the words for that person.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::names::AppKey;
 use crate::model::permission::Permitted;
@@ -46,6 +46,7 @@ pub async fn trust(world: &World, id: &str) -> Result<String, ControlError> {
     memory.set_last_good(&LastGood::new(revision.clone(), now, Permitted::Named))?;
     // A person names the state to go on from: it is what the next revision is compared with.
     memory.set_applied(&Applied::all(&revision))?;
+    memory.set_swarms_behind(&BTreeMap::new())?;
     // Hosts that it does not declare are gone for good (B2): a person says so.
     let gone = memory.last_seen()?.into_iter().filter(|(_, host)| !taken.desired.hosts.contains_key(host));
     memory.note_seen(&gone.map(|(instance, _)| (instance, None)).collect())?;

@@ -46,6 +46,8 @@ pub struct Taken {
     pub named: Named,
     /// What it leaves behind, though it is enforced (B2).
     pub leaves: Option<String>,
+    /// Services by the Swarm that it leaves behind.
+    pub swarms_behind: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// What a revision is taken for.
@@ -297,6 +299,7 @@ impl Reader {
             first,
             named: Named::default(),
             leaves: None,
+            swarms_behind: BTreeMap::new(),
         })
     }
 
