@@ -344,6 +344,11 @@ fn maybe_elsewhere(
         ));
     }
     if let Some(host) = input.holds.last_seen.get(instance) {
+        if !input.desired.hosts.contains_key(host) {
+            return Some(format!(
+                "was last seen on {host}, which is not declared any more: it counts as running there (B2, C8)"
+            ));
+        }
         return fleet
             .unknown_hosts
             .contains_key(host)

@@ -197,3 +197,24 @@ fn nothing_goes_first_beside_a_copy_of_its_labels() {
     world.engine_mut("h1").containers.remove(&name("backup"));
     assert!(!told(&plan_of(&fleet, &world.observed)).is_empty(), "without it, it moves");
 }
+
+/// B2, C8: a host that git no longer has was left behind, and what it ran may run there for as long as nobody says otherwise.
+#[test]
+fn what_was_seen_last_on_a_host_that_left_is_started_nowhere_else() {
+    let fleet = desired(2, vec![app("quote-prod", 1)]);
+    let mut world = standing(&fleet);
+    for host in ["h1", "h2"] {
+        world.engine_mut(host).containers.clear();
+    }
+    let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name("h9"))]);
+    let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
+    let plan = plan_with(&fleet, &world.observed, &holds);
+    assert_eq!(told(&plan), [""; 0]);
+    assert!(
+        plan.notes.iter().any(|note| note.contains("h9, which is not declared any more")),
+        "{:?}",
+        plan.notes
+    );
+    let holds = Holds { memory_complete: true, ..Holds::default() };
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)).len(), 1, "once a person says so");
+}
