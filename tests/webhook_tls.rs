@@ -5,12 +5,11 @@
 mod parts;
 mod stage;
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Command;
 
-use parts::Process;
 use parts::certificates::{Authority, Holds};
+use stage::http::announced;
 use trueup::adapter::reports::ReportsOut;
 use trueup::model::webhook::{Webhook, WebhookBody, WebhookUrl};
 use trueup::ports::Reports as _;
@@ -30,24 +29,14 @@ print(server.server_address[1], flush=True)
 server.serve_forever()
 "#;
 
-fn serve(dir: &Path) -> (Process, u16) {
-    let mut server = Command::new("python3")
-        .args(["-c", SERVER, "server.pem", "server.key"])
-        .current_dir(dir)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
-    let mut port = String::new();
-    BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
-    (Process(server), port.trim().parse().expect("a number"))
-}
-
 #[tokio::test]
 async fn a_webhook_behind_a_companys_own_authority_is_reached() {
     let dir = tempfile::tempdir().expect("a directory");
     let (company, stranger) = (Authority::new(dir.path(), "company"), Authority::new(dir.path(), "stranger"));
     company.sign("server", Holds::Server);
-    let (_server, port) = serve(dir.path());
+    let mut server = Command::new("python3");
+    server.args(["-c", SERVER, "server.pem", "server.key"]).current_dir(dir.path());
+    let (_server, port) = announced(&mut server);
     let post = async |ca: Option<PathBuf>, body: &str| {
         let url = WebhookUrl::Text(format!("https://127.0.0.1:{port}/hooks/s3cret"));
         let webhook = Webhook { url, token_file: None, ca, body: WebhookBody::Json };

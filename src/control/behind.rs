@@ -32,7 +32,7 @@ impl Reader {
         last: Option<&LastGood>,
         taken: &Taken,
     ) -> Result<Option<String>, ControlError> {
-        match self.leaves_hosts_behind(world, taken)? {
+        match leaves_hosts_behind(world, taken)? {
             Some(reason) => Ok(Some(reason)),
             None => Ok(swarms_told(taken, &self.swarms_behind(world, last, taken).await?)),
         }
@@ -41,8 +41,8 @@ impl Reader {
     /// What is enforced, or begun with, is no commit that could be refused. Where it leaves behind what a revision brought that
     /// was applied by its name, that is told (B2).
     pub(super) async fn going_back(&self, world: &World, taken: Taken) -> Result<Taken, ControlError> {
-        let leaves = self.leaves_behind(world, None, &taken).await?;
         let swarms_behind = self.swarms_behind(world, None, &taken).await?;
+        let leaves = leaves_hosts_behind(world, &taken)?.or_else(|| swarms_told(&taken, &swarms_behind));
         Ok(Taken { leaves, swarms_behind, ..taken })
     }
 
@@ -79,29 +79,29 @@ impl Reader {
         }
         Ok(behind)
     }
+}
 
-    /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
-    /// engine's address nobody could leave such a host clean.
-    fn leaves_hosts_behind(&self, world: &World, taken: &Taken) -> Result<Option<String>, ControlError> {
-        let mut behind: BTreeMap<HostName, Vec<String>> = BTreeMap::new();
-        for (instance, host) in Memory::new(&*world.store).last_seen()? {
-            if !taken.desired.hosts.contains_key(&host) {
-                behind.entry(host).or_default().push(instance.to_string());
-            }
+/// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
+/// engine's address nobody could leave such a host clean.
+fn leaves_hosts_behind(world: &World, taken: &Taken) -> Result<Option<String>, ControlError> {
+    let mut behind: BTreeMap<HostName, Vec<String>> = BTreeMap::new();
+    for (instance, host) in Memory::new(&*world.store).last_seen()? {
+        if !taken.desired.hosts.contains_key(&host) {
+            behind.entry(host).or_default().push(instance.to_string());
         }
-        let told: Vec<String> =
-            behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
-        let revision = &taken.desired.revision;
-        let short = revision.short();
-        Ok((!told.is_empty()).then(|| {
-            format!(
-                "{short} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
-                 each again with drain = true, and remove it once it is empty; if it is gone for good, run `trueup \
-                 trust {revision}`",
-                told.join(", ")
-            )
-        }))
     }
+    let told: Vec<String> =
+        behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
+    let revision = &taken.desired.revision;
+    let short = revision.short();
+    Ok((!told.is_empty()).then(|| {
+        format!(
+            "{short} takes hosts out of the inventory that were last seen running instances (B2): {}. Declare \
+             each again with drain = true, and remove it once it is empty; if it is gone for good, run `trueup \
+             trust {revision}`",
+            told.join(", ")
+        )
+    }))
 }
 
 fn swarms_told(taken: &Taken, behind: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {

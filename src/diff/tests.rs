@@ -6,7 +6,9 @@ use super::*;
 use crate::model::container::{ContainerSpec, EnvValue, Logging, Restart};
 use crate::model::drift::Cure;
 use crate::model::image::Digest;
-use crate::model::observed::{Container, EngineInfo, Health, Image, LiveSpec, RunState};
+use crate::model::names::NetworkName;
+use crate::model::network::Network;
+use crate::model::observed::{Container, EngineInfo, Health, Image, LiveNetwork, LiveSpec, RunState, Seen};
 use crate::model::secrecy::HashKey;
 use crate::model::units::{ByteSize, Cpus, Timestamp};
 
@@ -111,18 +113,14 @@ fn changes(desired: &ContainerSpec, edit: impl Fn(&mut Container)) -> Vec<crate:
     let mut live = bare(&image);
     edit(&mut live);
     let images = BTreeMap::from([(image.id.clone(), image)]);
-    container(
-        desired,
-        &live,
-        &Against {
-            images: &images,
-            info: &info,
-            key: &key,
-            key_matches: true,
-            networks: &BTreeMap::new(),
-            declared: &BTreeMap::new(),
-        },
-    )
+    container(desired, &live, &against(&images, &info, &key))
+}
+
+/// No network is there, and none declared.
+fn against<'a>(images: &'a BTreeMap<Digest, Image>, info: &'a EngineInfo, key: &'a HashKey) -> Against<'a> {
+    static NONE: BTreeMap<String, Seen<LiveNetwork>> = BTreeMap::new();
+    static UNDECLARED: BTreeMap<NetworkName, Network> = BTreeMap::new();
+    Against { images, info, key, key_matches: true, networks: &NONE, declared: &UNDECLARED }
 }
 
 fn desired() -> ContainerSpec {
@@ -251,14 +249,7 @@ fn a_health_check_takes_what_it_leaves_open_from_the_image() {
     image.health = Some(check("image", seconds(7), None, Some(5)));
     let mut live = bare(&image);
     let images = BTreeMap::from([(image.id.clone(), image)]);
-    let against = Against {
-        images: &images,
-        info: &info,
-        key: &key,
-        key_matches: true,
-        networks: &BTreeMap::new(),
-        declared: &BTreeMap::new(),
-    };
+    let against = against(&images, &info, &key);
     let mut d = desired();
     d.health = Some(check("own", None, seconds(9), None));
     live.live.health = Some(check("own", seconds(7), seconds(9), Some(5)));

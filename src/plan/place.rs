@@ -12,7 +12,7 @@ use crate::model::observed::Seen;
 
 use super::draft::Draft;
 use super::renamed::{self, Renamed};
-use super::seen::Fleet;
+use super::seen::{Fleet, last_seen_on_unknown};
 use super::{PlanInput, under_way};
 
 /// Where an instance belongs.
@@ -230,11 +230,9 @@ fn runs_renamed<'a>(
     instance: &InstanceName,
 ) -> Option<Renamed<'a>> {
     // Where it was seen last and nobody answers, it may run under its own name.
-    let may_be_elsewhere = |renamed: &Renamed<'_>| {
-        let last = input.holds.last_seen.get(instance);
-        last.is_some_and(|last| last != renamed.host && fleet.unknown_hosts.contains_key(last))
-    };
-    let renamed = fleet.renamed(instance).filter(|renamed| !may_be_elsewhere(renamed));
+    let renamed = fleet.renamed(instance);
+    let renamed =
+        renamed.filter(|renamed| !last_seen_on_unknown(input, &fleet.unknown_hosts, instance, renamed.host));
     renamed.filter(|_| under_way::of_instance(input, instance).is_none())
 }
 

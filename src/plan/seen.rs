@@ -163,8 +163,8 @@ fn ours<'a>(
 }
 
 /// The instance was last seen on another host, which does not answer: there it may still run under its own name, so
-/// what it was adopted from is not it any more (C8).
-fn last_seen_on_unknown(
+/// what it was adopted from, or what carries its labels under another name, is not it (C8).
+pub(super) fn last_seen_on_unknown(
     input: &PlanInput<'_>,
     unknown: &BTreeMap<&HostName, &str>,
     instance: &InstanceName,

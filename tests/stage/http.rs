@@ -43,14 +43,14 @@ server.serve_forever()
 /// The server, and the port that it took.
 pub fn serve(at: &Path, tls: &[&str]) -> (Process, u16) {
     std::fs::write(at.join("server.py"), SERVER).expect("a file");
-    let mut server = Command::new("python3")
-        .args(["server.py", &at.display().to_string()])
-        .args(tls)
-        .current_dir(at)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3");
+    let mut server = Command::new("python3");
+    server.args(["server.py", &at.display().to_string()]).args(tls);
+    announced(server.current_dir(at).env("GIT_CONFIG_GLOBAL", "/dev/null"))
+}
+
+/// A server, once it said on its first line which port it took.
+pub fn announced(server: &mut Command) -> (Process, u16) {
+    let mut server = server.stdout(Stdio::piped()).spawn().expect("python3");
     let mut port = String::new();
     BufReader::new(server.stdout.take().expect("output")).read_line(&mut port).expect("a port");
     (Process(server), port.trim().parse().expect("a number"))
