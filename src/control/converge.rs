@@ -454,11 +454,12 @@ fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
     // Gone from a host that answered; a host that left the inventory keeps its note (B2).
     let answered = |host: &HostName| pass.observed.engine(host).is_some();
     // What somebody renamed runs there all the same, also when that host answers no more (C8). While the host is silent where
-    // it was seen last, it is a copy for all anyone knows.
-    renamed.retain(|(instance, host, ..)| {
-        let may_be_it = before.get(instance).is_none_or(|last| last == *host || answered(last));
-        may_be_it && !seen.contains_key(instance)
-    });
+    // it was seen last, it is a copy for all anyone knows, and what was moved aside stayed behind.
+    let may_be_it = |(instance, host, ..): &(InstanceName, &HostName, _, _)| {
+        before.get(instance).is_none_or(|last| last == *host || answered(last))
+    };
+    renamed.retain(|one| may_be_it(one) && !seen.contains_key(&one.0));
+    aside.retain(may_be_it);
     // What was moved aside comes last: its successor may be the one.
     for (instance, host, engine, container) in renamed.into_iter().chain(aside) {
         if seen.entry(instance.clone()).or_insert_with(|| host.clone()) == host {

@@ -41,6 +41,14 @@ pub(super) fn recover(
                 }
                 // It moves to another host: the old one goes when its successor stands there, and is not put back.
                 PlaceInReplacement::Aside if leaves(seats, instance, one) => {}
+                PlaceInReplacement::Aside if one.left_behind => {
+                    let (name, host, last) =
+                        (&one.container.name, one.host, input.holds.last_seen.get(instance));
+                    let last = last.map_or_else(String::new, HostName::to_string);
+                    draft.notes.push(format!(
+                        "{name} on {host} stays as it is: {instance} was last seen on {last}, and may run there (C8)"
+                    ));
+                }
                 PlaceInReplacement::Aside => aside(input, fleet, instance, one, draft),
             }
         }

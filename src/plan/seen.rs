@@ -21,6 +21,9 @@ pub(super) struct Owned<'a> {
     pub place: PlaceInReplacement,
     /// Ours by `adopt = true` and its name in git alone (B4): never pruned.
     pub adopted: bool,
+    /// Moved aside on this host, and its successor may run on another one that nobody can ask: it is not put back, and nothing
+    /// is built on it (C8).
+    pub left_behind: bool,
 }
 
 /// The observed fleet, sorted by whose it is.
@@ -97,7 +100,8 @@ impl<'a> Fleet<'a> {
         let has_current =
             |host: &HostName| all.iter().any(|o| o.host == host && is(o, PlaceInReplacement::Current));
         let stands = |o: &&Owned<'_>| {
-            is(o, PlaceInReplacement::Current) || (is(o, PlaceInReplacement::Aside) && !has_current(o.host))
+            is(o, PlaceInReplacement::Current)
+                || (is(o, PlaceInReplacement::Aside) && !o.left_behind && !has_current(o.host))
         };
         all.iter().filter(stands).copied().collect()
     }
@@ -152,12 +156,15 @@ fn ours<'a>(
 ) -> Option<(InstanceName, Owned<'a>)> {
     match input.owner.container(&container.name, host, &container.labels) {
         Belongs::Ours(owned) => {
-            Some((owned.instance, Owned { host, container, place: owned.place, adopted: false }))
+            let left_behind = owned.place == PlaceInReplacement::Aside
+                && may_be_elsewhere(input, unknown, &owned.instance, host);
+            let place = owned.place;
+            Some((owned.instance, Owned { host, container, place, adopted: false, left_behind }))
         }
         Belongs::Foreign { .. } => {
             let (instance, place) = adoption::adopted(input.desired, input.observed, host, container)?;
             (!last_seen_on_unknown(input, unknown, &instance, host))
-                .then_some((instance, Owned { host, container, place, adopted: true }))
+                .then_some((instance, Owned { host, container, place, adopted: true, left_behind: false }))
         }
     }
 }
@@ -171,6 +178,18 @@ pub(super) fn last_seen_on_unknown(
     host: &HostName,
 ) -> bool {
     input.holds.last_seen.get(instance).is_some_and(|last| last != host && unknown.contains_key(last))
+}
+
+/// As above, and where the host left git's inventory and nobody said that the instance is gone with it (B2).
+fn may_be_elsewhere(
+    input: &PlanInput<'_>,
+    unknown: &BTreeMap<&HostName, &str>,
+    instance: &InstanceName,
+    host: &HostName,
+) -> bool {
+    let undeclared = |last: &HostName| last != host && !input.desired.hosts.contains_key(last);
+    last_seen_on_unknown(input, unknown, instance, host)
+        || input.holds.last_seen.get(instance).is_some_and(undeclared)
 }
 
 /// It runs, and nothing says that it is not well.

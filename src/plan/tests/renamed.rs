@@ -218,3 +218,32 @@ fn what_was_seen_last_on_a_host_that_left_is_started_nowhere_else() {
     let holds = Holds { memory_complete: true, ..Holds::default() };
     assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)).len(), 1, "once a person says so");
 }
+
+/// C8: what was moved aside on one host is not the instance while that may run on another one, which is silent or not declared
+/// any more: it is neither put back nor moved.
+#[test]
+fn what_was_moved_aside_is_nothing_to_build_on_while_its_successor_may_run_elsewhere() {
+    let mut fleet = desired(3, vec![app("quote-prod", 1)]);
+    let mut world = standing(&fleet);
+    let mut old = world.container("h1", "quote-prod-0").clone();
+    world.engine_mut("h1").containers.clear();
+    old.name = name("quote-prod-0.trueup-old");
+    world.engine_mut("h1").containers.insert(old.name.clone(), Seen::Known(old));
+    let silent = silent(&world, "h2");
+    for drained in [false, true] {
+        drain(&mut fleet, "h1", drained);
+        for (last, observed) in [("h2", &silent), ("h9", &world.observed)] {
+            let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name(last))]);
+            let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
+            let plan = plan_with(&fleet, observed, &holds);
+            assert_eq!(told(&plan), [""; 0], "drained: {drained}, last seen on {last}");
+            let stays =
+                format!("quote-prod-0.trueup-old on h1 stays as it is: quote-prod-0 was last seen on {last}");
+            assert!(plan.notes.iter().any(|note| note.starts_with(&stays)), "{:?}", plan.notes);
+        }
+        // Where the last one answers, and has it not, the one aside is all there is.
+        let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name("h2"))]);
+        let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
+        assert!(!told(&plan_with(&fleet, &world.observed, &holds)).is_empty());
+    }
+}
