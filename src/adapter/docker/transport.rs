@@ -49,7 +49,14 @@ pub(super) fn docker(dial: Dial) -> Result<Docker, Error> {
 pub(super) fn connect(dial: Dial) -> Result<(Docker, Raw), Error> {
     let line = Arc::new(Line::new(dial));
     let raw = Raw(Arc::clone(&line));
-    let send = move |request: BollardRequest| Arc::clone(&line).send(request);
+    let send = move |request: BollardRequest| {
+        let line = Arc::clone(&line);
+        async move {
+            let (response, taken) = line.send(request).await?;
+            tokio::spawn(taken.give_back());
+            Ok(response)
+        }
+    };
     Ok((Docker::connect_with_custom_transport(send, Some("http://engine"), LONGEST, &API)?, raw))
 }
 
@@ -151,25 +158,27 @@ impl Raw {
     /// What a GET of `path` goes on telling, once its head was answered.
     pub(super) async fn stream(&self, path: &str) -> Result<Incoming, Error> {
         let request = Request::get(format!("/{path}")).body(Either::Left(Full::default()))?;
-        self.begin(request).await
+        let (response, taken) = Arc::clone(&self.0).send(request).await?;
+        if response.status().is_success() {
+            tokio::spawn(taken.give_back());
+            return Ok(response.into_body());
+        }
+        let status = response.status();
+        Err(refusal(status, &taken.read(response).await?))
     }
 
     async fn ask(&self, request: Request<Body>) -> Result<Bytes, Error> {
-        Ok(self.begin(request).await?.collect().await?.to_bytes())
-    }
-
-    /// The body of an answer that is a success.
-    async fn begin(&self, request: Request<Body>) -> Result<Incoming, Error> {
-        let response = Arc::clone(&self.0).send(request).await?;
+        let (response, taken) = Arc::clone(&self.0).send(request).await?;
         let status = response.status();
-        if status.is_success() {
-            return Ok(response.into_body());
-        }
-        let body = response.into_body().collect().await?.to_bytes();
-        let told = serde_json::from_slice::<Told>(&body).map(|told| told.message);
-        let message = told.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
-        Err(Error::DockerResponseServerError { status_code: status.as_u16(), message })
+        let body = taken.read(response).await?;
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
     }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Error {
+    let told = serde_json::from_slice::<Told>(body).map(|told| told.message);
+    let message = told.unwrap_or_else(|_| String::from_utf8_lossy(body).into_owned());
+    Error::DockerResponseServerError { status_code: status.as_u16(), message }
 }
 
 /// How an engine says why not.
@@ -211,6 +220,31 @@ impl Kept {
     }
 }
 
+/// A connection whose answer is being read.
+struct Taken {
+    line: Arc<Line>,
+    kept: Kept,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Taken {
+    /// All of the answer. Its connection is free for the next call by then, which need not open another one.
+    async fn read(self, response: Response<Incoming>) -> Result<Bytes, Error> {
+        let body = response.into_body().collect().await?.to_bytes();
+        self.give_back().await;
+        Ok(body)
+    }
+
+    /// Keeps the connection once the answer was read to its end.
+    async fn give_back(mut self) {
+        if self.kept.sender.ready().await.is_ok() {
+            self.kept.since = Instant::now();
+            lock(&self.line.idle).push_back(self.kept);
+        }
+        drop(self.permit);
+    }
+}
+
 impl Line {
     fn new(dial: Dial) -> Self {
         let free = Arc::new(Semaphore::new(dial.at_once()));
@@ -225,7 +259,7 @@ impl Line {
         }
     }
 
-    async fn send(self: Arc<Self>, request: Request<Body>) -> Result<Response<Incoming>, Error> {
+    async fn send(self: Arc<Self>, request: Request<Body>) -> Result<(Response<Incoming>, Taken), Error> {
         // What only asks may be asked again: it is asked in our version until the engine says that it has that no more.
         let again = (request.method() == Method::GET).then(|| copy(&request)).transpose()?;
         let known = lock(&self.known).spoken.as_ref().map(|spoken| spoken.minor);
@@ -234,17 +268,17 @@ impl Line {
             None if again.is_some() => OURS,
             None => self.spoken().await?.minor,
         };
-        let response = self.send_in(request, minor).await?;
+        let (response, taken) = self.send_in(request, minor).await?;
         if response.status() != StatusCode::BAD_REQUEST {
             lock(&self.known).learn(minor, response.headers());
-            return Ok(response);
+            return Ok((response, taken));
         }
         if !lock(&self.known).refused(minor, response.headers()) {
-            return Ok(response);
+            return Ok((response, taken));
         }
-        let Some(again) = again else { return Ok(response) };
+        let Some(again) = again else { return Ok((response, taken)) };
         // Read to its end, so that its connection is free: asking for the versions needs one.
-        drop(response.into_body().collect().await);
+        drop(taken.read(response).await);
         let minor = self.spoken().await?.minor;
         self.send_in(again, minor).await
     }
@@ -253,7 +287,7 @@ impl Line {
         self: &Arc<Self>,
         request: Request<Body>,
         minor: u32,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<(Response<Incoming>, Taken), Error> {
         let answer = Answer::to(unversioned(request.uri()));
         Arc::clone(self).exchange(plain(request, minor)?, answer).await
     }
@@ -278,7 +312,8 @@ impl Line {
                 return Ok(spoken);
             }
         }
-        let body = self.ask_plainly("/version").await?.into_body().collect().await?.to_bytes();
+        let (response, taken) = self.ask_plainly("/version").await?;
+        let body = taken.read(response).await?;
         // What is no version here tells nothing; the call itself will say what is wrong.
         let versions = serde_json::from_slice::<Versions>(&body).ok();
         let oldest = versions.as_ref().and_then(Versions::oldest);
@@ -292,14 +327,14 @@ impl Line {
 
     /// The newest version that the engine says it speaks, 1.x.
     async fn ping(self: &Arc<Self>) -> Result<Option<u32>, Error> {
-        let response = self.ask_plainly("/_ping").await?;
+        let (response, taken) = self.ask_plainly("/_ping").await?;
         let newest = newest(response.headers());
-        response.into_body().collect().await?;
+        taken.read(response).await?;
         Ok(newest)
     }
 
     /// A path that has no version in it.
-    async fn ask_plainly(self: &Arc<Self>, path: &str) -> Result<Response<Incoming>, Error> {
+    async fn ask_plainly(self: &Arc<Self>, path: &str) -> Result<(Response<Incoming>, Taken), Error> {
         let request = Request::get(path).header(HOST, "engine").body(Either::Left(Full::default()))?;
         Arc::clone(self).exchange(request, Answer::Whole(1 << 20)).await
     }
@@ -308,13 +343,14 @@ impl Line {
         self: Arc<Self>,
         mut request: Request<Body>,
         answer: Answer,
-    ) -> Result<Response<Incoming>, Error> {
+    ) -> Result<(Response<Incoming>, Taken), Error> {
         // A stream lives for long: it never takes a call's place.
         let permit = match answer {
             Answer::Stream(_) => None,
             Answer::Whole(_) => Some(Arc::clone(&self.free).acquire_owned().await.map_err(io::Error::other)?),
         };
-        let suspicion = Suspicion(&self.idle);
+        let line = Arc::clone(&self);
+        let suspicion = Suspicion(&line.idle);
         loop {
             let (mut kept, reused) = match self.take() {
                 Some(kept) => (kept, true),
@@ -324,8 +360,7 @@ impl Line {
             match kept.sender.try_send_request(request).await {
                 Ok(response) => {
                     suspicion.lift();
-                    tokio::spawn(Arc::clone(&self).keep(kept, permit));
-                    return Ok(response);
+                    return Ok((response, Taken { line: self, kept, permit }));
                 }
                 Err(mut failed) => match failed.take_message() {
                     // Closed by the other side meanwhile, and nothing of the request was sent.
@@ -349,15 +384,6 @@ impl Line {
         let mut idle = lock(&self.idle);
         idle.retain(|kept| kept.since.elapsed() < FRESH && !kept.sender.is_closed());
         idle.pop_back()
-    }
-
-    /// Keeps the connection once the answer was read to its end.
-    async fn keep(self: Arc<Self>, mut kept: Kept, permit: Option<OwnedSemaphorePermit>) {
-        if kept.sender.ready().await.is_ok() {
-            kept.since = Instant::now();
-            lock(&self.idle).push_back(kept);
-        }
-        drop(permit);
     }
 }
 

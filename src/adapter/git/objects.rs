@@ -2,7 +2,7 @@
 //! (a full disk, a crash) makes libgit2 1.9 inflate nothing for ever, on a thread that nobody can end (A2, D6).
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -19,8 +19,10 @@ const LARGEST_COMMIT: usize = 1 << 20;
 
 pub(super) struct Objects {
     repository: Repository,
-    /// Where loose objects lie: the repository's own directory, then those it borrows from.
-    directories: Vec<PathBuf>,
+    /// Where loose objects lie, by the first two digits of their names: in the repository's own directory, then in those it
+    /// borrows from. As they were when it was opened, which is for one question: git makes a directory with its first object,
+    /// and a packed repository has few.
+    directories: BTreeMap<String, Vec<PathBuf>>,
     /// What was found whole; a tree that many commits share is looked through once.
     whole: RefCell<BTreeSet<Oid>>,
 }
@@ -28,7 +30,8 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) fn open(path: &Path) -> Result<Self, Error> {
         let repository = Repository::open(path)?;
-        let directories = with_alternates(repository.commondir().join("objects"));
+        let directories = by_digits(&with_alternates(repository.commondir().join("objects")))
+            .map_err(|why| Error::new(ErrorCode::GenericError, ErrorClass::Os, why))?;
         Ok(Self { repository, directories, whole: RefCell::default() })
     }
 
@@ -109,8 +112,8 @@ impl Objects {
         }
         let hex = id.to_string();
         let (first, rest) = hex.split_at(2);
-        for directory in &self.directories {
-            check_file(&directory.join(first).join(rest)).map_err(|why| {
+        for directory in self.directories.get(first).into_iter().flatten() {
+            check_file(&directory.join(rest)).map_err(|why| {
                 let message = format!("object {id} is damaged: {why}; fetch it anew from another clone");
                 Error::new(ErrorCode::Invalid, ErrorClass::Odb, message)
             })?;
@@ -184,6 +187,26 @@ fn is_whole(mut file: impl Read) -> std::io::Result<bool> {
         }
         waiting = waiting.get(used..).unwrap_or_default();
     }
+}
+
+/// Directories of loose objects, by their names of two digits. One that is not there has none.
+fn by_digits(directories: &[PathBuf]) -> Result<BTreeMap<String, Vec<PathBuf>>, String> {
+    let mut found: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for directory in directories {
+        let told = |e: std::io::Error| format!("{}: {e}", directory.display());
+        let entries = match std::fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(told(error)),
+        };
+        for entry in entries {
+            let name = entry.map_err(told)?.file_name();
+            if let Some(digits) = name.to_str().filter(|name| name.len() == 2) {
+                found.entry(digits.to_owned()).or_default().push(directory.join(digits));
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// The directory and those named in `info/alternates`, as git follows them.

@@ -13,8 +13,8 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 
-/// Connections to one engine: as many as trueup has.
-const CONNECTIONS: usize = 6;
+/// Inspects in flight at once to one engine, as trueup has them; lists wait for none of them.
+const AT_ONCE: usize = 6;
 
 /// Lists, and an inspection of each image and of each container that is no task of a Swarm, on every host; services, tasks
 /// and nodes from the first. How many calls it were.
@@ -43,7 +43,15 @@ async fn host(lines: &Lines<'_>) -> usize {
         });
         let inspected = containers.iter().filter(|c| c["Labels"]["com.docker.swarm.task.id"].is_null());
         let inspected = inspected.filter_map(|c| Some(format!("/containers/{}/json", c["Id"].as_str()?)));
-        1 + lines.all(files.chain(inspected).chain(images)).await
+        let turns = Semaphore::new(AT_ONCE);
+        let asked = files.chain(inspected).chain(images).map(|path| {
+            let turns = &turns;
+            async move {
+                let _turn = turns.acquire().await.expect("a turn");
+                lines.ask(&path).await
+            }
+        });
+        1 + join_all(asked).await.len()
     };
     let others = lines.all(["/info", "/networks", "/volumes"].map(str::to_owned));
     let (listed, others) = tokio::join!(listed, others);
@@ -53,13 +61,12 @@ async fn host(lines: &Lines<'_>) -> usize {
 /// A few connections to one engine, opened when they are needed and kept.
 struct Lines<'a> {
     socket: &'a Path,
-    turns: Semaphore,
     idle: Mutex<Vec<SendRequest<Empty<Bytes>>>>,
 }
 
 impl<'a> Lines<'a> {
     fn to(socket: &'a Path) -> Self {
-        Self { socket, turns: Semaphore::new(CONNECTIONS), idle: Mutex::default() }
+        Self { socket, idle: Mutex::default() }
     }
 
     /// All of them answered: how many.
@@ -69,7 +76,6 @@ impl<'a> Lines<'a> {
     }
 
     async fn ask(&self, path: &str) -> Bytes {
-        let _turn = self.turns.acquire().await.expect("a turn");
         let idle = self.idle.lock().expect("no panic").pop();
         let mut line = match idle {
             Some(line) => line,

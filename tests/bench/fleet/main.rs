@@ -11,11 +11,11 @@ mod compose;
 mod create;
 #[path = "../../fleet/mod.rs"]
 mod fleet;
+mod hands;
 #[path = "../../stage/mod.rs"]
 mod stage;
 mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -23,14 +23,10 @@ use std::time::{Duration, Instant};
 use compose::Compose;
 use fleet::Fleet;
 use fleet::ground::{Ground, Running};
-use fleet::services::{self, Files, SLEEP, by_hand};
+use fleet::services::{self, Files, SLEEP};
 use stage::hand;
 use table::{Table, median};
-use trueup::control::pass;
-use trueup::control::revision::Reader;
 use trueup::model::container::ContainerField;
-use trueup::model::names::{AppKey, HostName};
-use trueup::model::service::ServiceField;
 
 const CONTAINERS: usize = 90;
 const SERVICES: usize = 30;
@@ -79,9 +75,10 @@ fn look(table: &mut Table) {
     services::soon("run has looked", || run.log().contains("0 changed"));
     idle(table, &run);
     noticed(table, &fleet, &run);
+    table.most("run: resident memory, highest", highest_memory(&run), "MiB", 60.0);
     drop(run);
     eprintln!("a hand on a field of every kind");
-    runtime.block_on(changed_by_hand(&ground));
+    runtime.block_on(hands::on_every_kind(&ground));
 }
 
 fn sockets(fleet: &Fleet) -> Vec<PathBuf> {
@@ -96,8 +93,13 @@ fn repository(ground: &Ground<'_>) -> Files {
     for host in ground.fleet.state.hosts.values() {
         *hosts = hosts.replace(&host.engine, &format!("unix://{}", host.socket.display()));
     }
-    let inner = "[network.inner]\ndriver = \"bridge\"\nsubnet = \"10.130.90.0/24\"\n";
-    files.insert("networks/inner.toml".to_owned(), inner.to_owned());
+    *hosts = hosts.replace("swarm = \"all\"", "swarm = \"all\"\navailability = \"active\"");
+    let networks = "[network.inner]\ndriver = \"bridge\"\nsubnet = \"10.130.90.0/24\"\n\
+                    [network.spare]\ndriver = \"bridge\"\nsubnet = \"10.130.91.0/24\"\n\
+                    [network.wide]\ndriver = \"overlay\"\nsubnet = \"10.92.0.0/24\"\nattachable = true\n";
+    files.insert("networks/beside.toml".to_owned(), networks.to_owned());
+    let fleet = files.get_mut("fleet.toml").expect("the fleet");
+    fleet.push_str("[flume]\nbrokers = [\"192.0.2.21:9092\"]\n");
     for field in ContainerField::ALL {
         let name = hand::app_name(*field);
         files.insert(
@@ -106,7 +108,20 @@ fn repository(ground: &Ground<'_>) -> Files {
         );
     }
     files.insert("apps/f-files/files/app.conf".to_owned(), "declared\n".to_owned());
-    let rest = CONTAINERS - ContainerField::ALL.len();
+    // What stands on networks, and what has data and a log.
+    files.extend([
+        services::beside("netted", "[network.spare]\n[network.wide]"),
+        services::beside(
+            "kept",
+            &format!(
+                "[[mount]]\nvolume = \"data\"\nat = \"/data\"\n[volume.data]\noptions = {{ type = \"tmpfs\", \
+                 device = \"tmpfs\", o = \"size=1m\" }}\n[[mount]]\nhost = {:?}\nat = \"/log\"\n\
+                 [[log]]\nfiles = \"/log/*.log\"\ntopic = \"logs\"",
+                ground.fleet.dir().join("log")
+            ),
+        ),
+    ]);
+    let rest = CONTAINERS - ContainerField::ALL.len() - 2;
     let (path, text) = services::beside("rest", &format!("replicas = {rest}"));
     files.insert(path, text + "[upstream]\nport = 8080\n");
     for n in 0..SERVICES {
@@ -185,17 +200,21 @@ fn by_turns(one: &dyn Fn(), other: &mut dyn FnMut()) -> (Duration, Duration) {
     (median(ones), median(others))
 }
 
-/// Memory and processor time of a `run` that has nothing to do.
+/// MiB that it had at most, from its start through all that it was given to do.
+fn highest_memory(run: &Running) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", run.id())).expect("its status");
+    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
+    let kib: f64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib / 1024.0
+}
+
+/// Processor time of a `run` that has nothing to do.
 fn idle(table: &mut Table, run: &Running) {
     let process = PathBuf::from(format!("/proc/{}", run.id()));
     let watched = Duration::from_secs(60);
     let before = processor_ticks(&process);
     std::thread::sleep(watched);
     let ticks = processor_ticks(&process) - before;
-    let status = std::fs::read_to_string(process.join("status")).expect("its status");
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its memory");
-    let kib: f64 = most.trim().trim_end_matches(" kB").parse().expect("a number");
-    table.most("run: resident memory, highest", kib / 1024.0, "MiB", 60.0);
     // The kernel's ticks are hundredths of a second.
     let share = f64::from(ticks) / watched.as_secs_f64();
     table.most("run: processor while idle, one look each 30 s", share, "%", 1.0);
@@ -244,65 +263,4 @@ fn processor_ticks(process: &std::path::Path) -> u32 {
     let ticks =
         |n: usize| fields.split(' ').nth(n).and_then(|text| text.parse::<u32>().ok()).expect("a number");
     ticks(11) + ticks(12)
-}
-
-/// Panics unless every field that a hand changed is told by its name, and nothing else.
-async fn changed_by_hand(ground: &Ground<'_>) {
-    let fleet = ground.fleet;
-    let settings = ground.settings();
-    let world = stage::assemble(&settings);
-    let taken = Reader::default().take(&world, false).await.expect("a revision");
-    let pass = pass::look(&world, taken, false).await.expect("a look");
-    let mut wanted: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for host in fleet.state.hosts.keys() {
-        fleet.docker_ok(host, &["pull", "-q", "trueup-test-fields:2"]);
-    }
-    for field in ContainerField::ALL {
-        let key: AppKey = format!("{}-test", hand::app_name(*field)).parse().expect("a key");
-        let container = format!("{key}-0");
-        let holds = |host: &HostName| {
-            pass.observed
-                .engine(host)
-                .is_some_and(|e| e.containers.keys().any(|name| name.as_str() == container))
-        };
-        let (name, host) = pass.desired.hosts.iter().find(|(name, _)| holds(name)).expect("its host");
-        let engine = world.engines.engine(host).expect("an engine");
-        let spec = &pass.desired.apps[&key].container;
-        let docker = |args: &[&str]| fleet.docker_ok(name.as_str(), args);
-        hand::change(*field, &container, spec, &pass.desired.contents, &*engine, docker).await;
-        wanted.entry(container).or_default().insert(field.name().to_owned());
-    }
-    fleet.docker_ok("h1", &["network", "create", "-d", "overlay", "byhand"]);
-    let config = fleet.dir().join("byhand");
-    std::fs::write(&config, "by hand").expect("a file");
-    fleet.docker_ok("h1", &["config", "create", "byhand", &config.display().to_string()]);
-    for (n, field) in ServiceField::ALL.iter().enumerate() {
-        let service = format!("s{}-test", n % SERVICES);
-        let mut args = vec!["service", "update", "--detach", "--no-resolve-image"];
-        args.extend(by_hand(*field));
-        args.push(&service);
-        fleet.docker_ok("h1", &args);
-        wanted.entry(service).or_default().insert(field.name().to_owned());
-    }
-    fleet.docker_ok("h1", &["node", "update", "--label-add", "zone=by-hand", "h2"]);
-    wanted.entry("h2".to_owned()).or_default().insert("labels".to_owned());
-    let upstream = fleet.dir().join("nginx/current/rest-test.conf");
-    std::fs::write(&upstream, "# by hand\n").expect("a file");
-    wanted.entry("nginx".to_owned()).or_default().insert("rest-test".to_owned());
-    let (_, plan) = ground.trueup(&["plan"]);
-    let mut told: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for drift in plan["drift"].as_array().expect("drift") {
-        for field in drift["fields"].as_array().expect("fields") {
-            let field = field["field"].as_str().and_then(|f| f.split('.').next()).expect("a field");
-            told.entry(drift["name"].as_str().expect("a name").to_owned())
-                .or_default()
-                .insert(field.to_owned());
-        }
-    }
-    assert_eq!(told, wanted, "every field that a hand changed, and no other");
-    eprintln!(
-        "{} fields changed by hand, {} told",
-        wanted.values().map(BTreeSet::len).sum::<usize>(),
-        told.values().map(BTreeSet::len).sum::<usize>()
-    );
 }

@@ -11,7 +11,8 @@ use serde_json::Value;
 use serde_json_borrow::Value as Borrowed;
 
 use crate::model::observed::{LiveNetwork, Seen};
-use crate::model::secrecy::{ContentHash, HashKey};
+use crate::model::secrecy::{ContentHash, HashKey, KeyedHash};
+use crate::model::service::ServiceSpec;
 use crate::model::swarm::{
     Availability, LiveConfig, LiveService, Node, NodeRole, NodeState, Swarm, Task, TaskState, UpdateState,
     UpdateStatus,
@@ -92,15 +93,19 @@ impl DockerEngine {
             let node = node(&entry).ok_or_else(|| self.garbage("GET /nodes", "a node has no id"))?;
             swarm.nodes.insert(node.id.clone(), node);
         }
-        for entry in services {
-            let name = text(&entry, "Spec.Name");
+        let mut made_from = Templates::default();
+        for entry in &services {
+            let name = text(entry, "Spec.Name");
             let name = name.ok_or_else(|| self.garbage("GET /services", "a service has no name"))?;
-            let seen = service(&entry, &names, &tasks).map_or_else(Seen::unknown, Seen::Known);
+            let seen = service(entry, &names, &tasks).map_or_else(Seen::unknown, Seen::Known);
+            if let Seen::Known(service) = &seen {
+                made_from.know(entry, service);
+            }
             swarm.services.insert(name, seen);
         }
         for entry in &tasks {
-            let task =
-                task(entry, &names).ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
+            let task = task(entry, &names, &made_from)
+                .ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
             swarm.tasks.insert(task.id.clone(), task);
         }
         Ok(swarm)
@@ -193,7 +198,9 @@ impl DockerEngine {
         let call = format!("GET /services/{name}");
         let names = referred.names(&self.key);
         let service = service(&entry, &names, &tasks).map_err(|why| self.garbage(&call, why))?;
-        let tasks = tasks.iter().map(|entry| task(entry, &names)).collect::<Option<Vec<_>>>();
+        let mut made_from = Templates::default();
+        made_from.know(&entry, &service);
+        let tasks = tasks.iter().map(|entry| task(entry, &names, &made_from)).collect::<Option<Vec<_>>>();
         let tasks = tasks.ok_or_else(|| self.garbage("GET /tasks", "a task has no id or state"))?;
         Ok(Some((service, tasks)))
     }
@@ -292,6 +299,7 @@ fn service<J: Json>(entry: &J, names: &Names<'_>, tasks: &[J]) -> Result<LiveSer
     let failed = failed(entry, tasks);
     let failed = failed.iter().filter_map(|failed| spec::read(failed, names).ok());
     let previous = at(entry, "PreviousSpec").and_then(|previous| spec::read(previous, names).ok());
+    let read = spec::read(spec, names)?;
     Ok(LiveService {
         veiled: false,
         id: text(entry, "ID").ok_or("it has no id")?,
@@ -299,10 +307,10 @@ fn service<J: Json>(entry: &J, names: &Names<'_>, tasks: &[J]) -> Result<LiveSer
         version: number(entry, "Version.Index").ok_or("it has no version")?,
         created: moment(entry, "CreatedAt"),
         updated: moment(entry, "UpdatedAt"),
-        spec: spec::read(spec, names)?,
+        template: at(spec, "TaskTemplate").and_then(|task| template_of(&read, spec, task, names)),
+        spec: read,
         previous,
         failed: failed.collect(),
-        template: at(spec, "TaskTemplate").and_then(|task| template(task, names)),
         labels: pairs(spec, "Labels"),
         update: at(entry, "UpdateStatus").and_then(|status| update_status(status)),
         published: list(entry, "Endpoint.Ports").filter_map(|port| spec::port(port)).collect(),
@@ -340,10 +348,57 @@ fn failed<J: Json>(entry: &J, tasks: &[J]) -> Vec<Value> {
 
 /// A hash of what a task is made from, or is to be, in the fields that are modelled: an engine writes the others in one
 /// way for services and in another for tasks. Where it may be is not of it: Swarm replaces no task that is well placed.
-fn template<J: Json>(task: &J, names: &Names<'_>) -> Option<ContentHash> {
-    let part = spec::of_task(task, names).ok()?.into_task_hash();
+pub(super) fn template<J: Json>(task: &J, names: &Names<'_>) -> Option<ContentHash> {
+    Some(hash(spec::of_task(task, names).ok()?, task))
+}
+
+/// As [`template`], of a service that was read already. Networks that an older client wrote beside the template are of no task.
+pub(super) fn template_of<J: Json>(
+    read: &ServiceSpec<KeyedHash>,
+    spec: &J,
+    task: &J,
+    names: &Names<'_>,
+) -> Option<ContentHash> {
+    match list(spec, "Networks").next() {
+        None => Some(hash(spec::part_of_tasks(read.clone()), task)),
+        Some(_) => template(task, names),
+    }
+}
+
+fn hash<J: Json>(part: ServiceSpec<KeyedHash>, task: &J) -> ContentHash {
     let forced = number(task, "ForceUpdate").unwrap_or_default();
-    Some(ContentHash::of(format!("{part} {forced}").as_bytes()))
+    ContentHash::of(format!("{} {forced}", part.into_task_hash()).as_bytes())
+}
+
+/// What tasks of services are made from, by the id of the service: most are made from what it is now.
+struct Templates<'v, J>(BTreeMap<String, (&'v J, Option<ContentHash>)>);
+
+impl<J> Default for Templates<'_, J> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'v, J: Json + PartialEq> Templates<'v, J> {
+    fn know(&mut self, entry: &'v J, service: &LiveService) {
+        if let Some(task) = at(entry, "Spec.TaskTemplate") {
+            self.0.insert(service.id.clone(), (task, service.template.clone()));
+        }
+    }
+
+    /// As [`template`], of a task of this service.
+    fn of(&self, service: Option<&String>, task: &J, names: &Names<'_>) -> Option<ContentHash> {
+        match service.and_then(|service| self.0.get(service)) {
+            Some((known, hash)) if are_one(*known, task) => hash.clone(),
+            Some(_) | None => template(task, names),
+        }
+    }
+}
+
+/// The same in every word, but for the runtime, which an engine writes for services alone.
+pub(super) fn are_one<J: Json + PartialEq>(service: &J, task: &J) -> bool {
+    let rest = |value| J::entries(value).filter(|(key, _)| *key != "Runtime");
+    rest(service).eq(rest(task))
 }
 
 fn update_status<J: Json>(status: &J) -> Option<UpdateStatus> {
@@ -364,7 +419,8 @@ fn update_status<J: Json>(status: &J) -> Option<UpdateStatus> {
     })
 }
 
-fn task<J: Json>(entry: &J, names: &Names<'_>) -> Option<Task> {
+fn task<J: Json + PartialEq>(entry: &J, names: &Names<'_>, made_from: &Templates<'_, J>) -> Option<Task> {
+    let service = text(entry, "ServiceID");
     let addresses = list(entry, "NetworksAttachments").filter_map(|attachment| {
         let name = text(attachment, "Network.Spec.Name")?;
         let addresses: Vec<String> = texts(attachment, "Addresses");
@@ -373,7 +429,6 @@ fn task<J: Json>(entry: &J, names: &Names<'_>) -> Option<Task> {
     });
     Some(Task {
         id: text(entry, "ID")?,
-        service: text(entry, "ServiceID"),
         slot: number(entry, "Slot").unwrap_or_default(),
         node: text(entry, "NodeID"),
         wanted: state(&text(entry, "DesiredState")?),
@@ -384,10 +439,11 @@ fn task<J: Json>(entry: &J, names: &Names<'_>) -> Option<Task> {
         container: text(entry, "Status.ContainerStatus.ContainerID")
             .or_else(|| text(entry, "Spec.NetworkAttachmentSpec.ContainerID")),
         image: text(entry, "Spec.ContainerSpec.Image").unwrap_or_default(),
-        template: at(entry, "Spec").and_then(|spec| template(spec, names)),
+        template: at(entry, "Spec").and_then(|spec| made_from.of(service.as_ref(), spec, names)),
         addresses: addresses.collect(),
         published: list(entry, "Status.PortStatus.Ports").filter_map(|port| spec::port(port)).collect(),
         job_iteration: number(entry, "JobIteration.Index"),
+        service,
     })
 }
 

@@ -35,8 +35,13 @@ pub(super) fn read<J: Json>(spec: &J, names: &Names<'_>) -> Result<ServiceSpec<K
 
 /// What a task is made from, wherever it may be. The error says what in it cannot be read.
 pub(super) fn of_task<J: Json>(task: &J, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {
-    let spec = of(&json!({ "Mode": { "Global": {} } }), task, names)?;
-    Ok(ServiceSpec { constraints: Vec::new(), spread: Vec::new(), max_per_node: 0, ..spec })
+    Ok(part_of_tasks(of(&json!({ "Mode": { "Global": {} } }), task, names)?))
+}
+
+/// What tasks are made from in a service's spec, wherever and however many they may be.
+pub(super) fn part_of_tasks(spec: ServiceSpec<KeyedHash>) -> ServiceSpec<KeyedHash> {
+    let (mode, constraints, spread) = (ServiceMode::Global, Vec::new(), Vec::new());
+    ServiceSpec { mode, constraints, spread, max_per_node: 0, ..spec }
 }
 
 fn of(spec: &impl Json, task: &impl Json, names: &Names<'_>) -> Result<ServiceSpec<KeyedHash>, String> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::body::{self, Refers};
+use super::read::{are_one, template, template_of};
 use super::spec::{self, Names};
 use crate::model::container::{
     EnvValue, FileSpec, HealthCheck, Logging, Mount, MountSource, Protocol, Ulimit,
@@ -164,4 +165,37 @@ fn an_ignored_label_or_variable_stays_and_its_neighbours_are_written() {
     assert_eq!(body["Labels"], json!({"theirs": "kept", "tier": "tier1", "tier2": "x", OWN: "own2"}));
     assert_eq!(container["Labels"], json!({"label": "label1", "label2": "x"}));
     assert_eq!(container["Env"], json!(["A=a1"]));
+}
+
+/// What is known of a service's tasks without reading their template again is what reading it would tell.
+#[test]
+fn a_service_and_its_tasks_are_made_from_one_template() {
+    let around = Around { hashes: BTreeMap::new(), networks: BTreeMap::new(), key: HashKey::new(KEY) };
+    let mut hashes = BTreeSet::new();
+    for n in 1..=2 {
+        let mut spec = json!({});
+        around.write(&mut spec, n, |_| true);
+        // Networks as older clients wrote them: beside the template.
+        for beside in [json!([]), json!([{ "Target": "old" }])] {
+            spec["TaskTemplate"]["Networks"] = json!([]);
+            spec["Networks"] = beside;
+            let (read, _) = around.read(&spec);
+            let task = &spec["TaskTemplate"];
+            let of_task = template(task, &around.names());
+            assert!(of_task.is_some());
+            assert_eq!(template_of(&read, &spec, task, &around.names()), of_task);
+            hashes.insert(of_task);
+        }
+    }
+    assert_eq!(hashes.len(), 2, "one of each sample");
+    let mut spec = json!({});
+    around.write(&mut spec, 1, |_| true);
+    let task = spec["TaskTemplate"].clone();
+    spec["TaskTemplate"]["Runtime"] = json!("container");
+    assert!(are_one(&spec["TaskTemplate"], &task), "which a task does not say");
+    for other in ["ForceUpdate", "Resources", "Placement", "Networks", "ContainerSpec", "News"] {
+        let mut changed = task.clone();
+        changed[other] = json!({ "another": 1 });
+        assert!(!are_one(&spec["TaskTemplate"], &changed), "{other}");
+    }
 }
