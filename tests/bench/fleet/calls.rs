@@ -16,12 +16,17 @@ use tokio::sync::Semaphore;
 /// Inspects in flight at once to one engine, as trueup has them; lists wait for none of them.
 const AT_ONCE: usize = 6;
 
+/// Containers that are attached to networks are tasks too, which are told only to who asks for them.
+const ALL_TASKS: &str =
+    "/tasks?filters=%7B%22runtime%22%3A%5B%22attachment%22%2C%22container%22%2C%22plugin%22%5D%7D";
+
 /// Lists, and an inspection of each image and of each container that is no task of a Swarm, on every host; services, tasks
 /// and nodes from the first. How many calls it were.
 pub async fn look(sockets: &[PathBuf]) -> usize {
     let lines: Vec<Lines<'_>> = sockets.iter().map(|socket| Lines::to(socket)).collect();
     let hosts = join_all(lines.iter().map(host));
-    let swarm = lines[0].all(["/swarm", "/nodes", "/services", "/tasks", "/configs"].map(str::to_owned));
+    let swarm = ["/swarm", "/nodes", "/services", ALL_TASKS, "/networks", "/configs"];
+    let swarm = lines[0].all(swarm.map(str::to_owned));
     let (hosts, swarm) = tokio::join!(hosts, swarm);
     hosts.into_iter().sum::<usize>() + swarm
 }
