@@ -136,6 +136,7 @@ async fn what_is_not_ours_is_reported_and_never_touched() {
     args.extend([stage.image.as_str(), "/bin/busybox", "sleep", "600"]);
     docker_ok(&args);
     let _copy = Remove("mine-copy");
+    commit(&stage, &[app(&stage, "other", 1, "env = { MODE = \"old\" }")]);
     let _ = stage.apply_in_full().await;
     assert!(exists("mine-copy"), "a copied label owns nothing (B1)");
 
@@ -144,6 +145,7 @@ async fn what_is_not_ours_is_reported_and_never_touched() {
     let before = id_of("mine-test-0");
     docker_ok(&["rename", "mine-test-0", "mine-renamed"]);
     let _renamed = Remove("mine-renamed");
+    commit(&stage, &[app(&stage, "other", 1, "env = { MODE = \"new\" }")]);
     let done = stage.apply().await;
     let blocked = &done.last.plan.blocked;
     assert!(
@@ -151,6 +153,8 @@ async fn what_is_not_ours_is_reported_and_never_touched() {
         "{blocked:#?}"
     );
     assert!(!exists("mine-test-0") && done.last.plan.exit_code() == 3, "{:#?}", done.last.plan);
+    let env = docker_ok(&["inspect", "-f", "{{.Config.Env}}", "other-test-0"]);
+    assert!(env.contains("MODE=new"), "the others go on: {env}");
     docker_ok(&["rename", "mine-renamed", "mine-test-0"]);
     let _ = stage.apply_in_full().await;
     assert_eq!(id_of("mine-test-0"), before);

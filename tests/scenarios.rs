@@ -83,6 +83,7 @@ scenarios! {
     f5_environments
     h_lost_state
     h_lost_state_signed
+    swarm_a1_label_of_a_silent_member
     swarm_a1_no_quorum
     swarm_a1_since_when
     swarm_a4_also_there

@@ -402,6 +402,53 @@ fn a_second_try_under_way_is_no_reason_to_look_all_the_time() {
     });
 }
 
+/// While something is under way a hand elsewhere is looked at as soon as without it, and a crowd of events once a second.
+#[test]
+fn a_hand_beside_what_is_under_way_is_seen_at_once() {
+    rt().block_on(async {
+        let sim = Sim::new(2);
+        let health = "[health]\ncommand = [\"probe\"]\n";
+        sim.commit_on(2, &[("a", 2, "app:1"), ("b", 2, "app:1")], health);
+        let _ = sim.apply().await;
+        sim.settled().await;
+        let never = Some(Behaviour::Unhealthy("not yet".into()));
+        sim.fleet.set_behaviour(&"app:2".parse().expect("an image"), never);
+        sim.commit_on(2, &[("a", 2, "app:2"), ("b", 2, "app:1")], health);
+        let (clock, metrics) = (Arc::clone(&sim.world.clock), Mutex::default());
+        let one: ContainerName = "b-test-0".parse().expect("a name");
+        let at =
+            (0..2).map(host).find(|host| sim.fleet.containers(host).contains_key(&one)).expect("it runs");
+        let runs = || sim.fleet.containers(&at).get(&one).is_some_and(|it| it.state.is_running());
+        let story = async {
+            clock.sleep(Duration::from_secs(30)).await;
+            let under_way = standing::status(&sim.world, &sim.look().await).expect("a status").under_way;
+            assert_eq!(under_way.len(), 1, "{under_way:?}");
+            for _ in 0..5 {
+                sim.fleet.by_hand(&at, |containers| containers.remove(&one)).expect("it was there");
+                let began = clock.now();
+                while !runs() {
+                    clock.sleep(Duration::from_millis(10)).await;
+                }
+                let took = clock.now().since(began).duration();
+                assert!(took < Duration::from_millis(500), "seen and healed after {took:?}");
+                clock.sleep(Duration::from_secs(7)).await;
+            }
+            // Somebody's container comes and goes all the time.
+            let before = sim.repository.asked();
+            for _ in 0..400 {
+                sim.fleet.by_hand(&at, |_| {});
+                clock.sleep(Duration::from_millis(50)).await;
+            }
+            let looks = sim.repository.asked() - before;
+            assert!((15..=25).contains(&looks), "{looks} looks in 20 s");
+        };
+        tokio::select! {
+            () = sim.run(Duration::from_secs(3000), &metrics, &|_| {}) => panic!("it runs on"),
+            () = story => {}
+        }
+    });
+}
+
 /// Engines that come and go are no reason to repeat an error sooner than it is due.
 #[test]
 fn an_error_of_the_line_waits_whatever_engines_tell() {

@@ -1,6 +1,6 @@
 //! A member of a real Swarm that leaves it and joins again, and so has another node id: it is found by its engine's own
 //! word, its labels are written anew, and what is left of the old one is told. Nothing runs twice meanwhile (A1, C8). And
-//! nodes that the inventory drains.
+//! nodes that the inventory drains, or takes from an environment.
 
 #![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fleet::Fleet;
 use fleet::ground::Ground;
-use fleet::services::{Moment, SLEEP, app, asked, base, beside, blocked, nodes, running, soon, tasks};
+use fleet::services::{
+    Moment, SLEEP, app, asked, base, beside, blocked, inspect, nodes, running, soon, tasks,
+};
 use serde_json::Value;
 
 const HOSTS: [&str; 4] = ["h1", "h2", "h3", "h4"];
@@ -236,4 +238,57 @@ fn a_node_takes_tasks_as_the_inventory_says() {
     soon("its tasks leave", || !all("agent-test").contains("h3"));
     ground.apply_in_full();
     assert_eq!(availability(), "drain", "it is left alone");
+    fleet.docker_ok("h1", &["node", "update", "--availability", "active", "h3"]);
+    fleet.docker_ok("h1", &["service", "update", "-d", "--force", "web-test"]);
+    soon("both are everywhere again", || {
+        let running = |service: &str| running(&fleet, "h1", service).len() == 3;
+        running("web-test") && running("agent-test") && all("web-test") == three && all("agent-test") == three
+    });
+    serve_different_environments(&ground, &files, &hosts);
+}
+
+/// A member is taken from an environment while the engine of one that stays in it is out of trueup's reach, and not out of
+/// Swarm's: nothing of it ends (A1, D8, F5).
+fn serve_different_environments(ground: &Ground<'_>, files: &BTreeMap<String, String>, hosts: &str) {
+    let fleet = ground.fleet;
+    let edited = |inventory: &str, host: &str, from: &str, to: &str| {
+        let header = format!("[host.{host}]\n");
+        let (before, of_it) = inventory.split_once(&header).expect("the host");
+        assert!(of_it.contains(from), "{of_it}");
+        format!("{before}{header}{}", of_it.replacen(from, to, 1))
+    };
+    let commit = |inventory: String| {
+        let mut files = files.clone();
+        files.insert("hosts/all.toml".to_owned(), inventory);
+        ground.commit(&files);
+    };
+    let both = || ["web-test", "agent-test"].map(|service| tasks(fleet, "h1", service));
+    let constraints = || inspect(fleet, "h1", "web-test", "{{.Spec.TaskTemplate.Placement.Constraints}}");
+    let label = |node: &str| labels(fleet, node).get("io.trueup.serves.test").cloned();
+    let before = both();
+    let other = edited(hosts, "h2", "\"test\", \"prod\"", "\"prod\"");
+    commit(edited(&other, "h3", ":2376", ":1"));
+    let (code, done) = ground.trueup(&["apply", "--yes"]);
+    assert_eq!((code, both(), constraints().as_str()), (3, before.clone(), "[]"), "{done:#}");
+    let (_, plan) = ground.trueup(&["plan"]);
+    let why = blocked(&plan);
+    for service in ["web-test", "agent-test"] {
+        let reason = format!("\"service\" \"{service}\": \"its tasks are to keep to nodes with the label");
+        assert!(why.contains(&reason) && why.contains("which node is that of h3"), "{why}");
+    }
+    assert_eq!([label("h1"), label("h2"), label("h3")], [Some("true".to_owned()), None, None]);
+
+    // It answers again: it gets its label first, and only what is on the other's node goes.
+    commit(other);
+    soon("it converges", || ground.trueup(&["apply", "--yes"]).0 == 0);
+    assert_eq!((label("h3").as_deref(), constraints().contains("serves.test")), (Some("true"), true));
+    let stays = BTreeSet::from(["h1".to_owned(), "h3".to_owned()]);
+    soon("they are where they may be", || {
+        running(fleet, "h1", "web-test").len() == 3
+            && ["web-test", "agent-test"].iter().all(|service| nodes(fleet, "h1", service) == stays)
+    });
+    let [web, agent] = both();
+    assert_eq!(web.intersection(&before[0]).count(), 2, "{web:?} {before:?}");
+    assert!(agent.len() == 2 && agent.is_subset(&before[1]), "{agent:?} {before:?}");
+    ground.apply_in_full();
 }

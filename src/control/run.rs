@@ -22,7 +22,7 @@ use super::{ControlError, World};
 /// How long engine events are gathered before looking, so that a burst costs one look. An engine says that a stream is open a
 /// moment before it has taken note of the listener: that moment passes here as well.
 const GATHER: Duration = Duration::from_millis(200);
-/// The same while changes are carried out, which cause most of the events.
+/// While changes are carried out, which cause most of the events: at least so long from one look to the next.
 const WHILE_UNDER_WAY: Duration = Duration::from_secs(1);
 /// How long a look waits for streams that are opened anew before it; those that take longer cause one of their own.
 const RENEWAL: Duration = Duration::from_secs(1);
@@ -86,7 +86,13 @@ pub async fn run(
         }
         // What engines tell is no reason to repeat an error at once; another commit or a person is.
         let (wait, engines_wake) = ended.map_or((AFTER_ERROR, false), |wait| (wait, true));
-        let gather = || world.clock.sleep(if flights.is_idle() { GATHER } else { WHILE_UNDER_WAY });
+        let looked = world.clock.now();
+        // What comes long after the last look may be a hand elsewhere, and is looked at as soon as ever.
+        let gather = || {
+            let rested = world.clock.now().since(looked).duration();
+            let busy = if flights.is_idle() { Duration::ZERO } else { WHILE_UNDER_WAY };
+            world.clock.sleep(busy.saturating_sub(rested).max(GATHER))
+        };
         tokio::select! {
             () = world.clock.sleep(wait) => {}
             () = world.repository.changed() => {}

@@ -14,7 +14,7 @@ use similar::TextDiff;
 
 pub use container::{Against, container};
 pub use network::{network, volume};
-pub use service::{MONITOR_DEFAULT, is_of_task, service};
+pub use service::{MONITOR_DEFAULT, is_of_task, same_constraint, service};
 pub use show::NOTHING;
 
 /// A unified diff from what is to what should be; empty where they are equal.

@@ -83,6 +83,15 @@ pub fn is_of_task(field: &str) -> bool {
         .any(|field| field.name() == name && cure(*field) == Cure::Replace && !around.contains(field))
 }
 
+/// Swarm reads `a==b` and `a == b` alike.
+pub fn same_constraint(one: &str, other: &str) -> bool {
+    unspaced(one) == unspaced(other)
+}
+
+fn unspaced(constraint: &str) -> String {
+    constraint.split_whitespace().collect()
+}
+
 fn compare(
     field: ServiceField,
     desired: &ServiceSpec,
@@ -184,11 +193,9 @@ fn compare(
             changes
         }
         ServiceField::Constraints => {
-            // Swarm reads `a==b` and `a == b` alike, and in any order.
-            let text = |list: &[String]| {
-                let one = |text: &String| text.split_whitespace().collect::<String>();
-                show::set(&list.iter().map(one).collect::<BTreeSet<_>>())
-            };
+            // In any order.
+            let text =
+                |list: &[String]| show::set(&list.iter().map(|text| unspaced(text)).collect::<BTreeSet<_>>());
             plain(text(&d.constraints), text(&l.constraints))
         }
         ServiceField::Spread => plain(show::words(&d.spread), show::words(&l.spread)),

@@ -261,6 +261,7 @@ impl<'a> Stage<'a> {
             }
             ["joins", "the", "swarm", name] => self.sim.join_swarm(name, &host).map(|()| String::new()),
             ["is", "down"] => fault(Some(Fault::Down)),
+            ["refuses", "trueup"] => fault(Some(Fault::Flaky(100))),
             ["hangs"] => fault(Some(Fault::Hung)),
             ["is", "back"] => fault(None),
             ["cuts", "the", "connection", "at", "mutation", number, rest @ .., "for", span] => {

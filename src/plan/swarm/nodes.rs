@@ -1,19 +1,20 @@
 //! The nodes that the inventory knows: their labels, and what Swarm may give them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::drift::{Cure, FieldChange, Kind, Nature, Subject};
 use crate::model::host::Host;
+use crate::model::names::EnvironmentName;
 use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Expect, Step, Verb};
 use crate::model::secrecy::ContentHash;
-use crate::model::swarm::{Availability, Node, Swarm};
+use crate::model::swarm::{Availability, Node, NodeState, Swarm};
 
 use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::super::surroundings::because;
 use super::Swarms;
-use super::member::{Apart, apart};
+use super::member::{Apart, apart, is_unwell};
 use super::spec::{SERVES, members};
 
 /// Names of the labels that trueup wrote, one a line: another one of a node's labels is somebody else's, and stays.
@@ -67,6 +68,48 @@ fn wanted_labels(input: &PlanInput<'_>, swarm: &str, host: &Host, node: &Node) -
         }
     }
     labels
+}
+
+/// Where a constraint on the environment's label would end tasks that are where they may be (A1): the first member that
+/// serves it and whose node has no such label yet, as far as is known, and gets none by this plan. Why, and what helps.
+pub(super) fn lacks_label(
+    input: &PlanInput<'_>,
+    (name, swarm): (&str, &Swarm),
+    environment: &EnvironmentName,
+    draft: &Draft,
+) -> Option<(String, String)> {
+    let label = format!("{SERVES}{environment}");
+    let may_lack =
+        |node: &&Node| node.state != NodeState::Down && node.labels.get(&label).is_none_or(|it| it != "true");
+    let engines = input.observed.hosts.values().filter_map(Seen::known);
+    let taken: BTreeSet<&str> =
+        engines.filter_map(|engine| engine.info.membership.as_ref()).map(|member| &*member.node).collect();
+    let nobodys = swarm.nodes.values().filter(may_lack).filter(|node| !taken.contains(&*node.id));
+    let nobodys: Vec<String> = nobodys.map(|node| format!("{} ({})", node.id, node.hostname)).collect();
+    let by_hand = |node: &str| format!("`docker node update --label-add {label}=true {node}`");
+    members(input, name).filter(|host| host.environments.contains(environment)).find_map(|host| {
+        let member = input.observed.engine(&host.name).and_then(|engine| engine.info.membership.as_ref());
+        match node_of(input, swarm, host) {
+            Found::Node(node) => {
+                let subject = Subject::on_swarm(Kind::Node, &host.name, name);
+                let comes = !draft.numbers(|change| change.subject == subject).is_empty();
+                (may_lack(&node) && !comes).then(|| {
+                    let hint = format!("see what is said of the node, or label it: {}", by_hand(&node.id));
+                    (format!("node {} has not got it yet", host.name), hint)
+                })
+            }
+            // It is none of this Swarm's.
+            Found::NotMember(_) if !member.is_some_and(is_unwell) => None,
+            Found::NotMember(_) | Found::Unknown => (!nobodys.is_empty()).then(|| {
+                let why = format!(
+                    "which node is that of {}, which serves {environment}, is not known (A1)",
+                    host.name
+                );
+                let (hand, nodes) = (by_hand("NODE"), nobodys.join(", "));
+                (why, format!("make its engine answer, or label its node: {hand}, NODE being one of {nodes}"))
+            }),
+        }
+    })
 }
 
 fn one(input: &PlanInput<'_>, swarm: &str, host: &Host, node: &Node, subject: Subject, draft: &mut Draft) {

@@ -19,7 +19,7 @@ use super::super::PlanInput;
 use super::super::draft::Draft;
 use super::super::instance::{HINT_VEILED, VEILED};
 use super::super::surroundings::because;
-use super::{Standing, Swarms, spec, standing_of, weight};
+use super::{Standing, Swarms, nodes, spec, standing_of, weight};
 
 const MEND: &str = "change the app, or what its tasks need; `docker service ps --no-trunc` says more";
 
@@ -33,6 +33,8 @@ pub(super) struct Case<'c, 'a> {
     subject: Subject,
     /// Changes that come first.
     after: BTreeSet<usize>,
+    /// Why it may not be changed now, and what helps.
+    waits: Option<(String, String)>,
 }
 
 pub(super) fn plan(
@@ -77,7 +79,7 @@ impl<'c, 'a> Case<'c, 'a> {
         let swarm = *swarms.known.get(service.swarm.as_str())?;
         let subject = Subject::on_swarm(Kind::Service, app.service_name(), &service.swarm);
         let spec = spec::of(input, app, service);
-        Some(Self { input, app, service, swarm, spec, subject, after: BTreeSet::new() })
+        Some(Self { input, app, service, swarm, spec, subject, after: BTreeSet::new(), waits: None })
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
@@ -245,6 +247,7 @@ impl<'c, 'a> Case<'c, 'a> {
         }
         // What is written on a service restarts nothing: an adopted one gets it at once (D8, B4).
         changes.extend(self.ownership(live));
+        self.waits = self.waits_for_labels(&changes, live, draft);
         if changes.is_empty() {
             // A network can differ where nothing else does (A4).
             for network in self.networks() {
@@ -253,9 +256,30 @@ impl<'c, 'a> Case<'c, 'a> {
             self.as_declared(live, draft);
         } else if let Some(went_back) = self.rollout(live).and_then(|rollout| rollout.failed) {
             self.held(live, changes, &went_back.why, draft);
-        } else if self.surroundings(swarms, draft) {
+        } else if self.waits.is_some() || self.surroundings(swarms, draft) {
             self.update(live, changes, adopted, self.app.ignore.clone(), draft);
         }
+    }
+
+    /// A constraint that comes with members of other environments takes nobody from a node that may stay (A1, D8).
+    fn waits_for_labels(
+        &self,
+        changes: &[FieldChange],
+        live: &LiveService,
+        draft: &Draft,
+    ) -> Option<(String, String)> {
+        let environment = &self.app.key.environment;
+        let serves = spec::serves(environment);
+        let constrained = changes.iter().any(|change| change.field == ServiceField::Constraints.name());
+        let there = live.spec.constraints.iter().any(|text| diff::same_constraint(text, &serves));
+        if !constrained || there || !self.spec.constraints.contains(&serves) {
+            return None;
+        }
+        let (why, hint) =
+            nodes::lacks_label(self.input, (&self.service.swarm, self.swarm), environment, draft)?;
+        let label = format!("{}{environment}", spec::SERVES);
+        let words = "its tasks are to keep to nodes with the label";
+        Some((format!("{words} {label} (F5), and on others they end: {why}"), hint))
     }
 
     /// What is taken over and runs the declared tag goes on with it: a digest is written with the next change, since that
@@ -414,7 +438,14 @@ impl<'c, 'a> Case<'c, 'a> {
         change.interrupts = (anew && weight::serves(live.spec.mode)) || (replaces && self.serves_alone());
         change.destructive = weight::weigh(weight::wanted(self.swarm, live), Some(self.spec.mode)).0 > 0;
         change.undo = if anew { self.as_it_was(live) } else { Vec::new() };
-        draft.heal(self.input, Nature::Changed(changes), change);
+        match &self.waits {
+            Some((why, hint)) => {
+                draft.hold_back(self.input, Nature::Changed(changes), change, why.clone(), hint);
+            }
+            None => {
+                draft.heal(self.input, Nature::Changed(changes), change);
+            }
+        }
     }
 
     /// The service as it stands, to be made again should another kind of it fail, which goes first. Values of env are

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::app::{App, SwarmService};
 use crate::model::container::{FileSpec, Networks};
 use crate::model::host::Host;
-use crate::model::names::AppKey;
+use crate::model::names::{AppKey, EnvironmentName};
 use crate::model::service::{ServicePort, ServiceSpec};
 
 use super::super::PlanInput;
@@ -84,9 +84,14 @@ fn constraints(input: &PlanInput<'_>, app: &App, service: &SwarmService) -> Vec<
     let mut constraints = service.constraints.clone();
     let environment = &app.key.environment;
     if members(input, &service.swarm).any(|host| !host.environments.contains(environment)) {
-        constraints.push(format!("node.labels.{SERVES}{environment} == true"));
+        constraints.push(serves(environment));
     }
     constraints
+}
+
+/// The constraint that keeps a service to members that serve its environment.
+pub(super) fn serves(environment: &EnvironmentName) -> String {
+    format!("node.labels.{SERVES}{environment} == true")
 }
 
 /// Hosts of the inventory that belong to the Swarm.

@@ -18,7 +18,7 @@ use crate::model::swarm::{
 /// The only Swarm's name.
 pub const SWARM: &str = "all";
 
-/// A Swarm of `h1`, `h2`, `h3`, and whatever else is observed.
+/// A Swarm of `h1`, `h2`, `h3` and whoever joins, and whatever else is observed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     pub swarm: Swarm,
@@ -27,7 +27,22 @@ pub struct Cluster {
 
 impl Cluster {
     pub fn new() -> Self {
-        let node = |number: u8| Node {
+        let swarm = Swarm {
+            id: "cluster".into(),
+            manager: name("h1"),
+            nodes: BTreeMap::new(),
+            services: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            networks: BTreeMap::new(),
+            configs: BTreeMap::new(),
+        };
+        let mut cluster = Self { swarm, made: 1 };
+        (1..=3).for_each(|number| cluster.join(number));
+        cluster
+    }
+
+    pub fn join(&mut self, number: u8) {
+        let node = Node {
             id: format!("node-{number}"),
             version: 1,
             hostname: format!("h{number}"),
@@ -40,16 +55,7 @@ impl Cluster {
             reachable: Some(true),
             labels: BTreeMap::new(),
         };
-        let swarm = Swarm {
-            id: "cluster".into(),
-            manager: name("h1"),
-            nodes: (1..=3).map(|n| (format!("node-{n}"), node(n))).collect(),
-            services: BTreeMap::new(),
-            tasks: BTreeMap::new(),
-            networks: BTreeMap::new(),
-            configs: BTreeMap::new(),
-        };
-        Self { swarm, made: 1 }
+        self.swarm.nodes.insert(node.id.clone(), node);
     }
 
     /// The snapshot, with this Swarm known and its members saying that they are in it.
@@ -227,6 +233,8 @@ impl Cluster {
                 }
                 node.availability = availability.unwrap_or(node.availability);
                 node.version = made;
+                let services: Vec<String> = self.swarm.services.keys().cloned().collect();
+                services.iter().for_each(|service| self.settle(service, false));
             }
             Action::WaitService { .. } => {}
             Action::PullImage { .. }
@@ -266,34 +274,55 @@ impl Cluster {
         told
     }
 
-    /// As many running tasks as the mode asks for; all of them new where `anew`.
+    /// As many running tasks as the mode asks for, where the constraints let them be: Swarm ends those on a node that does
+    /// not fit any more. All of them are new where `anew`.
     pub fn settle(&mut self, service: &str, anew: bool) {
         let spec = self.service(service).spec.clone();
-        let wanted = match spec.mode {
-            ServiceMode::Replicated(count) => u64::from(count),
-            ServiceMode::Global => 3,
+        let nodes: Vec<(u64, &Node)> = (1..).zip(self.swarm.nodes.values()).collect();
+        let fit: Vec<(u64, String)> = nodes
+            .into_iter()
+            .filter(|(_, node)| fits(node, &spec.constraints))
+            .map(|(number, node)| (number, node.id.clone()))
+            .collect();
+        let by_turns = |slot: u64| {
+            let turn = usize::try_from(slot).expect("few") % fit.len().max(1);
+            fit.get(turn).map(|(_, node)| (slot, node.clone()))
+        };
+        let wanted: BTreeMap<u64, String> = match spec.mode {
+            ServiceMode::Replicated(count) => (1..=u64::from(count)).filter_map(by_turns).collect(),
+            ServiceMode::Global => fit.iter().cloned().collect(),
             ServiceMode::ReplicatedJob { .. } | ServiceMode::GlobalJob => panic!("no jobs here"),
         };
-        self.swarm
-            .tasks
-            .retain(|_, task| task.service.as_deref() != Some(service) || (!anew && task.slot <= wanted));
-        for slot in 1..=wanted {
+        let stays = |task: &Task| {
+            let well_placed = fit.iter().any(|(_, node)| task.node.as_ref() == Some(node));
+            !anew && well_placed && wanted.contains_key(&task.slot)
+        };
+        self.swarm.tasks.retain(|_, task| task.service.as_deref() != Some(service) || stays(task));
+        for (slot, node) in wanted {
             let there = |task: &Task| task.service.as_deref() == Some(service) && task.slot == slot;
             if !self.swarm.tasks.values().any(there) {
                 self.made += 1;
-                let task = running(format!("t{}", self.made), service, slot, &spec);
+                let task = running(format!("t{}", self.made), service, slot, node, &spec);
                 self.swarm.tasks.insert(task.id.clone(), task);
             }
         }
     }
 }
 
-fn running(id: String, service: &str, slot: u64, spec: &ServiceSpec<KeyedHash>) -> Task {
+/// Of the form that trueup writes itself.
+fn fits(node: &Node, constraints: &[String]) -> bool {
+    constraints.iter().all(|constraint| {
+        let label = constraint.strip_prefix("node.labels.").and_then(|rest| rest.strip_suffix(" == true"));
+        node.labels.get(label.expect("a label of trueup's")).is_some_and(|value| value == "true")
+    })
+}
+
+fn running(id: String, service: &str, slot: u64, node: String, spec: &ServiceSpec<KeyedHash>) -> Task {
     Task {
         id,
         service: Some(service.to_owned()),
         slot,
-        node: Some(format!("node-{}", slot % 3 + 1)),
+        node: Some(node),
         wanted: TaskState::Running,
         state: TaskState::Running,
         since: NOW,
@@ -312,5 +341,7 @@ fn task_part(spec: &ServiceSpec<KeyedHash>) -> ServiceSpec<KeyedHash> {
     let mut part = spec.clone();
     part.service_labels.clear();
     (part.update, part.rollback, part.mode) = (None, None, ServiceMode::Global);
+    // Tasks that are well placed stay.
+    part.constraints.clear();
     part
 }

@@ -4,6 +4,7 @@
 mod adoption;
 mod build;
 mod cluster;
+mod environments;
 mod histories;
 mod interrupted;
 mod members;

@@ -78,7 +78,7 @@ fn service(index: usize, shape: &Shape) -> App {
     app
 }
 
-fn on_swarm(apps: Vec<App>) -> Desired {
+pub(super) fn on_swarm(apps: Vec<App>) -> Desired {
     let mut desired = desired(3, apps);
     desired.swarms.insert(SWARM.into(), vec![name("h1"), name("h2"), name("h3")]);
     let mesh = network("mesh", NetworkDriver::Overlay);
@@ -93,7 +93,7 @@ fn fleet(shapes: &[Shape]) -> Desired {
 
 /// A hand on the Swarm; numbers choose the victim.
 #[derive(Debug, Clone)]
-enum Hand {
+pub(super) enum Hand {
     Env(usize),
     Scaled(usize, u32),
     Labelled(usize),
@@ -231,7 +231,7 @@ fn approving(desired: &Desired, observed: &Observed) -> Plan {
 }
 
 /// Carries out plan after plan until one changes nothing; that one.
-fn converge(desired: &Desired, world: &World, cluster: &mut Cluster, hands: &[Hand]) -> Plan {
+pub(super) fn converge(desired: &Desired, world: &World, cluster: &mut Cluster, hands: &[Hand]) -> Plan {
     for _ in 0..6 {
         let plan = approving(desired, &seen(world, cluster, hands));
         if plan.changes.is_empty() {
@@ -340,7 +340,7 @@ pub(super) fn with_file_on_mesh() -> App {
     service(1, &Shape { file: Some(1), overlay: true, ..plain() })
 }
 
-fn web(replicas: u32) -> App {
+pub(super) fn web(replicas: u32) -> App {
     service(1, &Shape { replicas, ..plain() })
 }
 
