@@ -16,10 +16,11 @@ use trueup::control::revision::{Purpose, Reader};
 use trueup::control::{ControlError, World, person};
 use trueup::model::names::{HostName, Revision};
 use trueup::model::observed::Seen;
+use trueup::model::policy::{Window, WindowEffect};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Reference;
 use trueup::ports::Repository as _;
-use trueup::sim::{SimRepository, SimWorld};
+use trueup::sim::{Fault, SimRepository, SimWorld};
 
 struct Line {
     fleet: SimWorld,
@@ -387,5 +388,128 @@ fn a_plan_of_an_older_revision_is_to_be_made_anew() {
         assert!(why.contains("is older than the enforced") && why.contains("plan again"), "{why}");
         assert!(!why.contains("trust"), "{why}");
         assert_eq!(line.images(), ["app:3"]);
+    });
+}
+
+/// What a fleet with the Swarm `s`, and the service `api` on it where there is one, adds to the files.
+fn with_swarm(mut files: BTreeMap<String, String>, api: Option<&str>) -> BTreeMap<String, String> {
+    let fleet = "fleet = \"sim\"\nenvironments = [\"test\"]\n[swarm.s]\nmanagers = [\"a\"]\n";
+    files.insert("fleet.toml".to_owned(), fleet.to_owned());
+    if let Some(image) = api {
+        let service = format!(
+            "app = \"api\"\nenvironments = [\"test\"]\nruntime = \"swarm\"\nimage = \"{image}\"\nreplicas = 1\n\
+             [rollout]\nmin_healthy = \"0s\"\n"
+        );
+        files.insert("apps/api/app.toml".to_owned(), service);
+    }
+    files
+}
+
+/// B2: hosts and Swarms that are left behind are told together, since who trusts the revision gives up both.
+#[test]
+fn hosts_do_not_hide_the_swarms_that_are_left_behind() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.fleet.start_swarm("s", &[host("a")], &[]);
+        line.commit("app:1", &["a"]);
+        let _ = line.apply(&line.world).await.expect("an apply");
+        let next = line.repository.commit(&with_swarm(files("app:1", &["a", "b"]), Some("app:1")));
+        let head = line.commit("app:2", &["a"]);
+        let _ = line.apply(&line.naming(&next)).await.expect("an apply");
+        let why = line.refused(&head).await;
+        assert!(why.contains("b (web-test-1)") && why.contains("s (api-test)"), "{why}");
+        let round = line.apply(&line.world).await.expect("an apply");
+        let blocked = &round.last.plan.blocked;
+        let both = |why: &str| why.contains("b (web-test-1)") && why.contains("s (api-test)");
+        assert!(blocked.iter().any(|b| both(&b.reason)), "{blocked:?}");
+        assert!(round.last.taken.kept_because.is_some_and(|why| both(&why)));
+    });
+}
+
+/// B2, F3: what is held runs on where it was. What was held and never ran is nothing to leave behind.
+#[test]
+fn what_is_held_is_left_behind_by_nothing_either() {
+    rt().block_on(async {
+        let frozen = |line: &mut Line, on: bool| {
+            let window = Window {
+                name: "year's end".into(),
+                effect: WindowEffect::Deny,
+                environments: ["test".parse().expect("a name")].into(),
+                zone: "UTC".parse().expect("a zone"),
+                days: Vec::new(),
+                hours: None,
+                begin: None,
+                end: None,
+            };
+            line.world.policy.freeze = on.then_some(window).into_iter().collect();
+        };
+        let mut line = Line::new();
+        line.fleet.start_swarm("s", &[host("a")], &[]);
+        line.repository.commit(&with_swarm(files("app:1", &["a"]), Some("app:1")));
+        let _ = line.apply(&line.world).await.expect("an apply");
+        frozen(&mut line, true);
+        line.repository.commit(&with_swarm(files("app:1", &["a"]), None));
+        let round = line.apply(&line.world).await.expect("an apply");
+        assert!(round.last.plan.findings.holding().next().is_some(), "{:?}", round.last.plan.findings);
+        frozen(&mut line, false);
+        let head = line.commit("app:1", &["a"]);
+        let kept = line.apply(&line.world).await.expect("an apply").last.taken.kept_because;
+        assert!(kept.as_ref().is_some_and(|why| why.contains("s (api-test)")), "{kept:?}");
+        // Once it is gone, nothing holds the head any more.
+        let done = line.apply(&line.world).await.expect("an apply");
+        assert_eq!((done.last.taken.kept_because.clone(), &done.last.taken.desired.revision), (None, &head));
+
+        let mut line = Line::new();
+        line.fleet.start_swarm("s", &[host("a")], &[]);
+        line.repository.commit(&with_swarm(files("app:1", &["a"]), None));
+        let _ = line.apply(&line.world).await.expect("an apply");
+        frozen(&mut line, true);
+        line.repository.commit(&with_swarm(files("app:1", &["a"]), Some("app:1")));
+        let _ = line.apply(&line.world).await.expect("an apply");
+        frozen(&mut line, false);
+        line.commit("app:1", &["a"]);
+        let kept = line.apply(&line.world).await.expect("an apply").last.taken.kept_because;
+        assert_eq!(kept, None, "nothing of it ever ran");
+    });
+}
+
+/// B2: a service that git took away is remembered until its Swarm was seen without it, however the Swarm came and went meanwhile.
+#[test]
+fn a_service_is_forgotten_when_its_swarm_was_seen_without_it() {
+    rt().block_on(async {
+        for by_name in [true, false] {
+            let line = Line::new();
+            line.fleet.start_swarm("s", &[host("a")], &[]);
+            let with_api = with_swarm(files("app:1", &["a", "b"]), Some("app:1"));
+            let without = with_swarm(files("app:1", &["a", "b"]), None);
+            if by_name {
+                line.commit("app:1", &["a", "b"]);
+                let _ = line.apply(&line.world).await.expect("an apply");
+                let next = line.repository.commit(&with_api);
+                let _ = line.apply(&line.naming(&next)).await.expect("an apply");
+            } else {
+                line.repository.commit(&with_api);
+                let _ = line.apply(&line.world).await.expect("an apply");
+            }
+            // It is taken away while nobody can ask its Swarm.
+            line.fleet.set_fault(&host("a"), Some(Fault::Down));
+            line.repository.commit(&without);
+            let _ = line.apply(&line.world).await.expect("an apply");
+            let head = line.commit("app:1", &["a", "b"]);
+            for _ in 0..2 {
+                let kept = line.apply(&line.world).await.expect("an apply").last.taken.kept_because;
+                assert!(kept.as_ref().is_some_and(|why| why.contains("s (api-test)")), "{by_name}: {kept:?}");
+            }
+            // Then it goes, and the Swarm may.
+            line.fleet.set_fault(&host("a"), None);
+            let _ = line.apply(&line.world).await.expect("an apply");
+            let shown = line.fleet.swarm_shown("s").expect("a Swarm");
+            assert!(!shown.iter().any(|shown| shown.contains("api-test")), "{shown:?}");
+            let done = line.apply(&line.world).await.expect("an apply");
+            assert_eq!(
+                (done.last.taken.kept_because.clone(), &done.last.taken.desired.revision),
+                (None, &head)
+            );
+        }
     });
 }

@@ -9,6 +9,7 @@ use crate::model::app::PullPolicy;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, Revision};
+use crate::model::observed::RulesOf;
 use crate::model::units::Timestamp;
 use crate::policy::Source;
 
@@ -38,6 +39,11 @@ impl Applied {
     /// The revision at which this app is.
     pub fn of(&self, app: &AppKey) -> Option<Revision> {
         self.behind.get(app).cloned().unwrap_or_else(|| self.fleet.clone())
+    }
+
+    /// Whose rules judge the next revision; `None`: there is nothing to compare it with.
+    pub fn judges(&self) -> Option<RulesOf> {
+        self.fleet.as_ref().map(|_| self.rules.clone().map_or(RulesOf::Nobody, RulesOf::Revision))
     }
 
     /// Every revision that something is at.

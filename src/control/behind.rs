@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::app::Runtime;
+use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::HostName;
+use crate::model::names::{AppKey, HostName};
+use crate::model::observed::Seen;
 use crate::model::plan::Blocked;
 
 use super::memory::{LastGood, Memory};
+use super::pass::Pass;
 use super::revision::{Reader, Taken};
 use super::{ControlError, World};
 
@@ -32,53 +34,92 @@ impl Reader {
         last: Option<&LastGood>,
         taken: &Taken,
     ) -> Result<Option<String>, ControlError> {
-        match leaves_hosts_behind(world, taken)? {
-            Some(reason) => Ok(Some(reason)),
-            None => Ok(swarms_told(taken, &self.swarms_behind(world, last, taken).await?)),
-        }
+        let services = self.swarms_behind(world, last, taken).await?;
+        all_told(world, taken, &services)
     }
 
     /// What is enforced, or begun with, is no commit that could be refused. Where it leaves behind what a revision brought that
     /// was applied by its name, that is told (B2).
     pub(super) async fn going_back(&self, world: &World, taken: Taken) -> Result<Taken, ControlError> {
         let swarms_behind = self.swarms_behind(world, None, &taken).await?;
-        let leaves = leaves_hosts_behind(world, &taken)?.or_else(|| swarms_told(&taken, &swarms_behind));
+        let leaves = all_told(world, &taken, &swarms_behind)?;
         Ok(Taken { leaves, swarms_behind, ..taken })
     }
 
-    /// A Swarm that is no longer declared is no longer asked, and its services would run on for ever: its apps go first, in a
-    /// commit of their own.
-    async fn swarms_behind(
+    /// Services that run, or may, by a Swarm, and that the revision does not declare there. A Swarm that is no longer declared is
+    /// no longer asked, and they would run on for ever: its apps go first, in a commit of their own.
+    pub(super) async fn swarms_behind(
         &self,
         world: &World,
         last: Option<&LastGood>,
         taken: &Taken,
-    ) -> Result<BTreeMap<String, BTreeSet<String>>, ControlError> {
+    ) -> Result<ServicesBySwarm, ControlError> {
         let revision = &taken.desired.revision;
         let memory = Memory::new(&*world.store);
         // What was applied by its name is not the enforced one, and runs all the same.
-        let applied = memory.applied()?.and_then(|applied| applied.fleet);
-        let mut all = Vec::new();
-        if let Some(last) = last {
-            all.push(self.parsed_or_kept(world, &last.revision).await?);
-        }
-        if let Some(applied) = applied.filter(|applied| applied != revision) {
-            // Where it cannot be read nothing is judged either: that is told where it is the baseline.
-            all.extend(self.parsed_or_kept(world, &applied).await.ok());
-        }
+        let applied = memory.applied()?.unwrap_or_default();
         let mut behind = memory.swarms_behind()?;
-        behind.retain(|swarm, _| !taken.desired.swarms.contains_key(swarm));
-        for before in all {
-            for app in before.desired.apps.values() {
-                if let Runtime::Swarm(service) = &app.runtime
-                    && !taken.desired.swarms.contains_key(&service.swarm)
-                {
-                    behind.entry(service.swarm.clone()).or_default().insert(app.service_name());
-                }
-            }
+        if let Some(last) = last.filter(|last| applied.fleet.as_ref() != Some(&last.revision)) {
+            let last = self.parsed_or_kept(world, &last.revision).await?;
+            add_undeclared(&mut behind, &last.desired, taken, |_| true);
+        }
+        for at in applied.revisions().into_iter().filter(|at| at != revision) {
+            // Where it cannot be read nothing is judged either: that is told where it is the baseline.
+            let Ok(parsed) = self.parsed_or_kept(world, &at).await else { continue };
+            // Each app as far as it came: what was held is still at an earlier revision, or was never there.
+            add_undeclared(&mut behind, &parsed.desired, taken, |app| applied.of(app).as_ref() == Some(&at));
         }
         Ok(behind)
     }
+}
+
+type ServicesBySwarm = BTreeMap<String, BTreeSet<String>>;
+
+fn add_undeclared(
+    all: &mut ServicesBySwarm,
+    before: &Desired,
+    taken: &Taken,
+    is_there: impl Fn(&AppKey) -> bool,
+) {
+    for (swarm, service, _) in before.services().filter(|(_, _, app)| is_there(app)) {
+        if !taken.desired.declares_service(swarm, &service) {
+            all.entry(swarm.to_owned()).or_default().insert(service);
+        }
+    }
+}
+
+/// What is remembered from this look on of services that nobody declares: what was known of them and what this revision takes
+/// away, until the Swarm itself was seen without.
+pub(super) fn swarms_to_remember(known: &ServicesBySwarm, pass: &Pass) -> ServicesBySwarm {
+    let mut all = known.clone();
+    for (swarm, services) in &pass.taken.swarms_behind {
+        all.entry(swarm.clone()).or_default().extend(services.clone());
+    }
+    let before = pass.taken.baseline.desired.iter().flat_map(Desired::services);
+    for (swarm, service, _) in before {
+        all.entry(swarm.to_owned()).or_default().insert(service);
+    }
+    let desired = &pass.judged.enforced.desired;
+    for (swarm, services) in &mut all {
+        let seen = pass.observed.swarms.get(swarm).and_then(Seen::known);
+        services.retain(|service| {
+            !desired.declares_service(swarm, service)
+                && seen.is_none_or(|seen| seen.services.contains_key(service))
+        });
+    }
+    all.retain(|_, services| !services.is_empty());
+    all
+}
+
+/// Hosts and Swarms together: who trusts the revision all the same is told of both.
+fn all_told(
+    world: &World,
+    taken: &Taken,
+    services: &ServicesBySwarm,
+) -> Result<Option<String>, ControlError> {
+    let reasons = [leaves_hosts_behind(world, taken)?, swarms_told(taken, services)];
+    let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+    Ok((!reasons.is_empty()).then(|| reasons.join("; and ")))
 }
 
 /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
@@ -104,11 +145,11 @@ fn leaves_hosts_behind(world: &World, taken: &Taken) -> Result<Option<String>, C
     }))
 }
 
-fn swarms_told(taken: &Taken, behind: &BTreeMap<String, BTreeSet<String>>) -> Option<String> {
+fn swarms_told(taken: &Taken, behind: &ServicesBySwarm) -> Option<String> {
     let revision = &taken.desired.revision;
     let services = |services: &BTreeSet<String>| services.iter().cloned().collect::<Vec<_>>().join(", ");
-    let told: Vec<String> =
-        behind.iter().map(|(swarm, behind)| format!("{swarm} ({})", services(behind))).collect();
+    let gone = behind.iter().filter(|(swarm, _)| !taken.desired.swarms.contains_key(*swarm));
+    let told: Vec<String> = gone.map(|(swarm, behind)| format!("{swarm} ({})", services(behind))).collect();
     let short = revision.short();
     (!told.is_empty()).then(|| {
         format!(

@@ -1,25 +1,28 @@
 //! A branch before it is merged: is it valid, what would it do to the fleet, what do the rules say, whom does it concern.
 //!
-//! The branch is nobody's word yet. Only what the base declares is dialled (F4), the rules that judge are the base's (F1), and
-//! nothing is remembered.
+//! The branch is nobody's word yet. Only what the base declares is dialled (F4), the rules that judge are those that were applied
+//! last, or where nobody knows them the base's (F1), and nothing is remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::codeowners::{self, CodeOwners, Forge};
 use crate::config::{self, OriginLine};
-use crate::model::check::{Checked, Declared, Forecast, Owners, Sight, Touched, Valid, ValueChange, Verdict};
+use crate::model::check::{
+    Checked, Declared, Forecast, JudgedBy, Owners, Sight, Touched, Valid, ValueChange, Verdict,
+};
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
 use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, HostName, Revision};
-use crate::model::observed::{Engine, EngineInfo, Observed, Seen, Snapshot};
+use crate::model::observed::{Engine, EngineInfo, Observed, RulesOf, Seen, Snapshot};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
 use crate::model::tree::{Between, Touch, Tree};
 use crate::model::units::ByteSize;
+use crate::policy::Source;
 
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
@@ -85,6 +88,8 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
     let tip = reader.read_merged(world, &base).await?;
     let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
     let remembered = Known::remembered(world)?;
+    let applied = rules_applied(world, &question.look)?;
+    let (rules, judged_by) = rules_that_judge(world, &reader, &tip, applied).await;
     let (observed, sight, known) = match question.look {
         Look::Fleet => {
             let observed = fleet(world, &reader, &before.desired, &tip.desired).await?;
@@ -98,19 +103,19 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
         }
         Look::Nothing => {
             let mut assumed = unresolved(&remembered, &before.desired, &after.desired);
-            let (_, after) = judged_by(&tip, before, after, &remembered);
+            let (_, after) = both_judged((&rules, &judged_by.rules), before, after, &remembered);
             let images = &remembered.images;
             let judged = judge::judge(world, &after, images, remembered.proof(), None).await?;
             assumed.extend(judged.wants_plan.then(|| WITHOUT_A_PLAN.to_owned()));
             let findings = judged.findings;
             let (sight, forecast) = (Sight::Nothing, None);
             checked.verdict =
-                Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
+                Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, judged_by, assumed }));
             return Ok(checked);
         }
     };
     let known = known.or_running(&before.desired, &observed, &world.owner(&before.desired.fleet));
-    let (before, after) = judged_by(&tip, before, after, &known);
+    let (before, after) = both_judged((&rules, &judged_by.rules), before, after, &known);
     let blind = observed.key != world.key.id();
     let (imagined, mut assumed) = imagine(&observed, &before.desired, &after.desired);
     assumed.extend(unresolved(&known, &before.desired, &after.desired));
@@ -125,23 +130,76 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
     let mut forecast = Forecast { blind, ..caused(now.plan, then) };
     forecast.plan.blocked.extend(behind);
     let forecast = Some(forecast);
-    checked.verdict = Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, assumed }));
+    checked.verdict =
+        Verdict::Valid(Box::new(Valid { declared, sight, forecast, findings, judged_by, assumed }));
     Ok(checked)
 }
 
-/// Both sides as the rules of the base's tip judge them: the branch is a change of where it began.
-fn judged_by(tip: &Taken, before: Taken, after: Taken, known: &Known) -> (Taken, Taken) {
-    let rules = &tip.rules;
+/// Whose rules judge the next revision, as far as is known here.
+fn rules_applied(world: &World, look: &Look) -> Result<Option<RulesOf>, ControlError> {
+    let memory = Memory::new(&*world.store);
+    let applied = match memory.applied()? {
+        Some(applied) => Some(applied),
+        // A state file of a release without policies: what it enforced is what is applied.
+        None => memory.last_good()?.map(|last| Applied::all(&last.revision)),
+    };
+    let saved = match look {
+        Look::Snapshot(snapshot) => snapshot.judged_by.clone(),
+        Look::Fleet | Look::Nothing => None,
+    };
+    Ok(applied.and_then(|applied| applied.judges()).or(saved))
+}
+
+/// The rules that judge: what the base's tip says of them may be held itself. Where those that were applied cannot be told, the
+/// tip's stand in.
+async fn rules_that_judge(
+    world: &World,
+    reader: &Reader,
+    tip: &Taken,
+    applied: Option<RulesOf>,
+) -> (Vec<Source>, JudgedBy) {
+    let why = match applied {
+        Some(RulesOf::Nobody) => {
+            return (Vec::new(), JudgedBy { rules: RulesOf::Nobody, stand_in: None });
+        }
+        Some(RulesOf::Revision(revision)) => match reader.parsed_or_kept(world, &revision).await {
+            Ok(parsed) if parsed.desired.fleet == tip.desired.fleet => {
+                let judged_by = JudgedBy { rules: RulesOf::Revision(revision), stand_in: None };
+                return (parsed.rules.clone(), judged_by);
+            }
+            Ok(_) => "what is applied as far as is known here is of another fleet".to_owned(),
+            Err(ControlError::Source(_)) => {
+                format!("{}, which was applied last, is not in this clone", revision.short())
+            }
+            Err(error) => format!("{}, which was applied last, cannot be read: {error}", revision.short()),
+        },
+        None => "which revision was applied last is not known here".to_owned(),
+    };
+    let rules = RulesOf::Revision(tip.desired.revision.clone());
+    (tip.rules.clone(), JudgedBy { rules, stand_in: Some(why) })
+}
+
+/// Both sides as these rules judge them: the branch is a change of where it began.
+fn both_judged(
+    (rules, of): (&[Source], &RulesOf),
+    before: Taken,
+    after: Taken,
+    known: &Known,
+) -> (Taken, Taken) {
     let since = &before.desired.revision;
     let mut pinned = before.desired.clone();
     baseline::pin(&mut pinned, &known.images);
-    let applied = Applied { rules: Some(tip.desired.revision.clone()), ..Applied::all(since) };
+    let of = match of {
+        RulesOf::Revision(revision) => Some(revision.clone()),
+        RulesOf::Nobody => None,
+    };
+    let applied = Applied { rules: of, ..Applied::all(since) };
     let of_branch =
-        Baseline { applied, desired: Some(pinned.clone()), rules: rules.clone(), ..Baseline::default() };
+        Baseline { applied, desired: Some(pinned.clone()), rules: rules.to_vec(), ..Baseline::default() };
     let of_itself = Baseline {
         applied: Applied::all(since),
         desired: Some(pinned),
-        rules: rules.clone(),
+        rules: rules.to_vec(),
         ..Baseline::default()
     };
     // Nothing of it is enforced before it is merged, so nobody has to say where to begin (H).

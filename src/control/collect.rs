@@ -223,6 +223,7 @@ pub async fn carry_out(
         findings: Findings::default(),
         kept_because: None,
         under_way: Vec::new(),
+        waiting: BTreeSet::new(),
     };
     let report = converge::execute_alone(world, pass, &plan, (stop, true)).await;
     let memory = Memory::new(&*world.store);

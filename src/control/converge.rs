@@ -6,7 +6,6 @@ use std::time::Duration;
 use crate::apply::{self, Executor, Report, Works};
 use crate::model::drift::{Kind, Subject};
 use crate::model::exit::Found;
-use crate::model::finding::Effect;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::{Belongs, PlaceInReplacement};
@@ -20,7 +19,7 @@ use super::memory::{Destroyed, Holding, Memory};
 use super::pass::{self, Beside, Pass};
 use super::revision::Reader;
 use super::traffic::{Edge, Sight};
-use super::{ControlError, World, backoff, first_seen, healthy, named, rollouts};
+use super::{ControlError, World, applying, backoff, first_seen, healthy, named, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -162,7 +161,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         let ends = over || idle || pass.plan.is_empty();
         let agreed = ends || (scope.agree)(&pass);
         if agreed && !scope.stop.is_set() && !pass.lost {
-            note_applied(world, &pass)?;
+            applying::note(world, &pass)?;
         }
         if ends || !agreed {
             outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
@@ -214,40 +213,6 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
     tokio::select! {
         () = surveyor.news() => {}
         () = stop.wait() => {}
-    }
-}
-
-/// From here on the revision is what was applied, as far as the policies let it (F2): what is left of it is no new
-/// change. Told in the history where findings went with it.
-fn note_applied(world: &World, pass: &Pass) -> Result<(), ControlError> {
-    let memory = Memory::new(&*world.store);
-    // Before what was applied until now is forgotten.
-    memory.set_swarms_behind(&pass.taken.swarms_behind)?;
-    match &pass.judged.becomes {
-        Some(becomes) if *becomes != pass.taken.baseline.applied => {
-            memory.set_applied(becomes)?;
-            if world.revision.is_some() && becomes.fleet != pass.taken.baseline.applied.fleet {
-                named::note_applied(world, &pass.taken)?;
-            }
-            for finding in &pass.plan.findings.findings {
-                let subject = finding.app.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
-                let what = match &finding.effect {
-                    Effect::Holds => "held",
-                    Effect::Overridden(_) => "overridden",
-                    Effect::Told => continue,
-                };
-                let detail = format!("{}: {}", finding.rule, finding.message);
-                memory.remember(
-                    world.clock.now(),
-                    Some(&pass.taken.desired.revision),
-                    what,
-                    &subject,
-                    &detail,
-                )?;
-            }
-            Ok(())
-        }
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -358,7 +323,7 @@ fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
     Ok(memory.note_seen(&seats.collect())?)
 }
 
-/// Attempts, loops and the budget after a plan was carried out (B3, D3, D7).
+/// Attempts, loops, the budget and what has begun, after a plan was carried out (B3, D3, D7, F3).
 fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let now = world.clock.now();
@@ -376,7 +341,8 @@ fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlErro
         }
     }
     memory.note_destroyed(destroyed)?;
-    Ok(memory.set_attempts(attempts)?)
+    memory.set_attempts(attempts)?;
+    applying::note_begun(world, pass, report)
 }
 
 /// What a look teaches: since when things drift, what became stable, what goes round in circles. `true`: something was

@@ -27,6 +27,8 @@ pub struct Judged {
     pub resolvable: Desired,
     pub findings: Findings,
     pub blocked: Vec<Blocked>,
+    /// Apps that change, what is held included.
+    pub changes: BTreeSet<AppKey>,
     /// What is applied once this is carried out; `None`: nothing of it moves.
     pub becomes: Option<Applied>,
     /// A rule looks at the plan: it is to be asked again with one.
@@ -83,6 +85,7 @@ pub async fn judge(
             resolvable,
             findings,
             blocked: Vec::new(),
+            changes: BTreeSet::new(),
             becomes,
             wants_plan: false,
         });
@@ -106,7 +109,9 @@ pub async fn judge(
     let clean = verdict.findings.holding().next().is_none();
     let becomes = (!enforced.whole).then(|| becomes(world, taken, &changes, &verdict.held, clean));
     let blocked = policy::blocked(&verdict.findings, revision);
-    Ok(Judged { enforced, resolvable, findings: verdict.findings, blocked, becomes, wants_plan })
+    let changing = changes.into_iter().filter(|(_, becomes)| *becomes != Becomes::Same);
+    let changes = changing.map(|(key, _)| key).collect();
+    Ok(Judged { enforced, resolvable, findings: verdict.findings, blocked, changes, becomes, wants_plan })
 }
 
 fn nothing_held() -> policy::Verdict {

@@ -114,7 +114,7 @@ impl<'a> Memory<'a> {
         self.write(Record::LastGood, APPLIED, applied)
     }
 
-    /// Services by the Swarm that nobody declares any more since it was applied by a revision's name (B2).
+    /// Services by their Swarm that git took away, and without which the Swarm was not seen yet (B2).
     pub fn swarms_behind(&self) -> Result<BTreeMap<String, BTreeSet<String>>, StoreError> {
         Ok(self.read(Record::LastGood, SWARMS_BEHIND)?.unwrap_or_default())
     }

@@ -1,6 +1,7 @@
 //! The line run as a whole: take a revision, look, plan, carry out, remember; once (`converge`) or for ever (`run`).
 
 pub mod ahead;
+mod applying;
 pub mod backoff;
 pub mod baseline;
 mod behind;

@@ -2,7 +2,7 @@
 //!
 //! Each answers with the words for that person.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::model::names::AppKey;
 use crate::model::permission::Permitted;
@@ -39,15 +39,18 @@ pub async fn approve(world: &World, plan: &str, reason: &str) -> Result<String, 
 
 /// Takes a commit, by its id, as the one to enforce, after a force-push or a lost state file (F0, H).
 pub async fn trust(world: &World, id: &str) -> Result<String, ControlError> {
-    let taken = Reader::default().named(world, &Reference::Id(id.to_owned())).await?;
+    let reader = Reader::default();
+    let taken = reader.named(world, &Reference::Id(id.to_owned())).await?;
     let memory = Memory::new(&*world.store);
+    let mut services = reader.swarms_behind(world, None, &taken).await?;
     let revision = taken.desired.revision;
     let now = world.clock.now();
     memory.set_last_good(&LastGood::new(revision.clone(), now, Permitted::Named))?;
     // A person names the state to go on from: it is what the next revision is compared with.
     memory.set_applied(&Applied::all(&revision))?;
-    memory.set_swarms_behind(&BTreeMap::new())?;
-    // Hosts that it does not declare are gone for good (B2): a person says so.
+    // Swarms and hosts that it does not declare are gone for good (B2): a person says so.
+    services.retain(|swarm, _| taken.desired.swarms.contains_key(swarm));
+    memory.set_swarms_behind(&services)?;
     let gone = memory.last_seen()?.into_iter().filter(|(_, host)| !taken.desired.hosts.contains_key(host));
     memory.note_seen(&gone.map(|(instance, _)| (instance, None)).collect())?;
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;

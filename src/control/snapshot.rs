@@ -25,6 +25,7 @@ pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
         installation: Some(world.installation.clone()),
         images: images.digests,
         healthy_in_test,
+        judged_by: pass.taken.baseline.applied.judges(),
         observed: veil(&pass.observed, &owner, &pass.desired, &written, &world.key),
     })
 }

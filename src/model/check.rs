@@ -6,6 +6,7 @@ use super::exit::Found;
 use super::file::{FileSet, Files};
 use super::finding::Findings;
 use super::names::{AppKey, Revision};
+use super::observed::RulesOf;
 use super::plan::{Change, Plan};
 use super::tree::Touch;
 use super::units::Timestamp;
@@ -47,8 +48,9 @@ pub struct Valid {
     pub sight: Sight,
     /// What would be done, and what stops it; `None` where no fleet was looked at.
     pub forecast: Option<Forecast>,
-    /// What the rules, as the base has them, say of it (F2).
+    /// What the rules say of it (F2).
     pub findings: Findings,
+    pub judged_by: JudgedBy,
     /// What was taken for granted because the branch alone names it: nobody dialled that (F4).
     pub assumed: Vec<String>,
 }
@@ -59,6 +61,14 @@ pub enum Sight {
     Fleet { at: Timestamp },
     Snapshot { at: Timestamp },
     Nothing,
+}
+
+/// Whose rules of the repository's own judged it (F1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedBy {
+    pub rules: RulesOf,
+    /// They are not what the reconciler judges by, as far as is known here, but the base's: why.
+    pub stand_in: Option<String>,
 }
 
 /// A file of the branch that differs.

@@ -72,6 +72,26 @@ impl Desired {
         self.scope.as_ref().is_none_or(|scope| scope.contains(environment))
     }
 
+    /// Whether git says that nothing of the app is to be changed (A6).
+    pub fn is_only_watched(&self, app: &AppKey) -> bool {
+        self.detect_only
+            || self.environments.get(&app.environment).is_some_and(|e| e.detect_only)
+            || self.apps.get(app).is_some_and(|app| app.detect_only)
+    }
+
+    /// Whether the Swarm is to have a service of this name.
+    pub fn declares_service(&self, swarm: &str, service: &str) -> bool {
+        self.services().any(|(of, name, _)| of == swarm && name == service)
+    }
+
+    /// Every service with its Swarm and its app.
+    pub fn services(&self) -> impl Iterator<Item = (&str, String, &AppKey)> {
+        self.apps.values().filter_map(|app| match &app.runtime {
+            Runtime::Swarm(service) => Some((service.swarm.as_str(), app.service_name(), &app.key)),
+            Runtime::Host(_) => None,
+        })
+    }
+
     /// Whether the stricter rules hold there. Of an environment that git no longer declares nobody knows, so they do.
     pub fn is_production(&self, environment: &EnvironmentName) -> bool {
         self.environments.get(environment).is_none_or(|e| e.production)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{Device, HealthCheck, Logging, Mount, Port, Restart, Ulimit};
 use super::file::{FileSet, Files};
 use super::image::{Digest, ImageRef};
-use super::names::{ContainerName, HostName, VolumeName};
+use super::names::{ContainerName, HostName, Revision, VolumeName};
 use super::network::{NetworkSpec, VolumeSpec};
 use super::ownership;
 use super::secrecy::{ContentHash, KeyedHash};
@@ -66,8 +66,21 @@ pub struct Snapshot {
     /// release, which did not write it.
     #[serde(default)]
     pub healthy_in_test: Option<BTreeSet<Digest>>,
+    /// Whose rules judge the next revision (F1); `None`: nothing was applied, or it is of an earlier release, which did not
+    /// write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_by: Option<RulesOf>,
     #[serde(flatten)]
     pub observed: Observed,
+}
+
+/// Whose rules judge, those of the library aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RulesOf {
+    Revision(Revision),
+    /// Of every revision so far something was denied.
+    Nobody,
 }
 
 impl Observed {

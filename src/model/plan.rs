@@ -49,6 +49,10 @@ pub struct Plan {
     /// Changes of earlier plans that are being carried out meanwhile (D6).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub under_way: Vec<UnderWay>,
+    /// Apps of which something can't be done now and goes on by itself once it can: paused, held, waiting for another, or on
+    /// a host that does not answer. What git says to leave alone is not among them.
+    #[serde(skip)]
+    pub waiting: BTreeSet<AppKey>,
 }
 
 /// A change that has begun and not ended.

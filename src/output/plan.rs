@@ -102,6 +102,8 @@ pub fn json(plan: &Plan, installed: &Installed) -> Value {
         kept_because,
         // Only the loop has any, and it prints no plans.
         under_way: _,
+        // Each is told with its reason above.
+        waiting: _,
     } = plan;
     json!({
         "id": id,

@@ -1,6 +1,6 @@
 //! A plan with one of everything, for the tests of this folder.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::drift::{Cure, Drift, FieldChange, Kind, Nature, Subject};
 use crate::model::file::{Differing, FileSet, Files, Sides};
@@ -49,6 +49,7 @@ pub fn empty() -> Plan {
         findings: crate::model::finding::Findings::default(),
         kept_because: None,
         under_way: Vec::new(),
+        waiting: BTreeSet::new(),
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Draft {
     pub notes: Vec<String>,
     /// What is under way, and would not be begun now: another change of the same has to wait.
     pub not_now: Vec<Subject>,
+    /// Apps of which something can't be done now.
+    pub waiting: BTreeSet<AppKey>,
 }
 
 impl Draft {
@@ -28,6 +30,7 @@ impl Draft {
         let mut drift =
             Drift { subject: change.subject.clone(), app: change.app.clone(), nature, left_alone: None };
         if let Some(reason) = left_alone {
+            self.waits(&reason, change.app.as_ref());
             if let Reason::Backoff(reason) = &reason {
                 self.block(
                     change.subject.clone(),
@@ -71,8 +74,9 @@ impl Draft {
         hint: &str,
     ) {
         let Change { subject, app, .. } = &change;
-        if let Some(Reason::Other(reason)) = left_alone(input, &change) {
-            self.leave(subject.clone(), app.clone(), nature, reason);
+        if let Some(reason @ (Reason::Git(_) | Reason::Paused(_))) = left_alone(input, &change) {
+            self.waits(&reason, app.as_ref());
+            self.leave(subject.clone(), app.clone(), nature, reason.words());
             return;
         }
         self.leave(subject.clone(), app.clone(), nature, why.clone());
@@ -89,7 +93,29 @@ impl Draft {
         self.drift.push(Drift { subject, app, nature, left_alone: Some(why) });
     }
 
+    /// What can't be done as long as the reason stands.
     pub fn block(&mut self, subject: Subject, app: Option<AppKey>, reason: String, hint: &str) {
+        self.waiting.extend(app.clone());
+        self.tell_blocked(subject, app, reason, hint);
+    }
+
+    /// Drift that stays until git says something else, and is no success either.
+    pub fn keep(&mut self, subject: Subject, app: AppKey, nature: Nature, reason: String, hint: &str) {
+        self.leave(subject.clone(), Some(app.clone()), nature, reason.clone());
+        self.tell_blocked(subject, Some(app), reason, hint);
+    }
+
+    /// Some day it goes on by itself, unless git itself says to leave it alone.
+    fn waits(&mut self, reason: &Reason, app: Option<&AppKey>) {
+        match reason {
+            Reason::Paused(_) | Reason::Backoff(_) | Reason::Quarantine(_) => {
+                self.waiting.extend(app.cloned())
+            }
+            Reason::Git(_) => {}
+        }
+    }
+
+    fn tell_blocked(&mut self, subject: Subject, app: Option<AppKey>, reason: String, hint: &str) {
         let blocked = Blocked { subject, app, reason, hint: hint.to_owned() };
         if !self.blocked.contains(&blocked) {
             self.blocked.push(blocked);
@@ -114,14 +140,16 @@ pub(super) fn subject(kind: Kind, name: impl ToString, host: &HostName) -> Subje
 enum Reason {
     Quarantine(String),
     Backoff(String),
-    Other(String),
+    /// Detect-only.
+    Git(String),
+    Paused(String),
 }
 
 impl Reason {
     fn words(&self) -> String {
         match self {
             Self::Quarantine(reason) => format!("quarantined: {reason}"),
-            Self::Backoff(reason) | Self::Other(reason) => reason.clone(),
+            Self::Backoff(reason) | Self::Git(reason) | Self::Paused(reason) => reason.clone(),
         }
     }
 }
@@ -134,22 +162,23 @@ fn left_alone(input: &PlanInput<'_>, change: &Change) -> Option<Reason> {
     {
         return Some(Reason::Quarantine(why.clone()));
     }
-    let other = |reason: &str| Some(Reason::Other(reason.to_owned()));
+    let git = |reason: &str| Some(Reason::Git(reason.to_owned()));
+    let paused = |reason: &str| Some(Reason::Paused(reason.to_owned()));
     if input.desired.detect_only {
-        return other("detect-only: the whole fleet (A6)");
+        return git("detect-only: the whole fleet (A6)");
     }
     if let Some(reason) = &input.holds.paused_fleet {
-        return other(reason);
+        return paused(reason);
     }
     if let Some(key) = &change.app {
         if input.desired.environments.get(&key.environment).is_some_and(|e| e.detect_only) {
-            return other("detect-only: its environment (A6)");
+            return git("detect-only: its environment (A6)");
         }
         if input.desired.apps.get(key).is_some_and(|app| app.detect_only) {
-            return other("detect-only: its app (A6)");
+            return git("detect-only: its app (A6)");
         }
         if let Some(reason) = input.holds.paused.get(key) {
-            return other(reason);
+            return paused(reason);
         }
     }
     match input.holds.not_before.get(&words) {

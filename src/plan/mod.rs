@@ -39,7 +39,7 @@ use swarm::Swarms;
 pub fn plan(input: &PlanInput<'_>) -> Plan {
     let fleet = Fleet::see(input);
     let mut draft = Draft::default();
-    fleet.tell_unknown(&mut draft);
+    fleet.tell_unknown(input, &mut draft);
     let swarms = Swarms::see(input, &mut draft);
     swarms.nodes(input, &mut draft);
     let seats = place::place(input, &fleet, &mut draft);

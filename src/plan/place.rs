@@ -265,6 +265,10 @@ fn seat_missing<'a>(
     draft: &mut Draft,
 ) {
     let hosts = allowed(input.desired, app, placement);
+    let silent = hosts.iter().any(|host| !host.drain && fleet.unknown_hosts.contains_key(&host.name));
+    if silent && placement.replicas == Replicas::EveryHost {
+        draft.waiting.insert(app.key.clone());
+    }
     for instance in slots(input, app, placement, &hosts, fleet) {
         if seats.contains_key(&instance) {
             continue;
@@ -272,6 +276,7 @@ fn seat_missing<'a>(
         let subject = Subject::of_fleet(Kind::Container, &instance);
         if let Some(why) = maybe_elsewhere(input, fleet, app, placement, &hosts, &instance) {
             draft.notes.push(format!("{instance} {why}"));
+            draft.waiting.insert(app.key.clone());
             continue;
         }
         let pending = hosts.iter().find(|host| input.holds.pending.contains(&host.name));
@@ -285,6 +290,7 @@ fn seat_missing<'a>(
                 match choose(fleet, &same, app, placement, taken, seats) {
                     Ok(host) => Ok(host),
                     Err(_) => {
+                        draft.waiting.insert(app.key.clone());
                         draft
                             .notes
                             .push(format!("{instance} waits for {}: it is still being read", pending.name));

@@ -136,8 +136,7 @@ impl View<'_> {
         let unprotected = self.input.holds.unprotected.contains(&instance.key);
         if app.map_or(labelled && !unprotected, |app| app.protect) {
             let why = "it is no longer declared, and protected (B2)".to_owned();
-            draft.leave(subject.clone(), Some(instance.key.clone()), Nature::Extra, why.clone());
-            draft.block(subject, Some(instance.key.clone()), why, HINT_PROTECTED);
+            draft.keep(subject, instance.key.clone(), Nature::Extra, why, HINT_PROTECTED);
             return;
         }
         let because = match app {

@@ -28,7 +28,8 @@ pub(super) fn finish(
     }
     let mut notes = draft.notes;
     let mut blocked = draft.blocked;
-    let (held, changes) = split(input, draft.changes, &reasons, &mut notes);
+    let mut waiting = draft.waiting;
+    let (held, changes) = split(input, draft.changes, &reasons, &mut notes, &mut waiting);
     let revision = input.desired.revision.clone();
     let held_id = if held.is_empty() { String::new() } else { Plan::id_of(&revision, &held) };
     for change in &held {
@@ -55,6 +56,7 @@ pub(super) fn finish(
         findings: Findings::default(),
         kept_because: None,
         under_way,
+        waiting,
     }
 }
 
@@ -189,6 +191,7 @@ fn split(
     changes: Vec<Change>,
     reasons: &Reasons,
     notes: &mut Vec<String>,
+    waiting: &mut BTreeSet<AppKey>,
 ) -> (Vec<Change>, Vec<Change>) {
     let mut number: Vec<Goes> = Vec::with_capacity(changes.len());
     let (mut held, mut kept): (Vec<Change>, Vec<Change>) = (Vec::new(), Vec::new());
@@ -201,6 +204,7 @@ fn split(
             Goes::Held | Goes::Later => None,
         });
         let after: Vec<usize> = after.collect();
+        let app = change.app.clone();
         let waits = before.iter().any(|goes| matches!(goes, Goes::Later));
         let goes = if begun || waits {
             Goes::Later
@@ -217,6 +221,10 @@ fn split(
             Goes::At(kept.len() - 1)
         };
         number.push(goes);
+        match goes {
+            Goes::At(_) => {}
+            Goes::Held | Goes::Later => waiting.extend(app),
+        }
     }
     (held, kept)
 }

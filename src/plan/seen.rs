@@ -118,7 +118,10 @@ impl<'a> Fleet<'a> {
         self.owned.values().flatten().filter(current).count()
     }
 
-    pub fn tell_unknown(&self, draft: &mut Draft) {
+    pub fn tell_unknown(&self, input: &PlanInput<'_>, draft: &mut Draft) {
+        let away = input.holds.last_seen.iter().filter(|(_, host)| self.unknown_hosts.contains_key(*host));
+        let unseen = away.map(|(instance, _)| instance).chain(self.unreadable.keys());
+        draft.waiting.extend(unseen.map(|instance| instance.key.clone()));
         for (host, why) in &self.unknown_hosts {
             let subject = Subject::on_host(Kind::Host, host, host);
             draft.unknown.push(Unknown { subject, why: (*why).to_owned() });

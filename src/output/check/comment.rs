@@ -7,7 +7,7 @@ use super::super::contents;
 use super::super::escape::{block, code, prose, table};
 use super::super::wording::{change_words, many, on_its_host, subject_words};
 use super::super::{findings, plan, sections};
-use super::{owners, sight, summary, values, warnings};
+use super::{judged_by, owners, sight, summary, values, warnings};
 
 /// GitHub takes 65,536 characters; bytes are never fewer. What is kept free is for the line that says what is missing.
 const LONGEST: usize = 65_000;
@@ -44,7 +44,7 @@ pub fn markdown(checked: &Checked) -> String {
             folded.push(format!("\n### What is wrong\n\n{}", block("", &begin_of(errors))));
         }
         Verdict::Valid(valid) => {
-            out += &format!(", {}.\n", prose(&sight(valid)));
+            out += &format!(", {}; {}.\n", prose(&sight(valid)), prose(&judged_by(&valid.judged_by)));
             folded.extend(parts(valid));
         }
     }
@@ -213,9 +213,10 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use crate::model::check::{Declared, Owners, Sight, Touched, ValueChange};
+    use crate::model::check::{Declared, JudgedBy, Owners, Sight, Touched, ValueChange};
     use crate::model::finding::Findings;
     use crate::model::names::Revision;
+    use crate::model::observed::RulesOf;
     use crate::model::tree::Touch;
 
     fn checked(text: &str, verdict: Verdict) -> Checked {
@@ -250,6 +251,10 @@ mod tests {
             sight: Sight::Nothing,
             forecast: None,
             findings: Findings::default(),
+            judged_by: JudgedBy {
+                rules: RulesOf::Revision(Revision::new("0".repeat(40))),
+                stand_in: Some(text.to_owned()),
+            },
             assumed: vec![text.to_owned()],
         }))
     }

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::model::check::{Checked, Declared, Forecast, Owners, Sight, Touched, Valid, Verdict};
+use crate::model::check::{Checked, Declared, Forecast, JudgedBy, Owners, Sight, Touched, Valid, Verdict};
+use crate::model::observed::RulesOf;
 
 use super::escape::{line, lines};
 use super::paint::{Ink, Paint};
@@ -58,6 +59,18 @@ fn sight(valid: &Valid) -> String {
         Sight::Fleet { at } => format!("planned against the fleet as it was at {at}"),
         Sight::Snapshot { at } => format!("planned against a snapshot of {at}"),
         Sight::Nothing => "no fleet was looked at".to_owned(),
+    }
+}
+
+/// Whose rules it was judged by.
+fn judged_by(judged: &JudgedBy) -> String {
+    let by = match &judged.rules {
+        RulesOf::Revision(revision) => format!("judged by the rules of {}", revision.short()),
+        RulesOf::Nobody => "judged by the library's rules alone".to_owned(),
+    };
+    match &judged.stand_in {
+        None => format!("{by}, as they were applied last"),
+        Some(why) => format!("{by}, the base, since {why}"),
     }
 }
 
@@ -163,6 +176,7 @@ pub fn text(checked: &Checked, paint: Paint) -> String {
 
 fn valid_text(valid: &Valid, paint: Paint) -> String {
     let mut out = format!("  {}\n", sight(valid));
+    out += &hang("  ", &judged_by(&valid.judged_by));
     if !valid.declared.is_empty() {
         out += &heading(paint, "DECLARED");
         for declared in &valid.declared {
@@ -202,6 +216,7 @@ pub fn json(checked: &Checked) -> Value {
         "rules": checked.rules,
         "errors": Value::Null,
         "seen": Value::Null,
+        "judged_by": Value::Null,
         "declared": [],
         "forecast": Value::Null,
         "findings": [],
@@ -216,6 +231,12 @@ pub fn json(checked: &Checked) -> Value {
                 Sight::Nothing => ("nothing", None),
             };
             out["seen"] = json!({ "how": how, "at": at.map(|at| at.to_string()) });
+            let JudgedBy { rules, stand_in } = &valid.judged_by;
+            let revision = match rules {
+                RulesOf::Revision(revision) => Some(revision),
+                RulesOf::Nobody => None,
+            };
+            out["judged_by"] = json!({ "revision": revision, "stand_in": stand_in });
             out["declared"] = json!(public::list(&valid.declared, declared_json));
             out["findings"] = json!(public::list(&valid.findings.findings, public::finding));
             out["policy_notes"] = json!(valid.findings.notes);

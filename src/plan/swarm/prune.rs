@@ -97,8 +97,7 @@ fn service(input: &PlanInput<'_>, swarm: &str, live: &LiveService, key: &AppKey,
         let why = "it is protected (B2)".to_owned();
         let hint =
             "declare the app again without `protect`, then take it away; or remove the service by hand";
-        draft.leave(subject.clone(), Some(key.clone()), Nature::Extra, why.clone());
-        draft.block(subject, Some(key.clone()), why, hint);
+        draft.keep(subject, key.clone(), Nature::Extra, why, hint);
         return;
     }
     // It moves to another runtime or Swarm: not before its successor was made.

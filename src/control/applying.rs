@@ -1,0 +1,146 @@
+//! From when on a revision is what was applied, app by app (F2, F3).
+//!
+//! What is taken and of which nothing could be begun (it is paused, held, or its host is silent) is no applied state: it stays a
+//! change, and the rules are asked of it at each look. So a freeze that begins meanwhile holds it. What has begun goes on to its
+//! end, since half of a rollout is worse than either side of it.
+
+use std::collections::BTreeSet;
+
+use crate::apply::Report;
+use crate::model::app::Runtime;
+use crate::model::desired::Desired;
+use crate::model::drift::Kind;
+use crate::model::finding::{Effect, Finding};
+use crate::model::names::AppKey;
+use crate::model::observed::Seen;
+use crate::model::plan::{Change, Outcome, Verb};
+
+use super::baseline::Applied;
+use super::memory::Memory;
+use super::pass::Pass;
+use super::{ControlError, World, behind, named};
+
+/// Before a plan is carried out: the revision is what was applied, as far as the policies let it and as far as nothing is left to
+/// do. Told in the history where findings went with it.
+pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    // Before what was applied until now is forgotten.
+    memory.set_swarms_behind(&behind::swarms_to_remember(&memory.swarms_behind()?, pass))?;
+    let now = memory.applied()?.unwrap_or_else(|| pass.taken.baseline.applied.clone());
+    let Some(becomes) = reached(world, pass, &now)?.filter(|becomes| *becomes != now) else {
+        return Ok(());
+    };
+    memory.set_applied(&becomes)?;
+    if world.revision.is_some() && becomes.fleet != now.fleet {
+        named::note_applied(world, &pass.taken)?;
+    }
+    let moves = becomes.fleet != now.fleet || becomes.rules != now.rules;
+    remember(world, pass, |finding| match &finding.app {
+        Some(app) if finding.effect != Effect::Holds => now.of(app) != becomes.of(app),
+        Some(_) | None => moves,
+    })
+}
+
+/// After changes were carried out: apps of which something has come about are at this revision.
+pub(super) fn note_begun(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    let (Some(becomes), Some(mut applied)) = (&pass.judged.becomes, memory.applied()?) else {
+        return Ok(());
+    };
+    let revision = &pass.taken.desired.revision;
+    let changes = |app: &&AppKey| pass.judged.changes.contains(*app) && !becomes.behind.contains_key(*app);
+    let begun = report.outcomes.iter().filter(|(change, outcome)| is_begun(change, outcome));
+    let begun: BTreeSet<&AppKey> =
+        begun.filter_map(|(change, _)| change.app.as_ref()).filter(changes).collect();
+    let before = applied.clone();
+    for app in &begun {
+        let Some(at) = applied.behind.get_mut(*app) else { continue };
+        // A later revision may have been taken meanwhile.
+        *at = Some(revision.clone());
+        if applied.fleet.as_ref() == Some(revision) {
+            applied.behind.remove(*app);
+        }
+    }
+    if applied == before {
+        return Ok(());
+    }
+    memory.set_applied(&applied)?;
+    remember(world, pass, |finding| {
+        let of = |app: &AppKey| before.of(app) != applied.of(app);
+        finding.effect != Effect::Holds && finding.app.as_ref().is_some_and(of)
+    })
+}
+
+/// Something of the app is now as this revision has it. A container that could not be made was put back; a service may have been
+/// sent all the same.
+fn is_begun(change: &Change, outcome: &Outcome) -> bool {
+    let brings = match change.action {
+        Verb::Create | Verb::Update | Verb::Replace | Verb::Remove => true,
+        Verb::Await => change.subject.kind == Kind::Service,
+        Verb::Start | Verb::Restart | Verb::Install | Verb::Recover => false,
+    };
+    brings
+        && match (change.subject.kind, outcome) {
+            (Kind::Container | Kind::Service, Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. })
+            | (Kind::Service, Outcome::Failed { .. }) => true,
+            (_, _) => false,
+        }
+}
+
+/// What is applied by what this look saw; `None`: nothing of it moves.
+fn reached(world: &World, pass: &Pass, now: &Applied) -> Result<Option<Applied>, ControlError> {
+    let Some(mut becomes) = pass.judged.becomes.clone() else { return Ok(None) };
+    // The first revision says what is there already: nobody compares it with anything.
+    if now.fleet.is_none() {
+        return Ok(Some(becomes));
+    }
+    // While the whole fleet stands still nothing moves.
+    if Memory::new(&*world.store).pauses(world.clock.now())?.iter().any(|(app, _)| app.is_none()) {
+        return Ok(None);
+    }
+    let left = pass.judged.changes.iter().filter(|app| is_left(pass, app)).cloned();
+    let behind: BTreeSet<AppKey> = left.chain(becomes.behind.into_keys()).collect();
+    // What began since this look's revision was taken is known by now.
+    let behind = behind.into_iter().map(|app| (now.of(&app), app));
+    becomes.behind = behind.filter(|(at, _)| *at != becomes.fleet).map(|(at, app)| (app, at)).collect();
+    Ok(Some(becomes))
+}
+
+/// Something of its change is still to be done, as far as anyone can see. What is only watched is brought in by git alone (A6).
+fn is_left(pass: &Pass, app: &AppKey) -> bool {
+    let desired = &pass.judged.enforced.desired;
+    if desired.is_only_watched(app) {
+        return false;
+    }
+    let plan = &pass.plan;
+    let of_it = |other: &Option<AppKey>| other.as_ref() == Some(app);
+    // What Swarm is at is as declared already.
+    let planned = plan.changes.iter().any(|c| of_it(&c.app) && c.action != Verb::Await);
+    let unseen = |desired: &Desired| match desired.apps.get(app).map(|app| &app.runtime) {
+        Some(Runtime::Swarm(service)) if pass.desired.swarms.contains_key(&service.swarm) => {
+            pass.observed.swarms.get(&service.swarm).and_then(Seen::known).is_none()
+        }
+        Some(Runtime::Swarm(_) | Runtime::Host(_)) | None => false,
+    };
+    planned
+        || plan.under_way.iter().any(|begun| of_it(&begun.app))
+        || plan.waiting.contains(app)
+        || unseen(desired)
+        || pass.taken.baseline.desired.as_ref().is_some_and(unseen)
+}
+
+/// Tells in the history what the rules said, where it counts from now on.
+fn remember(world: &World, pass: &Pass, is_told: impl Fn(&Finding) -> bool) -> Result<(), ControlError> {
+    let memory = Memory::new(&*world.store);
+    for finding in pass.plan.findings.findings.iter().filter(|finding| is_told(finding)) {
+        let subject = finding.app.as_ref().map_or_else(|| "fleet".to_owned(), ToString::to_string);
+        let what = match &finding.effect {
+            Effect::Holds => "held",
+            Effect::Overridden(_) => "overridden",
+            Effect::Told => continue,
+        };
+        let detail = format!("{}: {}", finding.rule, finding.message);
+        memory.remember(world.clock.now(), Some(&pass.taken.desired.revision), what, &subject, &detail)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! By whose rules `trueup check` judges (F1): by those that were applied last, as the reconciler does, where a state or a snapshot
+//! knows them; else by the base's, and the answer says so.
+
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+
+mod stage;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use stage::git;
+
+const RULE: &str = "package team\n\nimport rego.v1\n\ndeny contains msg if {\n\tsome app in input.apps\n\t\
+                    app.after.replicas > 3\n\tmsg := \"too many\"\n}\n";
+/// Nobody answers there.
+const HOST: &str = "[host.far]\naddress = \"192.0.2.1\"\nengine = \"unix:///nowhere/engine.sock\"\nenvironments = [\"test\"]\n";
+
+/// A repository whose main has taken the rule away since it was applied, and a branch from there that the rule denies.
+struct Pull {
+    dir: tempfile::TempDir,
+    applied: String,
+    tip: String,
+}
+
+impl Pull {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut pull = Self { dir, applied: String::new(), tip: String::new() };
+        std::fs::create_dir(pull.repo()).expect("a directory");
+        git(&pull.repo(), &["init", "-q", "-b", "main"]);
+        let app = |replicas: u32| {
+            format!(
+                "app = \"web\"\nenvironments = [\"test\"]\nimage = \"app:1\"\nruntime = \"host\"\nreplicas = {replicas}\n"
+            )
+        };
+        let fleet = "fleet = \"pulls\"\nenvironments = [\"test\"]\n";
+        let files = [
+            ("fleet.toml", fleet),
+            ("hosts/far.toml", HOST),
+            ("apps/web/app.toml", &app(1)),
+            ("policies/team.rego", RULE),
+        ];
+        pull.applied = pull.commit(&BTreeMap::from(files));
+        let (code, _, err) = pull.trueup("state", &["trust", &pull.applied]);
+        assert_eq!(code, 0, "{err}");
+        git(&pull.repo(), &["rm", "-q", "policies/team.rego"]);
+        pull.tip = pull.commit(&BTreeMap::new());
+        git(&pull.repo(), &["checkout", "-q", "-b", "branch"]);
+        pull.commit(&BTreeMap::from([("apps/web/app.toml", &*app(4))]));
+        pull
+    }
+
+    fn repo(&self) -> PathBuf {
+        self.dir.path().join("repo")
+    }
+
+    fn snapshot(&self) -> String {
+        self.dir.path().join("snapshot.json").display().to_string()
+    }
+
+    fn commit(&self, files: &BTreeMap<&str, &str>) -> String {
+        for (path, text) in files {
+            let file = self.repo().join(path);
+            std::fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
+            std::fs::write(file, text).expect("a file");
+        }
+        git(&self.repo(), &["add", "-A"]);
+        git(&self.repo(), &["commit", "-q", "-m", "a change"]);
+        git(&self.repo(), &["rev-parse", "HEAD"])
+    }
+
+    fn trueup(&self, state: &str, args: &[&str]) -> (i32, String, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
+        command.args(args).arg("--repo").arg(self.repo());
+        command.arg("--state-dir").arg(self.dir.path().join(state)).env("NO_COLOR", "1");
+        let output = command.stdin(Stdio::null()).output().expect("the binary");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("a code"), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// The text, and the same as JSON.
+    fn check(&self, state: &str, more: &[&str]) -> (String, Value) {
+        let args = [&["check", "--base", "main", "--head", "branch"], more].concat();
+        let (_, text, err) = self.trueup(state, &args);
+        assert!(!text.is_empty(), "{err}");
+        let (_, json, err) = self.trueup(state, &[&args[..], &["--format", "json"]].concat());
+        (text, serde_json::from_str(&json).unwrap_or_else(|e| panic!("{e}: {err}")))
+    }
+}
+
+fn is_denied(told: &Value) -> bool {
+    told["findings"].to_string().contains("too many")
+}
+
+#[test]
+fn rules_that_the_base_took_away_judge_until_that_is_applied() {
+    let pull = Pull::new();
+    // Where trueup runs: as the reconciler will.
+    for more in [&["--no-fleet"][..], &[]] {
+        let (text, told) = pull.check("state", more);
+        assert!(is_denied(&told) && told["exit_code"] == 3, "{told:#}");
+        assert_eq!(told["judged_by"]["revision"], pull.applied.as_str());
+        assert!(text.contains("as they were applied last"), "{text}");
+    }
+    // A runner that has nothing but the clone says what it judged by.
+    let (text, told) = pull.check("other", &["--no-fleet"]);
+    assert!(!is_denied(&told), "{told:#}");
+    assert_eq!(told["judged_by"]["revision"], pull.tip.as_str());
+    assert!(text.contains("which revision was applied last is not known here"), "{text}");
+
+    // One that has a snapshot knows.
+    let (code, _, err) = pull.trueup("state", &["snapshot", "save", &pull.snapshot()]);
+    assert!(code == 0 || code == 3, "{err}");
+    let (_, told) = pull.check("other", &["--observed", &pull.snapshot()]);
+    assert!(is_denied(&told) && told["judged_by"]["revision"] == pull.applied.as_str(), "{told:#}");
+    // Of an earlier release, or of a commit that is not in the clone: it says so.
+    let saved = std::fs::read_to_string(pull.snapshot()).expect("a snapshot");
+    for (instead, why) in [(None, "not known here"), (Some("7".repeat(40)), "is not in this clone")] {
+        let mut saved: Value = serde_json::from_str(&saved).expect("JSON");
+        match instead {
+            Some(instead) => saved["judged_by"]["revision"] = instead.into(),
+            None => drop(saved.as_object_mut().expect("an object").remove("judged_by")),
+        }
+        std::fs::write(pull.snapshot(), saved.to_string()).expect("a file");
+        let (_, told) = pull.check("other", &["--observed", &pull.snapshot()]);
+        assert!(!is_denied(&told), "{told:#}");
+        assert!(told["judged_by"]["stand_in"].to_string().contains(why), "{told:#}");
+    }
+
+    // Once it is applied that the rule goes, it is gone.
+    assert_eq!(pull.trueup("state", &["trust", &pull.tip]).0, 0);
+    let (_, told) = pull.check("state", &["--no-fleet"]);
+    assert!(!is_denied(&told) && told["judged_by"]["stand_in"].is_null(), "{told:#}");
+}
+
+/// A state that is another fleet's tells nothing of this one.
+#[test]
+fn the_state_of_another_fleet_is_not_asked() {
+    let pull = Pull::new();
+    git(&pull.repo(), &["checkout", "-q", "--orphan", "other"]);
+    let fleet = "fleet = \"others\"\nenvironments = [\"test\"]\n";
+    let other = pull.commit(&BTreeMap::from([("fleet.toml", fleet), ("policies/team.rego", RULE)]));
+    assert_eq!(pull.trueup("other", &["trust", &other]).0, 0);
+    let (_, told) = pull.check("other", &["--no-fleet"]);
+    assert!(!is_denied(&told), "{told:#}");
+    assert!(told["judged_by"]["stand_in"].to_string().contains("of another fleet"), "{told:#}");
+}
