@@ -11,6 +11,7 @@ use std::sync::Arc;
 use simulation::rt;
 use trueup::apply::Stop;
 use trueup::control::converge::{Converged, Scope, converge};
+use trueup::control::memory::Memory;
 use trueup::control::pass::{self, Pass};
 use trueup::control::revision::{Purpose, Reader};
 use trueup::control::{ControlError, World, person};
@@ -19,7 +20,7 @@ use trueup::model::observed::Seen;
 use trueup::model::policy::{Window, WindowEffect};
 use trueup::model::secrecy::HashKey;
 use trueup::model::settings::Reference;
-use trueup::ports::Repository as _;
+use trueup::ports::{Record, Repository as _};
 use trueup::sim::{Fault, SimRepository, SimWorld};
 
 struct Line {
@@ -341,7 +342,7 @@ fn what_was_applied_by_name_is_not_left_behind() {
             assert!(kept.as_ref().is_some_and(|why| why.contains("(B2)")), "{kept:?}");
         }
         // The enforced one is what was applied all the same: it is no new change at each look.
-        let memory = trueup::control::memory::Memory::new(&*line.world.store);
+        let memory = Memory::new(&*line.world.store);
         let applied = memory.applied().expect("a record").expect("applied");
         assert_eq!(applied.fleet.as_ref(), Some(&first));
         // What is enforced cannot be refused: that it leaves the Swarm behind is told.
@@ -401,6 +402,16 @@ fn with_swarm(mut files: BTreeMap<String, String>, api: Option<&str>) -> BTreeMa
              [rollout]\nmin_healthy = \"0s\"\n"
         );
         files.insert("apps/api/app.toml".to_owned(), service);
+    }
+    files
+}
+
+/// Hosts of which some are drained.
+fn with_drained(image: &str, hosts: &[&str], drained: &[&str]) -> BTreeMap<String, String> {
+    let mut files = files(image, hosts);
+    let all = files.get_mut("hosts/all.toml").expect("hosts");
+    for name in drained {
+        *all = all.replace(&format!("[host.{name}]\n"), &format!("[host.{name}]\ndrain = true\n"));
     }
     files
 }
@@ -512,4 +523,84 @@ fn a_service_is_forgotten_when_its_swarm_was_seen_without_it() {
             );
         }
     });
+}
+
+/// B2, C8: what a revision that was applied by its name moved to a host of its own runs there after going back, for all anyone
+/// knows. That is told until a person says otherwise, and costs no other host its instance.
+#[test]
+fn what_was_moved_by_name_to_a_host_of_its_own_counts_as_running_there() {
+    rt().block_on(async {
+        let line = Line::new();
+        line.commit("app:1", &["a", "b"]);
+        assert_eq!(line.apply(&line.world).await.expect("an apply").exit_code(), 0);
+        let aside = line.repository.commit(&with_drained("app:1", &["a", "b", "far"], &["a"]));
+        assert_eq!(line.apply(&line.naming(&aside)).await.expect("an apply").exit_code(), 0);
+        assert_eq!((line.images().len(), line.fleet.containers(&host("far")).len()), (0, 1));
+        let on_far = line.fleet.containers(&host("far")).into_keys().next().expect("one");
+
+        line.commit("app:1", &["a", "b"]);
+        for _ in 0..2 {
+            let round = line.apply(&line.world).await.expect("an apply");
+            let kept = round.last.taken.kept_because.expect("the head is refused");
+            assert!(kept.contains(&format!("far ({on_far})")), "{kept}");
+            assert_eq!(line.images(), ["app:1"], "it has one of its own again");
+            assert!(!line.fleet.containers(&host("a")).contains_key(&on_far), "of another number");
+            let noted = format!("{on_far} was last seen on far, which is not declared any more");
+            let notes = &round.last.plan.notes;
+            assert!(notes.iter().any(|note| note.starts_with(&noted)), "{notes:?}");
+        }
+    });
+}
+
+/// B2, D1: both hosts of a move that came to no end are remembered, whatever is looked at next.
+#[test]
+fn both_hosts_of_a_move_are_remembered_by_going_back() {
+    rt().block_on(async {
+        let line = Line::new();
+        let one = |files: BTreeMap<String, String>| -> BTreeMap<String, String> {
+            let single = |text: String| text.replace("\"every-host\"", "1");
+            files.into_iter().map(|(path, text)| (path, single(text))).collect()
+        };
+        line.repository.commit(&one(files("app:1", &["b"])));
+        assert_eq!(line.apply(&line.world).await.expect("an apply").exit_code(), 0);
+        let aside = line.repository.commit(&one(with_drained("app:1", &["b", "far"], &["b"])));
+        // It runs on the new host, and trueup does not live to take the old one away.
+        let name = "web-test-0".parse().expect("a name");
+        line.fleet.set_fault(&host("b"), Some(Fault::Cut { mutations: 1, after_effect: false }));
+        let _ = line.apply(&line.naming(&aside)).await.expect("an apply");
+        line.fleet.set_fault(&host("b"), None);
+        let on = |at: &str| line.fleet.containers(&host(at)).contains_key(&name);
+        assert_eq!((on("b"), on("far")), (true, true));
+
+        line.repository.commit(&one(files("app:1", &["b"])));
+        for _ in 0..2 {
+            let round = line.apply(&line.world).await.expect("an apply");
+            let kept = round.last.taken.kept_because.expect("the head is refused");
+            assert!(kept.contains("far (web-test-0)"), "{kept}");
+        }
+        let noted = Memory::new(&*line.world.store).last_seen().expect("read");
+        let noted: Vec<String> = noted.iter().map(|(i, at)| format!("{i}@{at}")).collect();
+        assert_eq!(noted, ["web-test-0@b", "web-test-0@far"]);
+    });
+}
+
+/// B6: what an earlier release noted is read, and one host of an instance is written so that it can read it again.
+#[test]
+fn what_earlier_releases_noted_of_instances_is_read() {
+    let line = Line::new();
+    let (store, memory) = (&*line.world.store, Memory::new(&*line.world.store));
+    store.put(Record::Lease, "web-test-0", "\"a\"").expect("written");
+    let mut seen = memory.last_seen().expect("read");
+    let instance = "web-test-0".parse().expect("a name");
+    assert!(seen.is_on(&instance, &host("a")), "{seen:?}");
+    seen.note(instance, host("b"));
+    memory.set_last_seen(&seen).expect("written");
+    assert_eq!(memory.last_seen().expect("read"), seen);
+    let written = || store.get(Record::Lease, "web-test-0").expect("read");
+    assert_eq!(written().as_deref(), Some("[\"a\",\"b\"]"));
+    seen.retain(|_, at| *at == host("b"));
+    memory.set_last_seen(&seen).expect("written");
+    assert_eq!(written().as_deref(), Some("\"b\""));
+    memory.set_last_seen(&Default::default()).expect("written");
+    assert_eq!(written(), None);
 }

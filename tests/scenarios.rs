@@ -38,6 +38,7 @@ scenarios! {
     b1_name_is_taken
     b1_renamed_orphan
     b1_stopped_guest
+    b2_both_hosts_of_a_move
     b2_burnt_host
     b2_host_leaves_the_inventory
     b2_prune
@@ -51,9 +52,11 @@ scenarios! {
     b3_swarm_nibbling
     b3_swarm_tasks
     b4_adopt
+    b4_adopted_is_remembered
     b5_data_stays
     c5_held_addresses
     c8_copy_stays_behind
+    c8_move_is_remembered
     c8_renamed_elsewhere_is_room
     d10_second_writer
     d11_saved_plan

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::{AppKey, HostName};
+use crate::model::names::AppKey;
 use crate::model::observed::Seen;
 use crate::model::plan::Blocked;
 
@@ -125,14 +125,9 @@ fn all_told(
 /// Why a revision may not be taken that takes hosts out of the inventory which still hold instances (B2): without its
 /// engine's address nobody could leave such a host clean.
 fn leaves_hosts_behind(world: &World, taken: &Taken) -> Result<Option<String>, ControlError> {
-    let mut behind: BTreeMap<HostName, Vec<String>> = BTreeMap::new();
-    for (instance, host) in Memory::new(&*world.store).last_seen()? {
-        if !taken.desired.hosts.contains_key(&host) {
-            behind.entry(host).or_default().push(instance.to_string());
-        }
-    }
-    let told: Vec<String> =
-        behind.iter().map(|(host, held)| format!("{host} ({})", held.join(", "))).collect();
+    let last_seen = Memory::new(&*world.store).last_seen()?;
+    let behind = last_seen.outside(&taken.desired);
+    let told: Vec<String> = behind.iter().map(|(host, instances)| format!("{host} ({instances})")).collect();
     let revision = &taken.desired.revision;
     let short = revision.short();
     Ok((!told.is_empty()).then(|| {

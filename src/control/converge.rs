@@ -4,22 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::apply::{self, Executor, Report, Works};
-use crate::model::drift::{Kind, Subject};
+use crate::model::drift::Subject;
 use crate::model::exit::Found;
-use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Seen;
-use crate::model::ownership::{Belongs, PlaceInReplacement};
-use crate::model::plan::{Change, Outcome, Plan, UnderWay, Verb};
+use crate::model::plan::{Change, Outcome, Plan};
 use crate::observe::Surveyor;
 use crate::plan;
 
 use super::collect;
 use super::flights::Flights;
-use super::memory::{Destroyed, Holding, Memory};
+use super::memory::{Destroyed, Memory};
 use super::pass::{self, Beside, Pass};
 use super::revision::Reader;
 use super::traffic::{Edge, Sight};
-use super::{ControlError, World, applying, backoff, first_seen, healthy, named, rollouts};
+use super::{ControlError, World, applying, backoff, first_seen, healthy, last_seen, named, rollouts};
 
 /// More passes than any rollout needs; a fleet that still changes then is a loop, and D7 names it.
 const MOST_PASSES: usize = 50;
@@ -218,7 +216,7 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
 
 /// Carries out one plan and remembers how it went.
 async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
-    note_creations(world, &pass.plan)?;
+    last_seen::note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, pass, &pass.plan)?;
     let report = execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
     settle(world, pass, &report)?;
@@ -231,7 +229,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Begins one plan beside whatever else is under way.
 fn launch(world: &World, pass: Pass, flights: &Flights, scope: &Scope<'_>) -> Result<(), ControlError> {
-    note_creations(world, &pass.plan)?;
+    last_seen::note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, &pass, &pass.plan)?;
     flights.launch(world, pass, scope.stop);
     Ok(())
@@ -308,21 +306,6 @@ pub(super) async fn execute(
     executor.carry_out(plan).await
 }
 
-/// Where instances are about to come about: should the answer be lost, they count as being there (C8, D5). The next
-/// look that the host answers sets it right.
-fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
-    let memory = Memory::new(&*world.store);
-    let known = memory.last_seen()?;
-    let created =
-        plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container);
-    let seats = created.filter_map(|change| {
-        let instance = change.subject.name.parse().ok()?;
-        let host = change.host()?;
-        (!known.contains_key(&instance)).then(|| (instance, Some(host.clone())))
-    });
-    Ok(memory.note_seen(&seats.collect())?)
-}
-
 /// Attempts, loops, the budget and what has begun, after a plan was carried out (B3, D3, D7, F3).
 fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
@@ -354,7 +337,7 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
     first_seen::note(world, pass)?;
     let protection = pass.desired.apps.iter().map(|(key, app)| (key.clone(), app.protect));
     memory.note_protection(&protection.collect())?;
-    note_seats(world, pass)?;
+    last_seen::note(world, pass)?;
     healthy::note(world, pass)?;
     let drifting: BTreeSet<String> = pass.plan.drift.iter().map(|d| d.subject.to_string()).collect();
     let unknown: BTreeSet<String> = pass.plan.unknown.iter().map(|u| u.subject.to_string()).collect();
@@ -388,69 +371,4 @@ pub fn note(world: &World, pass: &Pass) -> Result<bool, ControlError> {
         memory.release(subject)?;
     }
     Ok(set_apart)
-}
-
-/// Where instances are, for the time when a host cannot be asked (C8, H).
-fn note_seats(world: &World, pass: &Pass) -> Result<(), ControlError> {
-    let memory = Memory::new(&*world.store);
-    let owner = world.owner(&pass.desired.fleet);
-    let mut seen = BTreeMap::new();
-    let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
-    // What stands there under another name than the instance's own.
-    let (mut renamed, mut aside) = (Vec::new(), Vec::new());
-    for (host, engine) in &pass.observed.hosts {
-        let Some(engine) = engine.known() else { continue };
-        for container in engine.containers.values().filter_map(Seen::known) {
-            if let Belongs::Ours(owned) = owner.container(&container.name, host, &container.labels) {
-                if owned.place != PlaceInReplacement::Current {
-                    aside.push((owned.instance, host, engine, container));
-                    continue;
-                }
-                seen.insert(owned.instance.clone(), host.clone());
-                let holding = holdings.entry(owned.instance).or_insert_with(|| Holding::of(host));
-                holding.add(engine, container);
-            } else if let Some(instance) = owner.claimed(host, &container.labels)
-                && container.may_run()
-            {
-                renamed.push((instance, host, engine, container));
-            }
-        }
-    }
-    let before = memory.last_seen()?;
-    // Gone from a host that answered; a host that left the inventory keeps its note (B2).
-    let answered = |host: &HostName| pass.observed.engine(host).is_some();
-    // What somebody renamed runs there all the same, also when that host answers no more (C8). While the host is silent where
-    // it was seen last, it is a copy for all anyone knows, and what was moved aside stayed behind.
-    let may_be_it = |(instance, host, ..): &(InstanceName, &HostName, _, _)| {
-        before.get(instance).is_none_or(|last| last == *host || answered(last))
-    };
-    renamed.retain(|one| may_be_it(one) && !seen.contains_key(&one.0));
-    aside.retain(may_be_it);
-    // What was moved aside comes last: its successor may be the one.
-    for (instance, host, engine, container) in renamed.into_iter().chain(aside) {
-        if seen.entry(instance.clone()).or_insert_with(|| host.clone()) == host {
-            holdings.entry(instance).or_insert_with(|| Holding::of(host)).add(engine, container);
-        }
-    }
-    memory.note_holdings(&holdings)?;
-    let moved = seen.iter().filter(|(instance, host)| before.get(*instance) != Some(*host));
-    let mut news: BTreeMap<InstanceName, Option<HostName>> =
-        moved.map(|(instance, host)| (instance.clone(), Some(host.clone()))).collect();
-    // What is about to be created keeps its note until that has ended: its answer may yet be lost (D5).
-    let under_way: BTreeSet<InstanceName> =
-        pass.plan.under_way.iter().filter_map(UnderWay::instance).collect();
-    let gone = before.iter().filter(|(i, host)| !seen.contains_key(*i) && answered(host));
-    for (instance, host) in gone.filter(|(instance, _)| !under_way.contains(*instance)) {
-        let unread = pass.observed.engine(host).is_some_and(|e| {
-            e.containers.get(&instance.container()).is_some_and(|seen| seen.known().is_none())
-        });
-        if !unread {
-            news.insert(instance.clone(), None);
-        }
-    }
-    memory.note_seen(&news)?;
-    if !memory.is_complete()? && pass.desired.hosts.keys().all(answered) {
-        memory.set_complete()?;
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::model::desired::ImageLock;
 use crate::model::disk::PulledImage;
 use crate::model::drift::Subject;
 use crate::model::image::Digest;
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{AppKey, HostName, InstanceName, Revision};
 use crate::model::permission::BrokenGlass;
 use crate::model::rollout::Rollout;
@@ -22,6 +23,7 @@ use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
 use super::baseline::Applied;
 
+use documents::Seats;
 pub use documents::{
     Attempts, Delivery, Destroyed, FirstSeen, Holding, LastAsked, LastGood, LastReport, Override, Pause,
 };
@@ -305,20 +307,23 @@ impl<'a> Memory<'a> {
     }
 
     /// Where each instance was seen last; on hosts that are unknown now it counts as being there still (C8).
-    pub fn last_seen(&self) -> Result<BTreeMap<InstanceName, HostName>, StoreError> {
-        let seats = self.all::<HostName>(Record::Lease)?;
-        Ok(seats.into_iter().filter_map(|(key, host)| Some((key.parse().ok()?, host))).collect())
+    pub fn last_seen(&self) -> Result<LastSeen, StoreError> {
+        let seats = self.all::<Seats>(Record::Lease)?;
+        let seats = seats.into_iter().filter_map(|(key, seats)| Some((key.parse().ok()?, seats)));
+        let pairs = |(instance, seats): (InstanceName, Seats)| {
+            seats.hosts().into_iter().map(move |host| (instance.clone(), host))
+        };
+        Ok(seats.flat_map(pairs).collect())
     }
 
-    /// Notes where instances were seen; `None`: nowhere any more.
-    pub fn note_seen(&self, seen: &BTreeMap<InstanceName, Option<HostName>>) -> Result<(), StoreError> {
-        let gone = seen.iter().filter(|(_, host)| host.is_none());
-        let gone = gone.map(|(instance, _)| (instance.to_string(), None::<Holding>));
-        self.write_all(Record::Address, gone)?;
-        self.write_all(
-            Record::Lease,
-            seen.iter().map(|(instance, host)| (instance.to_string(), host.as_ref())),
-        )
+    /// Notes where instances were seen last, where that is news. What they held elsewhere, they hold no longer.
+    pub fn set_last_seen(&self, seen: &LastSeen) -> Result<(), StoreError> {
+        let held = self.holdings()?;
+        let gone = held.into_iter().filter(|(instance, holding)| !seen.is_on(instance, &holding.host));
+        self.write_all(Record::Address, gone.map(|(instance, _)| (instance.to_string(), None::<Holding>)))?;
+        let before = self.last_seen()?;
+        let news = seen.news(&before).map(|(instance, hosts)| (instance.to_string(), hosts.map(Seats::of)));
+        self.write_all(Record::Lease, news)
     }
 
     /// What instances hold, as they were seen last.

@@ -17,6 +17,7 @@ pub mod images;
 pub mod judge;
 mod kept;
 pub mod known;
+mod last_seen;
 pub mod memory;
 pub mod metrics;
 pub mod named;

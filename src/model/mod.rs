@@ -31,6 +31,7 @@ pub mod finding;
 pub mod history;
 pub mod host;
 pub mod image;
+pub mod last_seen;
 pub mod metrics;
 pub mod names;
 pub mod network;

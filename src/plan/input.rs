@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::file::Rendered;
-use crate::model::names::{AppKey, HostName, InstanceName};
+use crate::model::last_seen::LastSeen;
+use crate::model::names::{AppKey, HostName};
 use crate::model::observed::Observed;
 use crate::model::ownership::Owner;
 use crate::model::rollout::Rollout;
@@ -61,7 +62,7 @@ pub struct Holds {
     /// Apps that git last declared without `protect`: their containers may still carry its label (B2).
     pub unprotected: BTreeSet<AppKey>,
     /// Where each instance was seen last, on hosts that may be unknown now (C8).
-    pub last_seen: BTreeMap<InstanceName, HostName>,
+    pub last_seen: LastSeen,
     /// Hosts that are still being read: nothing new is placed while they might be the place for it (D6).
     pub pending: BTreeSet<HostName>,
     /// Every host was seen at least once since the memory began: an instance it does not know was never started.

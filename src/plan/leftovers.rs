@@ -41,15 +41,15 @@ pub(super) fn recover(
                 }
                 // It moves to another host: the old one goes when its successor stands there, and is not put back.
                 PlaceInReplacement::Aside if leaves(seats, instance, one) => {}
-                PlaceInReplacement::Aside if one.left_behind => {
-                    let (name, host, last) =
-                        (&one.container.name, one.host, input.holds.last_seen.get(instance));
-                    let last = last.map_or_else(String::new, HostName::to_string);
-                    draft.notes.push(format!(
-                        "{name} on {host} stays as it is: {instance} was last seen on {last}, and may run there (C8)"
-                    ));
-                }
-                PlaceInReplacement::Aside => aside(input, fleet, instance, one, draft),
+                PlaceInReplacement::Aside => match one.left_behind {
+                    Some(last) => {
+                        let (name, host) = (&one.container.name, one.host);
+                        draft.notes.push(format!(
+                            "{name} on {host} stays as it is: {instance} was last seen on {last}, and may run there (C8)"
+                        ));
+                    }
+                    None => aside(input, fleet, seats, instance, one, draft),
+                },
             }
         }
     }
@@ -62,17 +62,20 @@ fn leaves(seats: &BTreeMap<InstanceName, Seat>, instance: &InstanceName, one: &O
 fn aside(
     input: &PlanInput<'_>,
     fleet: &Fleet<'_>,
+    seats: &BTreeMap<InstanceName, Seat>,
     instance: &InstanceName,
     old: &Owned<'_>,
     draft: &mut Draft,
 ) {
+    let renamed = fleet.renamed.contains_key(instance);
     let Some(engine) = fleet.engines.get(old.host) else { return };
     match engine.containers.get(&instance.container()) {
         // What stands in its place could not be read: nothing is done (A1).
         Some(Seen::Unknown { .. }) => {}
         // Somebody renamed its successor, which may run all the same: it is told where seats are given (C8).
-        None if fleet.renamed.contains_key(instance) => {}
-        None => put_back(input, engine, instance, old, draft),
+        None if renamed && seats.contains_key(instance) => {}
+        // What has no seat gets its name back to go as everything does (B2), and is not started beside the other one.
+        None => put_back(input, engine, instance, old, !renamed, draft),
         Some(Seen::Known(successor)) if serves(successor) => {
             remove(input, instance, old, "its successor runs well", draft);
         }
@@ -117,10 +120,12 @@ fn put_back(
     engine: &Engine,
     instance: &InstanceName,
     old: &Owned<'_>,
+    starts: bool,
     draft: &mut Draft,
 ) {
     let name = instance.container();
-    let steps = under_its_name(engine, old.host, &name, old.container, draft);
+    let mut steps = under_its_name(engine, old.host, &name, old.container, draft);
+    steps.retain(|step| starts || !matches!(step.action, Action::StartContainer { .. }));
     let why = "a replacement was interrupted after the old one was moved aside";
     draft.heal(input, Nature::Missing, change(instance, &name, old.host, why, old.container, steps));
 }

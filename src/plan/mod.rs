@@ -4,6 +4,7 @@ mod addresses;
 mod admit;
 pub mod collect;
 mod draft;
+mod elsewhere;
 mod files;
 mod input;
 mod instance;

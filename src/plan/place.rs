@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::app::{AddressSource, App, Failover, HostSelector, Placement, Replicas, Runtime};
+use crate::model::app::{App, Failover, HostSelector, Placement, Replicas, Runtime};
 use crate::model::container::Port;
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
@@ -12,8 +12,8 @@ use crate::model::observed::Seen;
 
 use super::draft::Draft;
 use super::renamed::{self, Renamed};
-use super::seen::{Fleet, last_seen_on_unknown};
-use super::{PlanInput, under_way};
+use super::seen::Fleet;
+use super::{PlanInput, elsewhere, under_way};
 
 /// Where an instance belongs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,8 @@ fn slots(
 }
 
 /// One slot per host that answers and is not drained; the numbers of those that stand are kept, others take the lowest
-/// free ones. A host that does not answer keeps the number it was last seen with, and delays nobody (C8).
+/// free ones. A host that does not answer, or left the inventory, keeps the number it was last seen with, and delays nobody
+/// (C8).
 fn every_host_slots(
     input: &PlanInput<'_>,
     app: &App,
@@ -159,8 +160,7 @@ fn every_host_slots(
             kept.insert(instance.slot);
         }
     }
-    let silent = |host: &HostName| fleet.unknown_hosts.contains_key(host);
-    let remembered = input.holds.last_seen.iter().filter(|(i, host)| i.key == app.key && silent(host));
+    let remembered = input.holds.last_seen.iter().filter(|(i, host)| i.key == app.key && !answers(host));
     kept.extend(remembered.map(|(instance, _)| instance.slot));
     let missing = here.len().saturating_sub(served.len());
     let named = |slot| InstanceName { key: app.key.clone(), slot };
@@ -229,11 +229,10 @@ fn runs_renamed<'a>(
     fleet: &Fleet<'a>,
     instance: &InstanceName,
 ) -> Option<Renamed<'a>> {
-    // Where it was seen last and nobody answers, it may run under its own name.
-    let renamed = fleet.renamed(instance);
-    let renamed =
-        renamed.filter(|renamed| !last_seen_on_unknown(input, &fleet.unknown_hosts, instance, renamed.host));
-    renamed.filter(|_| under_way::of_instance(input, instance).is_none())
+    let renamed = fleet.renamed(instance)?;
+    // Where it was seen last and nobody can ask, it may run under its own name.
+    let elsewhere = elsewhere::last_seen(input, &fleet.unknown_hosts, instance, &[renamed.host]);
+    (elsewhere.is_none() && under_way::of_instance(input, instance).is_none()).then_some(renamed)
 }
 
 /// What somebody renamed keeps its seat, whatever git says of the host: it cannot be moved (B1), and is not to run twice.
@@ -274,19 +273,19 @@ fn seat_missing<'a>(
             continue;
         }
         let subject = Subject::of_fleet(Kind::Container, &instance);
-        if let Some(why) = maybe_elsewhere(input, fleet, app, placement, &hosts, &instance) {
+        if let Some(why) = elsewhere::why(input, fleet, app, placement, &hosts, &instance) {
             draft.notes.push(format!("{instance} {why}"));
             draft.waiting.insert(app.key.clone());
             continue;
         }
         let pending = hosts.iter().find(|host| input.holds.pending.contains(&host.name));
-        let before = input.holds.last_seen.get(&instance);
         let chosen = match (name_taken(fleet, &hosts, &instance), pending) {
             (Some(host), _) => Ok(host),
             (None, None) => choose(fleet, &hosts, app, placement, taken, seats),
             // Where it was it may come back at once; every other choice waits for the whole picture.
             (None, Some(pending)) => {
-                let same: Vec<&Host> = hosts.iter().copied().filter(|h| Some(&h.name) == before).collect();
+                let before = |host: &&Host| input.holds.last_seen.is_on(&instance, &host.name);
+                let same: Vec<&Host> = hosts.iter().copied().filter(before).collect();
                 match choose(fleet, &same, app, placement, taken, seats) {
                     Ok(host) => Ok(host),
                     Err(_) => {
@@ -323,67 +322,6 @@ fn name_taken<'a>(fleet: &Fleet<'_>, hosts: &[&'a Host], instance: &InstanceName
         !host.drain && engine.is_some_and(|engine| engine.containers.contains_key(&instance.container()))
     };
     fleet.standing(instance).is_empty().then(|| hosts.iter().find(taken).copied()).flatten()
-}
-
-/// An instance that may stand on a host nobody can ask counts as present there: nothing is started twice (C8).
-fn maybe_elsewhere(
-    input: &PlanInput<'_>,
-    fleet: &Fleet<'_>,
-    app: &App,
-    placement: &Placement,
-    hosts: &[&Host],
-    instance: &InstanceName,
-) -> Option<String> {
-    if let Some(host) = fleet.unreadable.get(instance).and_then(|hosts| hosts.first()) {
-        return Some(format!("could not be read on {host}: it counts as running there (A1, C8)"));
-    }
-    if !fleet.standing(instance).is_empty() {
-        return None;
-    }
-    if let Some(host) = under_way::of_instance(input, instance).and_then(|begun| begun.change.host())
-        && fleet.unknown_hosts.contains_key(host)
-    {
-        return Some(format!(
-            "is being changed on {host}, which is unknown: it counts as running there (C8)"
-        ));
-    }
-    if let Some(host) = input.holds.last_seen.get(instance) {
-        if !input.desired.hosts.contains_key(host) {
-            return Some(format!(
-                "was last seen on {host}, which is not declared any more: it counts as running there (B2, C8)"
-            ));
-        }
-        return fleet
-            .unknown_hosts
-            .contains_key(host)
-            .then(|| format!("was last seen on {host}, which is unknown: it counts as running there (C8)"));
-    }
-    if let Some(adopted) = app.adopted.get(&instance.slot)
-        && fleet.unknown_hosts.contains_key(&adopted.host)
-    {
-        let host = &adopted.host;
-        return Some(format!(
-            "is taken over from {adopted}, and {host} is unknown: it counts as running there (B4)"
-        ));
-    }
-    if input.holds.memory_complete || placement.replicas == Replicas::EveryHost {
-        return None;
-    }
-    // Without a complete memory it may stand on any host that could have run it; where two at once are never right,
-    // also on hosts that an earlier selector may have chosen.
-    let serves = |host: &HostName| {
-        input.desired.hosts.get(host).is_some_and(|h| h.environments.contains(&app.key.environment))
-    };
-    let chosen = |host: &HostName| hosts.iter().any(|h| h.name == *host);
-    let fixed = |source: &AddressSource| match source {
-        AddressSource::Fixed(_) => true,
-        AddressSource::Pool(_) => false,
-    };
-    let strict = placement.exclusive || app.leases.values().any(fixed);
-    let mut unknown = fleet.unknown_hosts.keys();
-    unknown.find(|host| if strict { serves(host) } else { chosen(host) }).map(|host| {
-        format!("may run on {host}, which is unknown and was not seen since the state began (C8, H)")
-    })
 }
 
 /// The least loaded host by: instances of this app in its zone, of this app on it, of all on it, its name.

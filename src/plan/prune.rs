@@ -293,16 +293,9 @@ fn still_attached(
 
 /// A host that left the inventory while it still held instances cannot be left clean any more (B2).
 fn hosts_out_of_the_inventory(input: &PlanInput<'_>, draft: &mut Draft) {
-    let mut left: BTreeMap<&HostName, Vec<String>> = BTreeMap::new();
-    for (instance, host) in &input.holds.last_seen {
-        if !input.desired.hosts.contains_key(host) {
-            left.entry(host).or_default().push(instance.to_string());
-        }
-    }
-    for (host, instances) in left {
+    for (host, instances) in input.holds.last_seen.outside(input.desired) {
         let subject = Subject::of_fleet(Kind::Host, host);
-        let reason =
-            format!("it is no longer declared and was last seen running {} (B2)", instances.join(", "));
+        let reason = format!("it is no longer declared and was last seen running {instances} (B2)");
         draft.block(subject, None, reason, "declare it again with drain = true; remove it once it is empty");
     }
 }

@@ -9,9 +9,9 @@ use crate::model::observed::{Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::Unknown;
 
-use super::PlanInput;
 use super::draft::Draft;
 use super::renamed::Renamed;
+use super::{PlanInput, elsewhere};
 
 /// A container that is ours, and where it stands.
 #[derive(Clone, Copy)]
@@ -21,15 +21,18 @@ pub(super) struct Owned<'a> {
     pub place: PlaceInReplacement,
     /// Ours by `adopt = true` and its name in git alone (B4): never pruned.
     pub adopted: bool,
-    /// Moved aside on this host, and its successor may run on another one that nobody can ask: it is not put back, and nothing
-    /// is built on it (C8).
-    pub left_behind: bool,
+    /// It does not run, or was moved aside, and the instance may run on this other host that nobody can ask: it is not started or
+    /// put back, and nothing is built on it (C8).
+    pub left_behind: Option<&'a HostName>,
 }
+
+/// Hosts that could not be read, and why.
+pub(super) type UnknownHosts<'a> = BTreeMap<&'a HostName, &'a str>;
 
 /// The observed fleet, sorted by whose it is.
 pub(super) struct Fleet<'a> {
     pub engines: BTreeMap<&'a HostName, &'a Engine>,
-    pub unknown_hosts: BTreeMap<&'a HostName, &'a str>,
+    pub unknown_hosts: UnknownHosts<'a>,
     pub owned: BTreeMap<InstanceName, Vec<Owned<'a>>>,
     /// What may run with an instance's labels under another name, by that instance.
     pub renamed: BTreeMap<InstanceName, Vec<Renamed<'a>>>,
@@ -93,15 +96,16 @@ impl<'a> Fleet<'a> {
             .filter(|owned| owned.place == PlaceInReplacement::Current)
     }
 
-    /// As `current`; on a host where a replacement was interrupted, the one that was moved aside.
+    /// As `current`, but for what was left behind; on a host where a replacement was interrupted, the one that was moved aside.
     pub fn standing(&self, instance: &InstanceName) -> Vec<Owned<'a>> {
         let all = self.owned.get(instance).map(Vec::as_slice).unwrap_or_default();
         let is = |o: &Owned<'_>, place| o.place == place;
         let has_current =
             |host: &HostName| all.iter().any(|o| o.host == host && is(o, PlaceInReplacement::Current));
         let stands = |o: &&Owned<'_>| {
-            is(o, PlaceInReplacement::Current)
-                || (is(o, PlaceInReplacement::Aside) && !o.left_behind && !has_current(o.host))
+            o.left_behind.is_none()
+                && (is(o, PlaceInReplacement::Current)
+                    || is(o, PlaceInReplacement::Aside) && !has_current(o.host))
         };
         all.iter().filter(stands).copied().collect()
     }
@@ -152,47 +156,39 @@ impl<'a> Fleet<'a> {
 
 /// Ours by its labels (B1), or by its name and `adopt = true` (B4).
 fn ours<'a>(
-    input: &PlanInput<'_>,
-    unknown: &BTreeMap<&HostName, &str>,
+    input: &PlanInput<'a>,
+    unknown: &UnknownHosts<'_>,
     host: &'a HostName,
     container: &'a Container,
 ) -> Option<(InstanceName, Owned<'a>)> {
     match input.owner.container(&container.name, host, &container.labels) {
         Belongs::Ours(owned) => {
-            let left_behind = owned.place == PlaceInReplacement::Aside
-                && may_be_elsewhere(input, unknown, &owned.instance, host);
             let place = owned.place;
+            let idle = match place {
+                PlaceInReplacement::Aside => true,
+                PlaceInReplacement::Current => !runs(container),
+                PlaceInReplacement::Next => false,
+            };
+            let elsewhere = elsewhere::last_seen(input, unknown, &owned.instance, &[host]);
+            let left_behind = elsewhere.filter(|_| idle);
             Some((owned.instance, Owned { host, container, place, adopted: false, left_behind }))
         }
         Belongs::Foreign { .. } => {
             let (instance, place) = adoption::adopted(input.desired, input.observed, host, container)?;
-            (!last_seen_on_unknown(input, unknown, &instance, host))
-                .then_some((instance, Owned { host, container, place, adopted: true, left_behind: false }))
+            // What it was adopted from is not the instance while that may run under its own name (C8).
+            let elsewhere = elsewhere::last_seen(input, unknown, &instance, &[host]);
+            let owned = Owned { host, container, place, adopted: true, left_behind: None };
+            elsewhere.is_none().then_some((instance, owned))
         }
     }
 }
 
-/// The instance was last seen on another host, which does not answer: there it may still run under its own name, so
-/// what it was adopted from, or what carries its labels under another name, is not it (C8).
-pub(super) fn last_seen_on_unknown(
-    input: &PlanInput<'_>,
-    unknown: &BTreeMap<&HostName, &str>,
-    instance: &InstanceName,
-    host: &HostName,
-) -> bool {
-    input.holds.last_seen.get(instance).is_some_and(|last| last != host && unknown.contains_key(last))
-}
-
-/// As above, and where the host left git's inventory and nobody said that the instance is gone with it (B2).
-fn may_be_elsewhere(
-    input: &PlanInput<'_>,
-    unknown: &BTreeMap<&HostName, &str>,
-    instance: &InstanceName,
-    host: &HostName,
-) -> bool {
-    let undeclared = |last: &HostName| last != host && !input.desired.hosts.contains_key(last);
-    last_seen_on_unknown(input, unknown, instance, host)
-        || input.holds.last_seen.get(instance).is_some_and(undeclared)
+/// It runs, or its engine is about to start it again.
+fn runs(container: &Container) -> bool {
+    match &container.state {
+        RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
+        RunState::Created | RunState::Removing | RunState::Exited { .. } | RunState::Dead => false,
+    }
 }
 
 /// It runs, and nothing says that it is not well.

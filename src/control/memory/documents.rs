@@ -137,6 +137,30 @@ impl Holding {
     }
 }
 
+/// The hosts of an instance. A single one is a word, as earlier releases wrote it and read it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Seats {
+    One(HostName),
+    Several(BTreeSet<HostName>),
+}
+
+impl Seats {
+    pub fn of(hosts: &BTreeSet<HostName>) -> Self {
+        match hosts.first() {
+            Some(host) if hosts.len() == 1 => Self::One(host.clone()),
+            Some(_) | None => Self::Several(hosts.clone()),
+        }
+    }
+
+    pub fn hosts(self) -> BTreeSet<HostName> {
+        match self {
+            Self::One(host) => BTreeSet::from([host]),
+            Self::Several(hosts) => hosts,
+        }
+    }
+}
+
 /// One destruction within the last hour, for the budget (B3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destroyed {

@@ -1,15 +1,14 @@
 //! Containers of other names that stand for an instance until their next replacement (B4, docs/decisions/0012).
 
 use super::build::*;
+use super::rules::fail;
 use super::world::World;
 use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::plan::Plan;
 use crate::model::units::Timestamp;
-use crate::plan::Holds;
 
 fn told(plan: &Plan) -> Vec<String> {
     let containers = plan.changes.iter().filter(|change| change.subject.kind == Kind::Container);
@@ -93,14 +92,26 @@ fn on_a_host_that_does_not_answer_it_counts_as_running_c8() {
     differ(&mut fleet);
     let mut observed = world.observed.clone();
     observed.hosts.insert(name("h2"), Seen::unknown("no answer"));
-    let holds = Holds { memory_complete: true, ..Holds::default() };
-    assert_eq!(told(&plan_with(&fleet, &observed, &holds)), NOTHING, "it is not started on h1 beside it");
+    assert_eq!(
+        told(&plan_with(&fleet, &observed, &remembering(&[]))),
+        NOTHING,
+        "it is not started on h1 beside it"
+    );
     // It moved on long ago to a host that does not answer now: the old one is not it any more.
     let mut observed = world.observed.clone();
     observed.hosts.insert(name("h1"), Seen::unknown("no answer"));
-    let last_seen = [(name("quote-prod-0"), name::<HostName>("h1"))].into();
-    let holds = Holds { last_seen, ..holds };
-    assert_eq!(told(&plan_with(&fleet, &observed, &holds)), NOTHING);
+    assert_eq!(told(&plan_with(&fleet, &observed, &remembering(&[("quote-prod-0", "h1")]))), NOTHING);
+    // Nor where that host left git's inventory (B2): a move there was cut short with the old one stopped.
+    let mut world = world.clone();
+    for stopped in [false, true] {
+        if stopped {
+            fail(&mut world, "h2", "old-web");
+        }
+        let both = remembering(&[("quote-prod-0", "h2"), ("quote-prod-0", "h9")]);
+        let plan = plan_with(&fleet, &world.observed, &both);
+        assert_eq!(told(&plan), NOTHING, "stopped: {stopped}");
+        assert!(plan.notes.iter().any(|n| n.contains("was last seen on h9")), "{:?}", plan.notes);
+    }
 }
 
 #[test]

@@ -195,3 +195,9 @@ pub fn plan_rendered(desired: &Desired, observed: &Observed, holds: &Holds, rend
         holds,
     })
 }
+
+/// A complete memory: on which hosts each instance was seen last.
+pub fn remembering(seen: &[(&str, &str)]) -> Holds {
+    let last_seen = seen.iter().map(|(instance, host)| (name(instance), name(host))).collect();
+    Holds { memory_complete: true, last_seen, ..Holds::default() }
+}

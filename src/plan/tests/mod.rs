@@ -4,6 +4,7 @@
 mod adoption;
 mod build;
 mod cluster;
+mod elsewhere;
 mod environments;
 mod histories;
 mod interrupted;

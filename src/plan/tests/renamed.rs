@@ -198,52 +198,49 @@ fn nothing_goes_first_beside_a_copy_of_its_labels() {
     assert!(!told(&plan_of(&fleet, &world.observed)).is_empty(), "without it, it moves");
 }
 
-/// B2, C8: a host that git no longer has was left behind, and what it ran may run there for as long as nobody says otherwise.
+/// B2, C8: nobody is told to rename back what is a copy for all anyone knows: the instance was last seen on another host, which
+/// is silent, or left git's inventory.
 #[test]
-fn what_was_seen_last_on_a_host_that_left_is_started_nowhere_else() {
-    let fleet = desired(2, vec![app("quote-prod", 1)]);
-    let mut world = standing(&fleet);
-    for host in ["h1", "h2"] {
-        world.engine_mut(host).containers.clear();
+fn what_carries_the_labels_is_a_copy_while_the_instance_may_run_elsewhere() {
+    let (fleet, world) = renamed(app("quote-prod", 1));
+    let silent = silent(&world, "h1");
+    for (last, observed) in [("h1", &silent), ("h9", &world.observed)] {
+        let plan = plan_with(&fleet, observed, &remembering(&[("quote-prod-0", last)]));
+        assert_eq!((told(&plan), told_as_renamed(&plan)), (vec![], vec![]), "last seen on {last}");
+        let counts = format!("quote-prod-0 was last seen on {last}, which is");
+        assert!(plan.notes.iter().any(|note| note.starts_with(&counts)), "{:?}", plan.notes);
     }
-    let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name("h9"))]);
-    let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
-    let plan = plan_with(&fleet, &world.observed, &holds);
-    assert_eq!(told(&plan), [""; 0]);
-    assert!(
-        plan.notes.iter().any(|note| note.contains("h9, which is not declared any more")),
-        "{:?}",
-        plan.notes
-    );
-    let holds = Holds { memory_complete: true, ..Holds::default() };
-    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)).len(), 1, "once a person says so");
 }
 
-/// C8: what was moved aside on one host is not the instance while that may run on another one, which is silent or not declared
-/// any more: it is neither put back nor moved.
+/// B2, D5: what was moved aside goes with its app, or its slot, whatever else carries the labels by then, and is not started
+/// beside that (C8).
 #[test]
-fn what_was_moved_aside_is_nothing_to_build_on_while_its_successor_may_run_elsewhere() {
-    let mut fleet = desired(3, vec![app("quote-prod", 1)]);
+fn what_was_moved_aside_goes_with_its_app_beside_a_renamed_one() {
+    let fleet = desired(2, vec![app("quote-prod", 2)]);
     let mut world = standing(&fleet);
-    let mut old = world.container("h1", "quote-prod-0").clone();
-    world.engine_mut("h1").containers.clear();
-    old.name = name("quote-prod-0.trueup-old");
-    world.engine_mut("h1").containers.insert(old.name.clone(), Seen::Known(old));
-    let silent = silent(&world, "h2");
-    for drained in [false, true] {
-        drain(&mut fleet, "h1", drained);
-        for (last, observed) in [("h2", &silent), ("h9", &world.observed)] {
-            let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name(last))]);
-            let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
-            let plan = plan_with(&fleet, observed, &holds);
-            assert_eq!(told(&plan), [""; 0], "drained: {drained}, last seen on {last}");
-            let stays =
-                format!("quote-prod-0.trueup-old on h1 stays as it is: quote-prod-0 was last seen on {last}");
-            assert!(plan.notes.iter().any(|note| note.starts_with(&stays)), "{:?}", plan.notes);
+    // Of the same instance: a replacement on h2 was killed, and what ran on h1 was called otherwise.
+    let mut old = world.container("h2", "quote-prod-1").clone();
+    rename(&mut world, "h2", "quote-prod-1", "backup");
+    (old.id, old.name) = ("f".repeat(64), name("quote-prod-1.trueup-old"));
+    old.state = RunState::Exited { exit_code: 0, at: Timestamp(5), error: String::new() };
+    world.engine_mut("h2").containers.insert(old.name.clone(), Seen::Known(old));
+    assert_eq!(
+        told(&plan_of(&fleet, &world.observed)),
+        [""; 0],
+        "while it is declared, that waits for a person"
+    );
+    for after in [desired(2, vec![app("quote-prod", 1)]), desired(2, vec![])] {
+        let mut world = world.clone();
+        for _ in 0..4 {
+            let plan = plan_of(&after, &world.observed);
+            let started = plan
+                .changes
+                .iter()
+                .flat_map(|c| &c.steps)
+                .any(|s| matches!(&s.action, crate::model::plan::Action::StartContainer { .. }));
+            assert!(!started, "not beside the other one: {:?}", told(&plan));
+            world.carry_out(&plan);
         }
-        // Where the last one answers, and has it not, the one aside is all there is.
-        let last_seen = std::collections::BTreeMap::from([(name("quote-prod-0"), name("h2"))]);
-        let holds = Holds { memory_complete: true, last_seen, ..Holds::default() };
-        assert!(!told(&plan_with(&fleet, &world.observed, &holds)).is_empty());
+        assert_eq!(world.names("h2"), ["backup"], "B1: what is not proven ours stays");
     }
 }

@@ -235,9 +235,7 @@ fn nothing_new_is_granted_while_someone_cannot_be_asked_c1() {
 fn a_silent_host_keeps_its_instances_and_delays_nobody_c8() {
     let fleet = desired(2, vec![app("quote-prod", 2)]);
     let mut world = standing(&fleet);
-    let mut holds = Holds { memory_complete: true, ..Holds::default() };
-    holds.last_seen.insert(name("quote-prod-0"), name("h1"));
-    holds.last_seen.insert(name("quote-prod-1"), name("h2"));
+    let holds = remembering(&[("quote-prod-0", "h1"), ("quote-prod-1", "h2")]);
     world.engine_mut("h1").containers.remove(&name::<ContainerName>("quote-prod-0"));
     let observed = silent(&world, "h2");
     assert_eq!(told(&plan_with(&fleet, &observed, &holds)), ["create quote-prod-0@h1"]);

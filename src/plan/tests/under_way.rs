@@ -151,7 +151,7 @@ fn on_a_host_that_went_unknown_siblings_and_dependents_wait() {
     world.engine_mut(&feed).containers.remove(&name("feed-prod-0"));
     let mut observed = world.observed.clone();
     observed.hosts.insert(on.clone(), Seen::Unknown { why: "no answer".into() });
-    for last_seen in [[(name("quote-prod-0"), on)].into(), Default::default()] {
+    for last_seen in [[(name("quote-prod-0"), on)].into_iter().collect(), Default::default()] {
         let holds = Holds { last_seen, memory_complete: true, ..Holds::default() };
         let plan = plan_beside(&fleet, &observed, &first, &fleet.revision, holds);
         assert_eq!(containers(&plan), Vec::<String>::new());
