@@ -329,6 +329,8 @@ pub enum Record {
     Rollout,
     /// The files of a revision that is enforced, for when the repository is lost.
     Tree,
+    /// What is being carried out now, by its subject: of no use to the next process.
+    UnderWay,
     /// What the files in a host's containers held when they were read last.
     FilesRead,
 }

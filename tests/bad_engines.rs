@@ -418,3 +418,29 @@ async fn an_engine_that_no_longer_speaks_our_version_is_spoken_to_in_its_oldest(
     assert_eq!(mark("young-test-0"), "last");
     assert_eq!(created() - before, 2, "what changes something is sent once: {:?}", engine.mutations());
 }
+
+/// D6: an import has the deadline of a host as looks have, however many of its containers hang.
+#[test]
+fn an_import_gives_a_host_that_hangs_on_each_container_up() {
+    let stage = Stage::new("importing");
+    let trueup = Trueup::new(&stage, "call_deadline = \"2s\"");
+    // Too little for anybody to do without a look at each.
+    let one = |n: usize| format!("{{\"Id\":\"{n:064x}\",\"Names\":[\"/many-{n}\"],\"State\":\"running\"}}");
+    let list = format!("[{}]", (0..300).map(one).collect::<Vec<_>>().join(","));
+    let list: &'static str = Box::leak(list.into_boxed_str());
+    let engine = BadEngine::start(stage.dir.path(), "importing", move |_, path| {
+        if path.starts_with("/containers/json") {
+            return Some(Bad::Body(list));
+        }
+        path.starts_with("/containers/").then_some(Bad::Hang)
+    });
+    let into = stage.dir.path().join("imported").display().to_string();
+    let (address, began) = (engine.address(), std::time::Instant::now());
+    let args = ["import", "--host", "many", "--engine", &address, "--environment", "test", "--into", &into];
+    let said = trueup.run(&args);
+    let took = began.elapsed().as_secs();
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.words().contains("many: the engine did not finish answering within 6 s"), "{said:?}");
+    assert!(took < 30, "{took} s");
+    assert!(engine.calls() < 300, "it asks no further: {}", engine.calls());
+}

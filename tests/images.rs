@@ -7,14 +7,14 @@ mod parts;
 mod stage;
 
 use std::collections::BTreeMap;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fleet::Fleet;
 use parts::registry::Registry;
 use parts::{Process, Trueup, soon};
-use stage::{FLEET, HOST, Stage, docker_ok, make_image_with};
+use stage::{FLEET, HOST, Stage, docker, docker_ok, make_image_with};
 use trueup::apply::Stop;
 use trueup::control::converge::{Scope, converge};
 use trueup::control::pass::Pass;
@@ -72,12 +72,16 @@ impl Ground {
     }
 
     fn commit(&self, digest: &str) {
+        self.commit_with(digest, "");
+    }
+
+    fn commit_with(&self, digest: &str, more: &str) {
         let image = format!("127.0.0.1:{}/team/quote@{digest}", self.registry.port);
         let name = self.app;
         let app = format!(
             "app = \"{name}\"\nenvironments = [\"test\"]\nimage = \"{image}\"\n\
              command = [\"/bin/busybox\", \"sleep\", \"3600\"]\nstop_timeout = \"1s\"\n\
-             [rollout]\nmin_healthy = \"0s\"\n"
+             [rollout]\nmin_healthy = \"0s\"\n{more}"
         );
         self.stage.commit(&[
             ("fleet.toml", FLEET),
@@ -153,6 +157,31 @@ fn what_nothing_needs_goes_and_what_anybody_needs_stays() {
     assert!(!ground.present(&digests[0]) && !ground.present(&digests[1]), "{said:?}");
     assert!(ground.present(&digests[3]) && ground.present(&theirs), "{said:?}");
     assert_eq!(trueup.run(&["plan"]).code, 0, "and nothing is to do after it");
+}
+
+/// D5: it is known as soon as it was pulled, and not only where the rest of the plan went well.
+#[test]
+fn what_an_apply_pulled_before_it_was_killed_is_collected() {
+    let (ground, _sweep) = Ground::new("imageskilled");
+    let trueup = Trueup::new(&ground.stage, "");
+    let digest = ground.push("one");
+    // Whether it is well is not known for ten minutes.
+    let health =
+        "[health]\ncommand = [\"/bin/busybox\", \"false\"]\ninterval = \"1s\"\nstart_period = \"10m\"\n";
+    ground.commit_with(&digest, health);
+    let apply = trueup.command(&["apply", "--yes"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let apply = Process(apply.expect("trueup apply"));
+    let container = format!("{}-test-0", ground.app);
+    soon("it waits for the instance", || {
+        docker(&["inspect", "-f", "{{.State.Running}}", &container]).stdout.starts_with(b"true")
+    });
+    drop(apply);
+    docker_ok(&["rm", "-f", &container]);
+    std::fs::remove_file(ground.stage.repo().join(format!("apps/{}/app.toml", ground.app))).expect("the app");
+    ground.stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST)]);
+    let said = trueup.run(&["images", "--collect", "--all", "--yes"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(!ground.present(&digest), "nothing needs it: {said:?}");
 }
 
 #[test]

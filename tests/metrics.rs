@@ -6,13 +6,20 @@
 mod parts;
 mod stage;
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use parts::{Process, Trueup, free_port, soon, wait_for_port};
 use stage::{FLEET, HOST, Stage, docker_ok};
+use trueup::adapter::graphite::Graphite;
+use trueup::model::metrics::{Metric, MetricKind};
+use trueup::model::units::Timestamp;
+use trueup::output;
 
 /// A GET on loopback: status line and body.
 fn get(port: u16, path: &str) -> Option<(String, String)> {
@@ -106,4 +113,101 @@ fn prometheus_and_a_real_carbon_get_the_numbers() {
     let _second = carbon(&dir, line);
     let changes = dir.join("whisper/ops/trueup/changes/create/done.wsp");
     soon("carbon hears of the healing after its restart", || kept(&changes).last() == Some(&4.0));
+}
+
+fn rt() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+fn now() -> Timestamp {
+    trueup::ports::Clock::now(&trueup::adapter::clock::SystemClock)
+}
+
+/// Every line is not a packet, and every batch not a connection.
+#[test]
+fn batches_go_out_at_once_on_one_connection() {
+    const BATCHES: usize = 3;
+    const LINES: usize = 200;
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address").to_string();
+    let heard = Arc::new(Mutex::new((0, Vec::new())));
+    let hears = Arc::clone(&heard);
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            hears.lock().expect("the count").0 += 1;
+            let mut buffer = vec![0; 1 << 20];
+            while let Ok(length @ 1..) = stream.read(&mut buffer) {
+                let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+                hears.lock().expect("the count").1.push(text);
+            }
+        }
+    });
+    let lines = || heard.lock().expect("the count").1.concat().lines().count();
+    let mut metric = Metric::new("trueup_host_known", "Whether the host answers.", MetricKind::Gauge);
+    (0..LINES).for_each(|n| metric.add(vec![("host", format!("rack-{n}"))], 1.0));
+    let batch = output::graphite(&[metric], "ops", now());
+    rt().block_on(async {
+        let mut carbon = Graphite::new(address);
+        for sent in 1..=BATCHES {
+            carbon.send(&batch).await.expect("sent");
+            soon("the batch is heard", || lines() == sent * LINES);
+        }
+    });
+    let (connections, reads) = &*heard.lock().expect("the count");
+    assert_eq!(*connections, 1);
+    // The system may cut a batch in two; a packet for each line would be hundreds.
+    assert!((BATCHES..=BATCHES * 2).contains(&reads.len()), "{} reads", reads.len());
+}
+
+/// Whisper's files below the directory, by their path from there.
+fn whisper_files(dir: &Path, from: &Path) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(dir) else { return BTreeSet::new() };
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .flat_map(|path| match path.is_dir() {
+            true => whisper_files(&path, from),
+            false => [path.strip_prefix(from).expect("below").display().to_string()].into(),
+        })
+        .filter(|file| file.ends_with(".wsp") && !file.starts_with("carbon/"))
+        .collect()
+}
+
+/// Names come from engines and Swarms, where anybody may choose them.
+#[test]
+fn names_with_odd_characters_reach_a_real_carbon_as_one_node_each() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let port = free_port();
+    let _carbon = carbon(dir.path(), port);
+    let mut metric = Metric::new("trueup_host_known", "Whether the host answers.", MetricKind::Gauge);
+    for name in ["rack-a.1", "../../up", "two words", "line\nops.injected 666 1", "tag;dc=x", "übung"] {
+        metric.add(vec![("host", name.to_owned())], 7.0);
+    }
+    let expected: BTreeSet<String> =
+        ["rack-a_1", "______up", "two_words", "line_ops_injected_666_1", "tag_dc_x", "_bung"]
+            .map(|node| format!("ops/trueup/host_known/{node}.wsp"))
+            .into();
+    let whisper = dir.path().join("whisper");
+    rt().block_on(async {
+        let mut carbon = Graphite::new(format!("127.0.0.1:{port}"));
+        soon_async(async || {
+            carbon
+                .send(&output::graphite(std::slice::from_ref(&metric), "ops.trueup", now()))
+                .await
+                .expect("sent");
+            expected.iter().all(|file| kept(&whisper.join(file)).last() == Some(&7.0))
+        })
+        .await;
+    });
+    assert_eq!(whisper_files(&whisper, &whisper), expected, "and nothing else anywhere");
+}
+
+/// Until it holds, for a minute.
+async fn soon_async(mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..60 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    panic!("not within a minute");
 }

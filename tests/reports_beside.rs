@@ -13,7 +13,8 @@ use trueup::adapter::reports::ReportsOut;
 use trueup::apply::Stop;
 use trueup::control::memory::{Delivery, LastReport, Memory};
 use trueup::control::reporting::{Noting, Reporting};
-use trueup::control::run;
+use trueup::control::{pass, report, run};
+use trueup::model::report::Report;
 use trueup::model::schedule::Schedule;
 use trueup::model::settings::ReportSettings;
 use trueup::model::units::Timestamp;
@@ -74,6 +75,51 @@ fn a_rollout_under_way_is_no_drift() {
         assert!(told(0).1.starts_with("replace since 2023-11-14T22:59"), "{json:#}");
         // The instance that waits for its turn is as it was; the files have what is drained no more, and are right.
         assert!((1..drift.len()).all(|n| told(n).0 == Some("container")), "{json:#}");
+    });
+}
+
+/// `trueup drift` is another process: all it has of what the loop is at is the state that both keep.
+#[test]
+fn drift_on_demand_tells_the_rollout_of_another_process_as_that() {
+    rt().block_on(async {
+        let sim = Sim::new(7);
+        commit(&sim, "app:1");
+        let _settled = sim.apply().await;
+        let drift = async || {
+            let pass = pass::take_and_look_beside_others(&sim.world).await.expect("a look");
+            report::report(&sim.world, &pass, Timestamp(0)).expect("a report")
+        };
+        let told =
+            |report: &Report| report.plan.drift.iter().map(|d| d.subject.to_string()).collect::<Vec<_>>();
+        assert_eq!(told(&drift().await), [""; 0]);
+        let writer = sim.world.store.become_writer("trueup run").expect("the writer");
+        let (stop, reporting) = (Stop::default(), Reporting::new(Vec::new(), Arc::new(ReportsOut)));
+        let (metrics, wake) = (Mutex::default(), Arc::clone(&sim.wake));
+        let running = run::run(&sim.world, &stop, Arc::clone(&wake), &reporting, &metrics, &|_| {});
+        let hand = async {
+            sim.world.clock.sleep(Duration::from_secs(1)).await;
+            commit(&sim, "app:2");
+            wake.notify_one();
+            // Drained, and in its place one that has to be well for two minutes.
+            sim.world.clock.sleep(Duration::from_secs(90)).await;
+            drift().await
+        };
+        let report = tokio::select! {
+            ended = running => panic!("the loop ended: {ended:?}"),
+            report = hand => report,
+        };
+        let under_way: Vec<String> = report.plan.under_way.iter().map(|u| u.subject.to_string()).collect();
+        assert_eq!(under_way, ["container web-test-0 on h1"], "{:#?}", report.plan.drift);
+        assert_eq!(report.plan.under_way[0].step, "wait until container web-test-0 is healthy");
+        let told = told(&report);
+        assert_eq!(told.len(), 2, "the rollout, and one that waits for its turn; no files: {told:?}");
+        assert!(told.iter().all(|subject| subject.starts_with("container ")), "{told:?}");
+        assert!(report.files.is_empty(), "what is drained is rightly not in the files: {:?}", report.files);
+        // It was killed: nobody is at it any more, and how it stands is drift.
+        drop(writer);
+        let report = drift().await;
+        assert!(report.plan.under_way.is_empty(), "{:?}", report.plan.under_way);
+        assert!(!report.files.is_empty(), "nobody puts it back into the files but the next `run`");
     });
 }
 

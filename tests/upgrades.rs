@@ -172,6 +172,31 @@ fn what_earlier_releases_left_plans_empty() {
     assert!(most >= 14, "one of them has services, nodes and what was adopted: {most}");
 }
 
+/// Versions that the changelog has as released and of which nothing is kept.
+fn not_kept(changelog: &str, kept: &[&str]) -> Vec<String> {
+    let headings = changelog.lines().filter_map(|line| line.strip_prefix("## "));
+    let released = headings.filter(|heading| !heading.ends_with("not released yet"));
+    let versions = released.filter_map(|heading| heading.split([',', ' ']).next());
+    versions.filter(|version| !kept.contains(version)).map(str::to_owned).collect()
+}
+
+#[test]
+fn something_is_kept_of_each_release() {
+    let text =
+        "# Changelog\n## 0.3.0, not released yet\n## 0.2.0, 2027-02-01\n- 0.9.9\n## 0.1.0, 2027-01-01\n";
+    assert_eq!(not_kept(text, &["0.2.0"]), ["0.1.0"]);
+    assert_eq!(not_kept(text, &["main-1234567", "0.1.0", "0.2.0"]), [""; 0]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).expect("the changelog");
+    assert!(changelog.contains("\n## "), "it has headings");
+    let kept = std::fs::read_dir(root.join("tests/upgrades")).expect("tests/upgrades");
+    let kept: Vec<String> =
+        kept.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+    let missing = not_kept(&changelog, &kept);
+    assert_eq!(missing, [""; 0], "released, and nothing of it in tests/upgrades: see KEEP_RELEASE above");
+}
+
 /// Every key of a host-placed app that a machine without special hardware can carry out, in one app.
 const RICH: &str = r#"
 replicas = 2

@@ -111,6 +111,31 @@ const fn kind(record: Record) -> &'static str {
         Record::Rollout => "rollout",
         Record::Tree => "tree",
         Record::FilesRead => "files_read",
+        Record::UnderWay => "under_way",
+    }
+}
+
+/// What is under way is nothing to a process that begins after the power was lost.
+const fn reaches(record: Record) -> Disk {
+    match record {
+        Record::UnderWay => Disk::InTime,
+        Record::LastGood
+        | Record::ImageLock
+        | Record::FirstSeen
+        | Record::Backoff
+        | Record::Pause
+        | Record::Quarantine
+        | Record::Approval
+        | Record::Budget
+        | Record::RestartRequest
+        | Record::Lease
+        | Record::Address
+        | Record::Report
+        | Record::Delivery
+        | Record::PulledImage
+        | Record::Rollout
+        | Record::Tree
+        | Record::FilesRead => Disk::Now,
     }
 }
 
@@ -138,18 +163,18 @@ impl Store for SqliteStore {
     }
 
     fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError> {
-        self.write(Disk::Now, |connection| put(connection, record, key, json))
+        self.write(reaches(record), |connection| put(connection, record, key, json))
     }
 
     fn delete(&self, record: Record, key: &str) -> Result<(), StoreError> {
-        self.write(Disk::Now, |connection| delete(connection, record, key))
+        self.write(reaches(record), |connection| delete(connection, record, key))
     }
 
     fn put_all(&self, record: Record, changes: &BTreeMap<String, Option<String>>) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
         }
-        self.write(Disk::Now, |connection| {
+        self.write(reaches(record), |connection| {
             let transaction = connection.transaction()?;
             for (key, json) in changes {
                 match json {
@@ -296,5 +321,6 @@ mod tests {
             store.settle(id, Timestamp(2), &Outcome::Done).expect("settled");
         };
         assert!(!waited(&settled));
+        assert!(!waited(&|| store.put(Record::UnderWay, "k", "1").expect("put")));
     }
 }

@@ -7,9 +7,11 @@ use tokio::sync::SemaphorePermit;
 use crate::model::names::HostName;
 use crate::model::observed::Seen;
 use crate::model::plan::{Action, Change, Outcome, Plan, Step};
+use crate::plan::Begun;
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
 use super::lane::{Lane, Named};
+use super::note::Note;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
 use super::works::Ticket;
@@ -121,6 +123,8 @@ struct Asked<'a> {
     lane: Option<&'a Lane>,
     /// A newer revision asks for something else: waits end.
     overtaken: &'a Stop,
+    /// Told each step.
+    note: &'a Note<'a>,
 }
 
 impl Asked<'_> {
@@ -152,7 +156,15 @@ impl Executor<'_> {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
         let mut took = false;
-        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), ticket).await;
+        let begun = Begun {
+            change: change.clone(),
+            revision: plan.revision.clone(),
+            since: self.clock.now(),
+            step: String::new(),
+        };
+        let note = Note::begins(self.store, begun);
+        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), (ticket, &note)).await;
+        note.ends();
         took &= !matches!(outcome, Outcome::NotNeeded { .. });
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
@@ -166,13 +178,13 @@ impl Executor<'_> {
         subject: &str,
         lane: Option<&'l Lane>,
         (slot, took): (&mut Option<SemaphorePermit<'l>>, &mut bool),
-        ticket: &Ticket<'_>,
+        (ticket, note): (&Ticket<'_>, &Note<'_>),
     ) -> Outcome {
         let engines = match self.engines_of(change) {
             Ok(engines) => engines,
             Err(error) => return failed(&error),
         };
-        let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken };
+        let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken, note };
         let mut not_needed = Vec::new();
         let down = change.steps.iter().position(|step| takes_down(&step.action));
         for (index, step) in change.steps.iter().enumerate() {
@@ -270,6 +282,7 @@ impl Executor<'_> {
         step: &Step,
         engines: &Asked<'_>,
     ) -> (StepEnd, bool) {
+        engines.note.is_at(&step.action);
         let intent = Intent {
             id: 0,
             at: self.clock.now(),

@@ -3,6 +3,7 @@
 mod attached;
 mod change;
 mod lane;
+mod note;
 mod precondition;
 mod rollout;
 mod stop;
@@ -33,6 +34,7 @@ use crate::ports::{Clock, Engines, Progress, Store};
 
 use lane::{Lane, Place};
 
+pub use note::Noted;
 pub use stop::Stop;
 pub use works::{Touched, Works};
 

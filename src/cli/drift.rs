@@ -31,7 +31,7 @@ enum ReportFormat {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let world = world(global, &args.source, terminal::progress(true))?;
-    let pass = pass::take_and_look(&world).await?;
+    let pass = pass::take_and_look_beside_others(&world).await?;
     plan::warn_kept(&pass);
     let report = report::report(&world, &pass, world.clock.now().minus(args.within.duration()))?;
     let print = |format| output::report(&report, format, terminal::colour());

@@ -11,8 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
-use futures_util::future::join_all;
+use futures_util::future::BoxFuture;
 
+use crate::adapter::clock::SystemClock;
 use crate::adapter::docker::DockerEngines;
 use crate::control::revision::Reader;
 use crate::import::{EnvValues, Imported, Request, ServicesRequest, engines, services};
@@ -22,6 +23,7 @@ use crate::model::observed::{Engine as Snapshot, Seen};
 use crate::model::secrecy::{HashKey, PlainEnv};
 use crate::model::settings::EngineSettings;
 use crate::model::swarm::Swarm;
+use crate::observe;
 use crate::ports::{EngineError, Engines as _};
 
 use super::world::{GlobalArgs, SourceArgs, settings, world};
@@ -134,8 +136,13 @@ async fn from_swarm(global: &GlobalArgs, args: &Args, name: &str) -> Exit {
     }
     let manager = [host.name.clone()];
     let (settings, key) = (engine_settings(global, &args.live)?, looked.key.clone());
+    let call_deadline = settings.call_deadline.duration();
     let engines = DockerEngines::new(settings, key);
-    let swarm = engines.engine(host)?.swarm().await?;
+    let engine = engines.engine(host)?;
+    let host = &*host;
+    let told = observe::read_once(vec![(host, engine.swarm())], &SystemClock, 1, call_deadline).await;
+    let [swarm] = <[_; 1]>::try_from(told).map_err(|_| anyhow::anyhow!("{} told nothing", host.name))?;
+    let swarm = swarm.map_err(anyhow::Error::msg)?;
     let existing = if args.into.force { BTreeMap::new() } else { write::existing(&args.into)? };
     let request = ServicesRequest {
         environment: args.into.environment.clone(),
@@ -237,9 +244,14 @@ pub async fn look(
     live: &LiveArgs,
     environment: &EnvironmentName,
 ) -> anyhow::Result<Looked> {
-    let (hosts, settings, key) = inventory(global, live, environment).await?;
+    let (hosts, settings, key, fan_out) = inventory(global, live, environment).await?;
+    let call_deadline = settings.call_deadline.duration();
     let engines = DockerEngines::new(settings, key.clone());
-    let reads = hosts.iter().map(|host| read(&engines, host, live.env_values.is_some()));
+    let mut reads: Vec<(&Host, BoxFuture<'_, _>)> = Vec::new();
+    for host in &hosts {
+        reads.push((host, Box::pin(read(&engines, host, live.env_values.is_some()))));
+    }
+    let told = observe::read_once(reads, &SystemClock, fan_out, call_deadline).await;
     let mut looked = Looked {
         hosts: Vec::new(),
         unread: BTreeMap::new(),
@@ -247,15 +259,17 @@ pub async fn look(
         key,
         swarms: BTreeMap::new(),
     };
-    for (host, told) in hosts.iter().zip(join_all(reads).await) {
+    for (host, told) in hosts.iter().zip(told) {
         match told {
             Ok((snapshot, words)) => {
                 looked.hosts.push((host.clone(), snapshot));
                 looked.words.extend(words);
             }
             // One that is silent is told; where all are there is nothing to import.
-            Err(error) if hosts.len() > 1 => drop(looked.unread.insert(host.name.clone(), error.to_string())),
-            Err(error) => return Err(error).with_context(|| format!("reading {}", host.name)),
+            Err(why) if hosts.len() > 1 => drop(looked.unread.insert(host.name.clone(), why)),
+            Err(why) => {
+                return Err(anyhow::Error::msg(why)).with_context(|| format!("reading {}", host.name));
+            }
         }
     }
     if looked.hosts.is_empty() {
@@ -280,11 +294,12 @@ async fn read(engines: &DockerEngines, host: &Host, plainly: bool) -> Result<(Sn
     Ok((snapshot, words))
 }
 
+/// Hosts, how they are reached, the key that hides values, and how many are asked at once.
 async fn inventory(
     global: &GlobalArgs,
     live: &LiveArgs,
     environment: &EnvironmentName,
-) -> anyhow::Result<(Vec<Host>, EngineSettings, HashKey)> {
+) -> anyhow::Result<(Vec<Host>, EngineSettings, HashKey, usize)> {
     match (&live.engine, live.host.as_slice()) {
         (Some(engine), [name]) => {
             let address = address(engine, live.address)?;
@@ -306,7 +321,7 @@ async fn inventory(
             };
             let mut key = [0; 32];
             key.fill_with(|| fastrand::u8(..));
-            Ok((vec![host], settings, HashKey::new(key)))
+            Ok((vec![host], settings, HashKey::new(key), 1))
         }
         (Some(_), _) => bail!("--engine is one host's: name it with one --host"),
         (None, wanted) => {
@@ -325,7 +340,7 @@ async fn inventory(
                 bail!("the repository declares no host {missing}");
             }
             let all = declared.values().filter(|host| wanted.is_empty() || wanted.contains(&host.name));
-            Ok((all.cloned().collect(), own.engines, own.hash_key))
+            Ok((all.cloned().collect(), own.engines, own.hash_key, own.limits.fan_out))
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::control::converge::{Scope, converge};
 use crate::control::memory::Memory;
 use crate::control::pass;
 use crate::control::revision::{Purpose, Reader};
+use crate::control::run::report_unsettled;
 use crate::model::exit::Found;
 use crate::model::plan::Outcome;
 use crate::output;
@@ -47,6 +48,9 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
         true => None,
         false => Some(world.store.become_writer("trueup restart")?),
     };
+    if writer.is_some() {
+        report_unsettled(&world)?;
+    }
     for key in &keys {
         memory.request_restart(key, now)?;
         memory.remember(now, Some(&taken.desired.revision), "restart", &key.to_string(), "asked for")?;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{StreamExt as _, stream};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::apply::{self, Report};
@@ -36,25 +37,47 @@ pub struct Stores {
     pub hosts: BTreeMap<HostName, Result<ImageStore, String>>,
 }
 
-/// Remembers what this plan pulled: only that may ever be collected.
-pub async fn note_pulls(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
-    let memory = Memory::new(&*world.store);
-    let now = world.clock.now();
-    for (change, outcome) in &report.outcomes {
-        let (Outcome::Done, Some(host)) = (outcome, change.host()) else { continue };
-        for step in &change.steps {
-            let Action::PullImage { image } = &step.action else { continue };
-            let Some(host) = pass.desired.hosts.get(host) else { continue };
-            // What cannot be read now is not remembered, and so never taken away.
-            let Ok(engine) = world.engines.engine(host) else { continue };
-            let there = tokio::select! {
-                there = engine.image(image) => there,
-                () = world.clock.sleep(world.call_deadline.duration()) => continue,
-            };
-            if let Ok(Some(there)) = there {
-                let pulled = PulledImage { reference: image.clone(), at: now, last_used: now };
-                memory.note_pulled(&host.name, &there.id, &pulled)?;
-            }
+/// Hears of each change as it ends, and passes on what was pulled: it is remembered at once, whatever becomes of this
+/// process while it waits for the rest of the plan. Asking the engine about it keeps nobody.
+pub struct Pulls(mpsc::UnboundedSender<Change>);
+
+impl Pulls {
+    pub fn new() -> (Self, mpsc::UnboundedReceiver<Change>) {
+        let (pulls, ended) = mpsc::unbounded_channel();
+        (Self(pulls), ended)
+    }
+
+    pub fn ended(&self, change: &Change, outcome: &Outcome) {
+        if change.subject.kind == Kind::Image && matches!(outcome, Outcome::Done) {
+            // Nobody hears it where the process is at its end.
+            let _ = self.0.send(change.clone());
+        }
+    }
+}
+
+/// Remembers what a plan pulls, until the plan has ended: only that may ever be collected.
+pub async fn note_pulls(world: &World, pass: &Pass, mut pulls: mpsc::UnboundedReceiver<Change>) {
+    while let Some(change) = pulls.recv().await {
+        if let Err(error) = note_pull(world, pass, &change).await {
+            tracing::warn!("{error}; what was pulled just now is never collected");
+        }
+    }
+}
+
+async fn note_pull(world: &World, pass: &Pass, change: &Change) -> Result<(), ControlError> {
+    let (memory, now) = (Memory::new(&*world.store), world.clock.now());
+    let Some(host) = change.host().and_then(|host| pass.desired.hosts.get(host)) else { return Ok(()) };
+    for step in &change.steps {
+        let Action::PullImage { image } = &step.action else { continue };
+        // What cannot be read now is not remembered, and so never taken away.
+        let Ok(engine) = world.engines.engine(host) else { continue };
+        let there = tokio::select! {
+            there = engine.image(image) => there,
+            () = world.clock.sleep(world.call_deadline.duration()) => continue,
+        };
+        if let Ok(Some(there)) = there {
+            let pulled = PulledImage { reference: image.clone(), at: now, last_used: now };
+            memory.note_pulled(&host.name, &there.id, &pulled)?;
         }
     }
     Ok(())

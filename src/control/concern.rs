@@ -60,14 +60,24 @@ impl Concern<'_> {
 
     /// By the declared apps that it names: a text that names others' alone is theirs.
     fn words(&self, text: &str) -> bool {
+        let apps = self.named(text);
+        apps.is_empty() || apps.iter().any(|app| self.app(app))
+    }
+
+    /// Whether a text names no app of another environment.
+    pub fn names_no_other(&self, text: &str) -> bool {
+        self.named(text).iter().all(|app| self.app(app))
+    }
+
+    /// The declared apps that a text names, itself or by an instance.
+    fn named(&self, text: &str) -> BTreeSet<AppKey> {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         let named = words.filter_map(|word| {
             let instance = word.parse::<InstanceName>().ok().map(|instance| instance.key);
             let keys = [instance, word.parse::<AppKey>().ok()];
             keys.into_iter().flatten().find(|key| self.desired.apps.contains_key(key))
         });
-        let apps: BTreeSet<AppKey> = named.collect();
-        apps.is_empty() || apps.iter().any(|app| self.app(app))
+        named.collect()
     }
 
     /// What of the plan they are concerned by. What is held keeps the id of all that is held: that is what is approved.

@@ -220,7 +220,6 @@ async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Repo
     rollouts::note_sent(world, pass, &pass.plan)?;
     let report = execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
     settle(world, pass, &report)?;
-    collect::note_pulls(world, pass, &report).await?;
     Ok(report)
 }
 
@@ -270,8 +269,12 @@ pub(super) async fn execute_alone(
 ) -> Report {
     let (works, sight) = (Works::default(), Sight::of(pass));
     let flight = works.flight();
-    execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &|_, _, _| {} })
-        .await
+    let (pulled, pulls) = collect::Pulls::new();
+    let carried = async move {
+        let ended = |change: &Change, outcome: &Outcome, _: Option<bool>| pulled.ended(change, outcome);
+        execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &ended }).await
+    };
+    tokio::join!(carried, collect::note_pulls(world, pass, pulls)).0
 }
 
 /// Carries out a plan made from what this pass saw.

@@ -1,20 +1,21 @@
 //! Plans that are being carried out beside the loop's looks: nobody waits for a slow one (D6).
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::apply::{Report, Stop, Works};
-use crate::model::drift::{Kind, Subject};
+use crate::apply::{Stop, Works};
+use crate::model::drift::Subject;
 use crate::model::names::InstanceName;
 use crate::model::plan::{Action, Change, Outcome};
 use crate::observe::Surveyor;
 
+use super::collect::Pulls;
 use super::pass::{Beside, Pass};
 use super::traffic::Sight;
 use super::{World, collect, converge};
@@ -95,32 +96,20 @@ impl Flights {
         let (works, all_ended, flying) =
             (Arc::clone(&self.works), Arc::clone(&self.ended), Landing::of(&self.flying));
         let flight = works.flight();
-        let (pulled, mut pulls) = mpsc::unbounded_channel();
+        let (pulled, pulls) = Pulls::new();
         let mut tasks = lock(&self.tasks);
         while let Some(ended) = tasks.try_join_next() {
             passed_on(ended);
         }
         let (of, at) = (Arc::clone(&pass), world.clone());
-        let noted = async move {
-            while let Some(report) = pulls.recv().await {
-                if let Err(error) = collect::note_pulls(&at, &of, &report).await {
-                    tracing::warn!("{error}; what was pulled just now is never collected");
-                }
-            }
-        };
+        let noted = async move { collect::note_pulls(&at, &of, pulls).await };
         let carried = async move {
             let ended = |change: &Change, outcome: &Outcome, took: Option<bool>| {
                 // What never began drained nothing: another change may be at the same instance.
                 if took.is_some() {
                     drains(change).for_each(|instance| sight.forget(instance));
                 }
-                // Asking the engine about it keeps nobody.
-                if change.subject.kind == Kind::Image && matches!(outcome, Outcome::Done) {
-                    let _ = pulled.send(Report {
-                        outcomes: vec![(change.clone(), outcome.clone())],
-                        took: BTreeSet::new(),
-                    });
-                }
+                pulled.ended(change, outcome);
                 let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
                 lock(&all_ended).push_back(Ended { pass, change, outcome, took: took.unwrap_or_default() });
             };

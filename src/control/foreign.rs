@@ -1,17 +1,19 @@
-//! What else stands on the declared hosts and Swarms: containers and services that are not trueup's and in nobody's way.
-//! Reports tell them, and nothing is ever done about them (B1).
+//! What else stands on the declared hosts and Swarms: containers, services, networks, volumes and configs that are not
+//! trueup's and in nobody's way. Reports tell them, and nothing is ever done about them (B1).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::adoption;
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
-use crate::model::names::HostName;
-use crate::model::observed::{Container, Seen, task_of};
+use crate::model::names::{HostName, VolumeName};
+use crate::model::network::NetworkDriver;
+use crate::model::observed::{Container, Engine, LiveNetwork, LiveVolume, Seen, task_of};
 use crate::model::ownership::{Belongs, Owner, PREFIX};
-use crate::model::report::{Foreign, Maker};
-use crate::model::swarm::LiveService;
+use crate::model::report::{Foreign, MadeOf, Maker};
+use crate::model::secrecy::ContentHash;
+use crate::model::swarm::{LiveConfig, LiveService, Swarm};
 
 use super::World;
 use super::concern::Concern;
@@ -22,29 +24,70 @@ pub(super) fn foreign(world: &World, pass: &Pass, concern: &Concern<'_>) -> Vec<
     let owner = world.owner(&pass.desired.fleet);
     // Whole revisions: what another environment takes over is its own, also where this process does not judge it.
     let look = Look { pass, owner: &owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] };
-    let containers =
-        pass.observed.hosts.iter().filter(|(host, _)| concern.host(host)).flat_map(|(host, seen)| {
-            let all = seen.known().into_iter().flat_map(|engine| engine.containers.values());
-            all.filter_map(Seen::known).map(move |container| (host, container))
-        });
-    let services =
-        pass.observed.swarms.iter().filter(|(name, _)| concern.swarm(name)).flat_map(|(name, seen)| {
-            let all = seen.known().into_iter().flat_map(|swarm| swarm.services.values());
-            all.filter_map(Seen::known).map(move |live| (name.as_str(), live))
-        });
-    let containers = containers.filter_map(|(host, container)| look.container(host, container));
-    let mut found: Vec<Foreign> =
-        containers.chain(services.filter_map(|(swarm, live)| look.service(swarm, live))).collect();
+    let hosts = pass.observed.hosts.iter().filter(|(host, _)| concern.host(host));
+    let hosts = hosts.filter_map(|(host, seen)| Some((host, seen.known()?)));
+    let swarms = pass.observed.swarms.iter().filter(|(name, _)| concern.swarm(name));
+    let swarms = swarms.filter_map(|(name, seen)| Some((name, seen.known()?)));
+    let mut found: Vec<Foreign> = hosts.flat_map(|(host, engine)| look.on_host(host, engine)).collect();
+    found.extend(swarms.flat_map(|(name, swarm)| look.on_swarm(name, swarm)));
     let told =
         |thing: &Foreign| pass.plan.unmanaged.iter().any(|unmanaged| unmanaged.subject == thing.subject);
     found.retain(|thing| !told(thing));
     let order = |thing: &Foreign| {
-        let Foreign { subject, image: _, created, maker } = thing;
+        let Foreign { subject, made_of: _, created, maker } = thing;
         let place = (subject.host.clone(), subject.swarm.clone());
-        (place, maker.clone(), Reverse(*created), subject.name.clone())
+        (place, rank(subject.kind), maker.clone(), Reverse(*created), subject.name.clone())
     };
     found.sort_by_cached_key(order);
     found
+}
+
+/// What runs comes first, and what there are hundreds of last.
+const fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::Container | Kind::Service => 0,
+        Kind::Network => 1,
+        Kind::Config => 2,
+        Kind::Volume
+        | Kind::Host
+        | Kind::Image
+        | Kind::Node
+        | Kind::Swarm
+        | Kind::Files
+        | Kind::App
+        | Kind::Revision => 3,
+    }
+}
+
+/// Volumes without a name of their own, by host: nobody could tell one from another. Those of containers that trueup made,
+/// or took over, are theirs.
+pub(super) fn anonymous_volumes(
+    world: &World,
+    pass: &Pass,
+    concern: &Concern<'_>,
+) -> BTreeMap<HostName, usize> {
+    let owner = world.owner(&pass.desired.fleet);
+    let look = Look { pass, owner: &owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] };
+    let count = |(host, seen): (&HostName, &Seen<Engine>)| {
+        let engine = seen.known()?;
+        let containers = engine.containers.values().filter_map(Seen::known);
+        let own = containers.filter(|container| look.is_own(host, container));
+        let own: BTreeSet<&str> = own.flat_map(|c| c.anonymous.values()).map(String::as_str).collect();
+        let unnamed = engine.volumes.keys().filter(|name| is_unnamed(name));
+        let count = unnamed.filter(|name| !own.contains(name.as_str())).count();
+        (count > 0).then(|| (host.clone(), count))
+    };
+    pass.observed.hosts.iter().filter(|(host, _)| concern.host(host)).filter_map(count).collect()
+}
+
+/// Docker gives a volume that nobody named 64 hex digits.
+fn is_unnamed(name: &VolumeName) -> bool {
+    name.as_str().len() == 64 && name.as_str().bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// What every engine makes for itself.
+fn is_the_engines(network: &str) -> bool {
+    ["bridge", "host", "none", "docker_gwbridge", "ingress"].contains(&network)
 }
 
 struct Look<'a> {
@@ -54,13 +97,43 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
+    fn on_host(&self, host: &HostName, engine: &Engine) -> Vec<Foreign> {
+        let containers = engine.containers.values().filter_map(Seen::known);
+        let mut found: Vec<Foreign> = containers.filter_map(|live| self.container(host, live)).collect();
+        let networks = engine.networks.values().filter_map(Seen::known);
+        found.extend(networks.filter_map(|live| self.network(host, live)));
+        let volumes = engine.volumes.values().filter_map(Seen::known);
+        found.extend(volumes.filter_map(|live| self.volume(host, live)));
+        found
+    }
+
+    fn on_swarm(&self, name: &str, swarm: &Swarm) -> Vec<Foreign> {
+        let services = || swarm.services.values().filter_map(Seen::known);
+        let mut found: Vec<Foreign> = services().filter_map(|live| self.service(name, live)).collect();
+        let networks = swarm.networks.values().filter_map(Seen::known);
+        found.extend(networks.filter_map(|live| self.swarm_network(name, live)));
+        // What a service that was taken over mounts is its own.
+        let own = services().filter(|live| self.is_ours(name, live));
+        let own: BTreeSet<&ContentHash> =
+            own.flat_map(|live| live.spec.files.values()).map(|file| &file.hash).collect();
+        let configs = swarm.configs.values().filter(|config| !own.contains(&config.hash));
+        found.extend(configs.filter_map(|live| self.config(name, live)));
+        found
+    }
+
+    /// By its labels (B1), or taken over (B4).
+    fn is_own(&self, host: &HostName, container: &Container) -> bool {
+        let labelled = self.owner.container(&container.name, host, &container.labels);
+        let observed = &self.pass.observed;
+        matches!(labelled, Belongs::Ours(_))
+            || self.declared.iter().any(|d| adoption::adopted(d, observed, host, container).is_some())
+    }
+
     fn container(&self, host: &HostName, container: &Container) -> Option<Foreign> {
         let Belongs::Foreign { why } = self.owner.container(&container.name, host, &container.labels) else {
             return None;
         };
-        let observed = &self.pass.observed;
-        if self.declared.iter().any(|desired| adoption::adopted(desired, observed, host, container).is_some())
-        {
+        if self.is_own(host, container) {
             return None;
         }
         let maker = match task_of(&container.name, &container.labels) {
@@ -69,8 +142,8 @@ impl Look<'_> {
         };
         Some(Foreign {
             subject: Subject::on_host(Kind::Container, &container.name, host),
-            image: container.image_name.clone(),
-            created: container.created,
+            made_of: MadeOf::Image(container.image_name.clone()),
+            created: Some(container.created),
             maker,
         })
     }
@@ -109,8 +182,81 @@ impl Look<'_> {
         };
         (!self.is_ours(swarm, live)).then(|| Foreign {
             subject: Subject::on_swarm(Kind::Service, &live.name, swarm),
-            image: live.spec.image.to_string(),
-            created: live.created,
+            made_of: MadeOf::Image(live.spec.image.to_string()),
+            created: Some(live.created),
+            maker: maker(why, &live.labels),
+        })
+    }
+
+    /// A name that git declares is used as it is, made, or told by the plan as in the way.
+    fn declares_network(&self, name: &str) -> bool {
+        self.declared.iter().any(|desired| desired.networks.keys().any(|network| network.as_str() == name))
+    }
+
+    fn network(&self, host: &HostName, live: &LiveNetwork) -> Option<Foreign> {
+        let Belongs::Foreign { why } = self.owner.object("network", &live.name, host, &live.labels) else {
+            return None;
+        };
+        if is_the_engines(&live.name) || self.declares_network(&live.name) {
+            return None;
+        }
+        // A member shows its Swarm's networks too: its managers tell them, or nobody does (A1).
+        let managers = |swarm: &String| self.pass.desired.swarms.get(swarm);
+        let mut swarms = self.pass.observed.swarms.keys();
+        let is_member = |swarm: &String| {
+            self.pass.desired.hosts.get(host).is_some_and(|host| host.is_member(swarm, managers(swarm)))
+        };
+        if live.driver == NetworkDriver::Overlay.name() && swarms.any(is_member) {
+            return None;
+        }
+        Some(Foreign {
+            subject: Subject::on_host(Kind::Network, &live.name, host),
+            made_of: MadeOf::Driver(live.driver.clone()),
+            created: None,
+            maker: maker(why, &live.labels),
+        })
+    }
+
+    fn volume(&self, host: &HostName, live: &LiveVolume) -> Option<Foreign> {
+        let Belongs::Foreign { why } = self.owner.object("volume", live.name.as_str(), host, &live.labels)
+        else {
+            return None;
+        };
+        let mounts =
+            |desired: &&Desired| desired.apps.values().any(|app| app.volumes.contains_key(&live.name));
+        if is_unnamed(&live.name) || self.declared.iter().any(mounts) {
+            return None;
+        }
+        Some(Foreign {
+            subject: Subject::on_host(Kind::Volume, &live.name, host),
+            made_of: MadeOf::Driver(live.spec.driver.clone()),
+            created: None,
+            maker: maker(why, &live.labels),
+        })
+    }
+
+    fn swarm_network(&self, swarm: &str, live: &LiveNetwork) -> Option<Foreign> {
+        let Belongs::Foreign { why } = self.owner.swarm_object("network", &live.name, swarm, &live.labels)
+        else {
+            return None;
+        };
+        (!is_the_engines(&live.name) && !self.declares_network(&live.name)).then(|| Foreign {
+            subject: Subject::on_swarm(Kind::Network, &live.name, swarm),
+            made_of: MadeOf::Driver(live.driver.clone()),
+            created: None,
+            maker: maker(why, &live.labels),
+        })
+    }
+
+    fn config(&self, swarm: &str, live: &LiveConfig) -> Option<Foreign> {
+        let Belongs::Foreign { why } = self.owner.swarm_object("config", &live.name, swarm, &live.labels)
+        else {
+            return None;
+        };
+        Some(Foreign {
+            subject: Subject::on_swarm(Kind::Config, &live.name, swarm),
+            made_of: MadeOf::Content,
+            created: Some(live.created),
             maker: maker(why, &live.labels),
         })
     }

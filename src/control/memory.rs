@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::apply::Noted;
 use crate::model::desired::ImageLock;
 use crate::model::disk::PulledImage;
 use crate::model::drift::Subject;
@@ -433,6 +434,17 @@ impl<'a> Memory<'a> {
     pub fn note_destroyed(&self, destroyed: BTreeMap<String, Destroyed>) -> Result<(), StoreError> {
         let each = destroyed.into_iter().map(|(subject, one)| (format!("{} {subject}", one.at.0), Some(one)));
         self.write_all(Record::Budget, each)
+    }
+
+    /// What the writer is carrying out now, as far as it noted it.
+    pub fn under_way(&self) -> Result<Vec<Noted>, StoreError> {
+        Ok(self.all(Record::UnderWay)?.into_values().collect())
+    }
+
+    /// Whoever was at it has ended.
+    pub fn forget_under_way(&self) -> Result<(), StoreError> {
+        let all = self.store.all(Record::UnderWay)?;
+        self.write_all(Record::UnderWay, all.into_keys().map(|key| (key, None::<Noted>)))
     }
 
     /// How many things were taken away for this revision or within the last hour; older notes are forgotten.

@@ -66,6 +66,30 @@ pub async fn take_and_look(world: &World) -> Result<Pass, ControlError> {
     take_and_look_for(world, Purpose::Look).await
 }
 
+/// As [`take_and_look`], beside what another process is carrying out on the same state.
+pub async fn take_and_look_beside_others(world: &World) -> Result<Pass, ControlError> {
+    let beside = of_others(world)?;
+    let ahead = Ahead::begin(world);
+    let taken = Reader::default().take_for(world, Purpose::Look).await?;
+    look_by(world, taken, Eyes::All(ahead), &beside, false).await
+}
+
+/// What the writer of this state is at, where another process is it: what it noted before it was killed is over.
+fn of_others(world: &World) -> Result<Beside, ControlError> {
+    let noted = Memory::new(&*world.store).under_way()?;
+    if noted.is_empty() || world.store.become_writer("trueup drift").is_ok() {
+        return Ok(Beside::default());
+    }
+    let drained = noted.iter().flat_map(|noted| noted.drained.clone()).collect();
+    // What this look is not about is none of its business, and the files are everybody's.
+    let asked = |begun: &Begun| match (&world.environments, &begun.change.app) {
+        (Some(environments), Some(app)) => environments.contains(&app.environment),
+        (_, _) => true,
+    };
+    let begun = noted.into_iter().map(|noted| noted.begun).filter(asked).collect();
+    Ok(Beside { begun, drained })
+}
+
 /// As [`take_and_look`] for one of the purposes.
 pub async fn take_and_look_for(world: &World, purpose: Purpose) -> Result<Pass, ControlError> {
     let ahead = Ahead::begin(world);

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::endpoints::app_of_file;
 use crate::model::app::Runtime;
 use crate::model::drift::{Kind, Subject};
-use crate::model::file::Differing;
+use crate::model::file::{Differing, FileSet, Sides};
 use crate::model::history::HistoryEntry;
 use crate::model::names::{AppKey, EnvironmentName, HostName};
 use crate::model::observed::Seen;
@@ -65,9 +66,9 @@ pub fn report_on(
         from,
         looked_at: looked_at(world, pass, &concern),
         plan: concern.plan(&pass.plan),
-        // One file has what several environments run.
-        files: if environments.is_none() { pass.differing() } else { Differing::default() },
+        files: files(pass, &concern),
         foreign: foreign::foreign(world, pass, &concern),
+        anonymous_volumes: foreign::anonymous_volumes(world, pass, &concern),
         since,
         silent_hosts,
         down_nodes: down
@@ -82,6 +83,35 @@ pub fn report_on(
         done_is_cut,
         unchecked: unchecked(pass, &concern),
     })
+}
+
+/// The generated files that differ; of a report on some environments those that are wholly theirs. Nginx has a file for
+/// each app, and a Flume agent has all that its host runs.
+fn files(pass: &Pass, concern: &Concern<'_>) -> Differing {
+    let mut differing = pass.differing();
+    if concern.environments.is_none() {
+        return differing;
+    }
+    for (set, sides) in &mut differing {
+        let theirs = |name: &str| match set {
+            FileSet::Nginx => app_of_file(name).is_some_and(|app| concern.app(&app)),
+            FileSet::Flume(host) => {
+                let host = pass.desired.hosts.get(host);
+                host.is_some_and(|host| host.environments.iter().all(|e| concern.environment(e)))
+            }
+        };
+        let Sides { installed, wanted } = sides;
+        let named = |name: &String| [installed.get(name), wanted.get(name)];
+        let told: BTreeSet<String> = (installed.keys().chain(wanted.keys()))
+            .filter(|name| theirs(name))
+            .filter(|name| named(name).into_iter().flatten().all(|text| concern.names_no_other(text)))
+            .cloned()
+            .collect();
+        installed.retain(|name, _| told.contains(name));
+        wanted.retain(|name, _| told.contains(name));
+    }
+    differing.retain(|_, sides| sides.installed != sides.wanted);
+    differing
 }
 
 /// What was done since `from`, and whether more was than is told. That reports were written is no news to their readers.

@@ -193,6 +193,7 @@ fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<
 pub fn report_unsettled(world: &World) -> Result<usize, ControlError> {
     let intents = world.store.unsettled()?;
     let memory = Memory::new(&*world.store);
+    memory.forget_under_way()?;
     let now = world.clock.now();
     for intent in &intents {
         let detail =

@@ -118,6 +118,11 @@ pub fn file_name(key: &AppKey) -> String {
     format!("{key}.conf")
 }
 
+/// The app whose file has this name.
+pub fn app_of_file(name: &str) -> Option<AppKey> {
+    name.strip_suffix(".conf")?.parse().ok()
+}
+
 struct View<'a> {
     desired: &'a Desired,
     observed: &'a Observed,

@@ -42,6 +42,8 @@ pub struct Report {
     pub files: Differing,
     /// What else stands there and is in nobody's way, in order; in no count and no exit code (B1).
     pub foreign: Vec<Foreign>,
+    /// How many volumes without a name of their own are on a host, those of trueup's containers left out.
+    pub anonymous_volumes: BTreeMap<HostName, usize>,
     /// When what is wrong was seen first, by the subject in words.
     pub since: BTreeMap<String, Timestamp>,
     /// Hosts that do not answer, and why.
@@ -67,14 +69,25 @@ pub struct LookedAt {
     pub instances: usize,
 }
 
-/// A container or a service that is not trueup's. No more of it is told than these: the rest may be secret (G1).
+/// Something that is not trueup's. No more of it is told than these: the rest may be secret (G1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Foreign {
     pub subject: Subject,
-    /// The reference that it was made from, as text.
-    pub image: String,
-    pub created: Timestamp,
+    pub made_of: MadeOf,
+    /// `None`: what engines list of networks and volumes does not say.
+    pub created: Option<Timestamp>,
     pub maker: Maker,
+}
+
+/// What a foreign thing is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MadeOf {
+    /// A container or a service: the reference that it was made from, as text.
+    Image(String),
+    /// A network or a volume, by its driver.
+    Driver(String),
+    /// A config of a Swarm: what it holds is nobody's business.
+    Content,
 }
 
 /// Who made a foreign thing, as far as it shows.

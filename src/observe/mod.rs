@@ -22,7 +22,7 @@ use crate::model::names::HostName;
 use crate::model::observed::{Engine, Observed, Seen};
 use crate::model::secrecy::KeyedHash;
 use crate::model::settings::Limits;
-use crate::ports::{Clock, Engines, FileSets};
+use crate::ports::{Clock, EngineError, Engines, FileSets};
 
 pub use surveyor::{Pending, Survey, Surveyor};
 pub use watch::Watch;
@@ -161,17 +161,39 @@ async fn survey_host(
         Ok(engine) => engine,
         Err(error) => return Seen::unknown(error.to_string()),
     };
+    match in_time(host, clock, deadline, engine.survey(images)).await {
+        Ok(seen) => Seen::Known(seen),
+        Err(why) => Seen::unknown(why),
+    }
+}
+
+async fn in_time<T>(
+    host: &Host,
+    clock: &dyn Clock,
+    deadline: Duration,
+    read: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, String> {
     tokio::select! {
-        seen = engine.survey(images) => match seen {
-            Ok(seen) => Seen::Known(seen),
-            Err(error) => Seen::unknown(error.to_string()),
-        },
-        () = clock.sleep(deadline) => Seen::unknown(format!(
+        read = read => read.map_err(|error| error.to_string()),
+        () = clock.sleep(deadline) => Err(format!(
             "{}: the engine did not finish answering within {} s",
             host.name,
             deadline.as_secs()
         )),
     }
+}
+
+/// One reading of each host by whoever looks only once: side by side and by the deadline, as looks read (D6).
+pub async fn read_once<T>(
+    reads: Vec<(&Host, BoxFuture<'_, Result<T, EngineError>>)>,
+    clock: &dyn Clock,
+    fan_out: usize,
+    call_deadline: Duration,
+) -> Vec<Result<T, String>> {
+    let deadline = call_deadline.saturating_mul(SURVEY_CALLS);
+    let turns = &Semaphore::new(fan_out.max(1));
+    let one = |(host, read)| in_turn(turns, clock, in_time(host, clock, deadline, read));
+    join_all(reads.into_iter().map(one)).await
 }
 
 /// The wanted sets and those that are left over. Where even the list cannot be read, the wanted ones are unknown.

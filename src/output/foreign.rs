@@ -1,19 +1,24 @@
 //! What else stands on the declared hosts and Swarms, for the eyes: so much of it that it drowns nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use crate::model::report::{Foreign, Maker, Report};
+use crate::model::drift::{Kind, Subject};
+use crate::model::report::{Foreign, MadeOf, Maker, Report};
 
 use super::escape::{code, line, prose};
 use super::paint::{Ink, Paint};
 use super::public;
 use super::sections::heading;
-use super::wording::{by_place, moment, on_its_host};
+use super::wording::{by_place, many, moment, on_its_host};
 
 /// The heading, in every form.
 pub const TITLE: &str = "Also there: not trueup's, in nobody's way, and never changed";
-/// Things of one host or Swarm that are printed; JSON has all.
+/// Containers, or services, of one host or Swarm that are printed; JSON has all.
 const SHOWN: usize = 10;
+/// Of each other kind: hosts have hundreds of volumes.
+const SHOWN_OF_THE_REST: usize = 5;
 /// Of all of them.
 const SHOWN_IN_ALL: usize = 60;
 
@@ -22,35 +27,81 @@ pub struct Place<'a> {
     /// `on rack-a-1`
     pub name: String,
     pub shown: Vec<&'a Foreign>,
-    /// What is not: `and 3 more; JSON names them`
-    pub more: Option<String>,
+    /// What is not: `and 3 more containers; JSON names them`, `and 12 volumes that nobody named`
+    pub more: Vec<String>,
 }
 
-pub fn places(report: &Report) -> Vec<Place<'_>> {
+pub fn places<'r>(report: &'r Report) -> Vec<Place<'r>> {
+    let things = report.foreign.iter().map(|thing| (thing.subject.clone(), Some(thing)));
+    let uncounted = report.anonymous_volumes.keys();
+    let uncounted = uncounted.map(|host| (Subject::on_host(Kind::Host, host, host), None));
+    let all: Vec<(Subject, Option<&Foreign>)> = things.chain(uncounted).collect();
     let mut left = SHOWN_IN_ALL;
-    let place = |(name, all): (String, Vec<_>)| {
-        let shown = all.len().min(SHOWN).min(left);
-        left -= shown;
-        let rest = all.len() - shown;
-        let more = (rest > 0).then(|| match shown {
-            0 => format!("{rest} of them; JSON names them"),
-            _ => format!("and {rest} more; JSON names them"),
-        });
-        Place { name, shown: all.into_iter().take(shown).collect(), more }
+    let place = |(name, all): (String, Vec<&(Subject, Option<&'r Foreign>)>)| {
+        let unnamed: usize = all
+            .iter()
+            .filter(|(_, thing)| thing.is_none())
+            .filter_map(|(subject, _)| report.anonymous_volumes.get(subject.host.as_ref()?))
+            .sum();
+        place(name, all.into_iter().filter_map(|(_, thing)| *thing).collect(), unnamed, &mut left)
     };
-    by_place(&report.foreign, |thing| &thing.subject).into_iter().map(place).collect()
+    by_place(&all, |(subject, _)| subject).into_iter().map(place).collect()
+}
+
+fn place<'a>(name: String, all: Vec<&'a Foreign>, unnamed: usize, left: &mut usize) -> Place<'a> {
+    let (mut shown, mut rest): (Vec<&Foreign>, BTreeMap<Kind, usize>) = (Vec::new(), BTreeMap::new());
+    let mut of_kind: BTreeMap<Kind, usize> = BTreeMap::new();
+    for thing in all {
+        let kind = thing.subject.kind;
+        let count = of_kind.entry(kind).or_default();
+        let most = match kind {
+            Kind::Container | Kind::Service => SHOWN,
+            Kind::Host
+            | Kind::Image
+            | Kind::Network
+            | Kind::Volume
+            | Kind::Config
+            | Kind::Node
+            | Kind::Swarm
+            | Kind::Files
+            | Kind::App
+            | Kind::Revision => SHOWN_OF_THE_REST,
+        };
+        if *count < most && *left > 0 {
+            (*count, *left) = (*count + 1, *left - 1);
+            shown.push(thing);
+        } else {
+            *rest.entry(kind).or_default() += 1;
+        }
+    }
+    let and = if shown.is_empty() { "" } else { "and " };
+    let counted = |(kind, count): (&Kind, &usize)| match of_kind.get(kind) {
+        Some(0) | None => many(*count, kind.name()),
+        Some(_) => many(*count, &format!("more {}", kind.name())),
+    };
+    let told = (!rest.is_empty()).then(|| {
+        format!("{and}{}; JSON names them", rest.iter().map(counted).collect::<Vec<_>>().join(", "))
+    });
+    let unnamed = (unnamed > 0).then(|| format!("{and}{} that nobody named", many(unnamed, "volume")));
+    Place { name, shown, more: told.into_iter().chain(unnamed).collect() }
 }
 
 /// `alpine:3.20, created 2026-11-20T07:00:00Z (3d ago), by hand or by another tool`.
 pub fn words(thing: &Foreign, report: &Report) -> String {
-    let Foreign { subject: _, image, created, maker } = thing;
+    let Foreign { subject: _, made_of, created, maker } = thing;
+    let made_of = match made_of {
+        MadeOf::Image(image) => Some(image.clone()),
+        MadeOf::Driver(driver) => Some(format!("driver {driver}")),
+        MadeOf::Content => None,
+    };
+    let created = created.map(|at| format!("created {}", moment(at, report.plan.observed_at)));
     let maker = match maker {
         Maker::Nobody => "by hand or by another tool".to_owned(),
         Maker::Trueup { why } => why.clone(),
         Maker::Swarm { service: Some(service) } => format!("a task of the Swarm's service {service}"),
         Maker::Swarm { service: None } => "a Swarm's task by its name and labels".to_owned(),
     };
-    format!("{image}, created {}, {maker}", moment(*created, report.plan.observed_at))
+    made_of.into_iter().chain(created).chain([maker]).collect::<Vec<_>>().join(", ")
 }
 
 pub fn text(report: &Report, paint: Paint) -> String {
@@ -67,7 +118,7 @@ pub fn text(report: &Report, paint: Paint) -> String {
             out += &format!("    {} {name}\n", paint.ink(Ink::Quiet, "*"));
             out += &format!("      {}\n", line(&words(thing, report)));
         }
-        out += &place.more.map(|more| format!("    … {more}\n")).unwrap_or_default();
+        place.more.iter().for_each(|more| out += &format!("    … {more}\n"));
     }
     out
 }
@@ -84,20 +135,27 @@ pub fn markdown(report: &Report) -> String {
             let name = code(&on_its_host(&thing.subject));
             out += &format!("- {name}: {}\n", prose(&words(thing, report)));
         }
-        out += &place.more.map(|more| format!("- … {more}\n")).unwrap_or_default();
+        place.more.iter().for_each(|more| out += &format!("- … {more}\n"));
     }
     out
 }
 
 /// All of it. `made_by` is `nobody`, `trueup` or `swarm`; `detail` says which.
 pub fn json(thing: &Foreign) -> Value {
-    let Foreign { subject, image, created, maker } = thing;
+    let Foreign { subject, made_of, created, maker } = thing;
+    let (image, driver) = match made_of {
+        MadeOf::Image(image) => (Some(image), None),
+        MadeOf::Driver(driver) => (None, Some(driver)),
+        MadeOf::Content => (None, None),
+    };
+    let created = created.map(|at| at.to_string());
     let (made_by, detail) = match maker {
         Maker::Nobody => ("nobody", None),
         Maker::Trueup { why } => ("trueup", Some(why)),
         Maker::Swarm { service } => ("swarm", service.as_ref()),
     };
-    let more =
-        json!({ "image": image, "created": created.to_string(), "made_by": made_by, "detail": detail });
+    let more = json!({
+        "image": image, "driver": driver, "created": created, "made_by": made_by, "detail": detail,
+    });
     public::of(subject, more)
 }

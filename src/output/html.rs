@@ -184,7 +184,7 @@ fn also_there(report: &Report) -> Markup {
                 @for thing in &place.shown {
                     li { (what(&on_its_host(&thing.subject))) ": " (safe(&foreign::words(thing, report))) }
                 }
-                @if let Some(more) = &place.more { li .quiet { "… " (more) } }
+                @for more in &place.more { li .quiet { "… " (more) } }
             }
         }
     }

@@ -181,6 +181,7 @@ pub fn json(report: &Report) -> Value {
             "apps": report.looked_at.apps, "hosts": report.looked_at.hosts, "instances": report.looked_at.instances,
         },
         "foreign": public::list(&report.foreign, foreign::json),
+        "anonymous_volumes": report.anonymous_volumes,
         "silent_hosts": report.silent_hosts,
         "silent_since": silent_since,
         "down_nodes": public::list(&report.down_nodes, |down| {

@@ -17,7 +17,7 @@ use crate::model::permission::{
     BrokenGlass, Mode, PermissionStanding, Permitted, PublicKey, Signature, SignedCommit, Verdict,
 };
 use crate::model::plan::{Blocked, Unknown, Verb};
-use crate::model::report::{DownNode, Foreign, HeldAddress, LookedAt, Maker};
+use crate::model::report::{DownNode, Foreign, HeldAddress, LookedAt, MadeOf, Maker};
 use crate::model::units::TimeSpan;
 
 const FORMATS: [Format; 3] = [Format::Text, Format::Json, Format::Markdown];

@@ -1,5 +1,7 @@
 //! What is being carried out while this is planned: it stays as it is, and what has to wait for it waits (D6).
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::app::{Replicas, Runtime};
 use crate::model::container::Networks;
 use crate::model::drift::{Kind, Nature, Subject};
@@ -16,7 +18,7 @@ use super::instance::Wanted;
 use super::surroundings::Around;
 
 /// A change of an earlier plan that has begun and not ended.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Begun {
     pub change: Change,
     /// Of the plan that it is a part of.

@@ -108,7 +108,7 @@ async fn hosts(global: &GlobalArgs, args: &Args) -> anyhow::Result<Hosts> {
         let (names, unknown) = wanted.iter().cloned().partition(|name| declared.contains(name));
         return Ok(Hosts { names, files: BTreeMap::new(), unknown });
     }
-    let (hosts, _, _) = super::inventory(global, &args.live, &args.into.environment).await?;
+    let (hosts, _, _, _) = super::inventory(global, &args.live, &args.into.environment).await?;
     let mut files = BTreeMap::new();
     for host in &hosts {
         let host = Host { swarm: args.swarm.clone().or(host.swarm.clone()), ..host.clone() };

@@ -82,8 +82,8 @@ fn many_differing_files_are_not_all_printed() {
 fn foreign(name: &str, host: &str, maker: Maker) -> Foreign {
     Foreign {
         subject: subject(Kind::Container, name, Some(host)),
-        image: "alpine:3.20".to_owned(),
-        created: Timestamp(NOW.0 - 7_200_000),
+        made_of: MadeOf::Image("alpine:3.20".to_owned()),
+        created: Some(Timestamp(NOW.0 - 7_200_000)),
         maker,
     }
 }
@@ -121,7 +121,7 @@ fn foreign_things_are_told_by_name_image_place_and_age() {
     assert_eq!(
         json["foreign"][0],
         serde_json::json!({
-            "kind": "container", "name": "debug-me", "host": "edge", "image": "alpine:3.20",
+            "kind": "container", "name": "debug-me", "host": "edge", "image": "alpine:3.20", "driver": null,
             "created": "2026-01-02T01:04:05Z", "made_by": "nobody", "detail": null,
         })
     );
@@ -141,13 +141,57 @@ fn a_host_full_of_foreign_things_does_not_drown_the_report() {
     report.foreign = of("edge", 300);
     for form in forms(&report) {
         assert_eq!(form.matches("container job-").count(), 10);
-        assert!(form.contains("… and 290 more; JSON names them"), "{form}");
+        assert!(form.contains("… and 290 more containers; JSON names them"), "{form}");
     }
     report.foreign = (0..9).flat_map(|n| of(&format!("rack-{n}"), 11)).collect();
     for form in forms(&report) {
         assert_eq!(form.matches("container job-").count(), 60);
-        assert!(form.contains("… and 1 more; JSON names them"), "{form}");
-        assert!(form.contains("… 11 of them; JSON names them"), "{form}");
+        assert!(form.contains("… and 1 more container; JSON names them"), "{form}");
+        assert!(form.contains("… 11 containers; JSON names them"), "{form}");
     }
     assert_eq!(json(&report)["foreign"].as_array().map(Vec::len), Some(99));
+}
+
+#[test]
+fn hundreds_of_foreign_volumes_hide_no_container_and_are_not_all_printed() {
+    let mut report = sample();
+    let volume = |n: usize| Foreign {
+        subject: subject(Kind::Volume, &format!("data-{n:03}"), Some("edge")),
+        made_of: MadeOf::Driver("local".to_owned()),
+        created: None,
+        maker: Maker::Nobody,
+    };
+    let network = Foreign {
+        subject: subject(Kind::Network, "shop_default", Some("edge")),
+        made_of: MadeOf::Driver("bridge".to_owned()),
+        ..volume(0)
+    };
+    report.foreign = vec![foreign("debug-me", "edge", Maker::Nobody), network];
+    report.foreign.extend((0..300).map(volume));
+    report.anonymous_volumes =
+        [("edge", 412), ("rack-a-1", 1)].map(|(host, count)| (host.parse().expect("a name"), count)).into();
+    for form in forms(&report) {
+        let form = words(&form);
+        for told in [
+            "container debug-me",
+            "network shop_default: driver bridge, by hand or by another tool",
+            "volume data-004: driver local, by hand or by another tool",
+            "… and 295 more volumes; JSON names them",
+            "… and 412 volumes that nobody named",
+            "on rack-a-1",
+            "… 1 volume that nobody named",
+        ] {
+            let form = form.split_whitespace().collect::<Vec<_>>().join(" ");
+            let told = told.to_owned();
+            let as_text = told.replace(": driver", " driver");
+            assert!(form.contains(&told) || form.contains(&as_text), "{told} is not in {form}");
+        }
+        assert_eq!(form.matches("volume data-").count(), 5);
+    }
+    let json = json(&report);
+    assert_eq!(json["foreign"].as_array().map(Vec::len), Some(302));
+    assert_eq!(json["anonymous_volumes"], serde_json::json!({ "edge": 412, "rack-a-1": 1 }));
+    let network = &json["foreign"][1];
+    assert_eq!((&network["driver"], &network["image"]), (&"bridge".into(), &serde_json::Value::Null));
+    assert_eq!(network["created"], serde_json::Value::Null);
 }

@@ -22,10 +22,11 @@ pub(super) fn report_sample(plan: &Plan, status: &Status, entries: &[HistoryEntr
         files: differing(&why),
         foreign: vec![Foreign {
             subject: subject(Kind::Container, &why, Some("rack-a-1")),
-            image: why.clone(),
-            created: Timestamp(NOW.0 - 273_600_000),
+            made_of: MadeOf::Image(why.clone()),
+            created: Some(Timestamp(NOW.0 - 273_600_000)),
             maker: Maker::Trueup { why: why.clone() },
         }],
+        anonymous_volumes: BTreeMap::new(),
         since: [
             ("host rack-b-1 on rack-b-1".to_owned(), Timestamp(NOW.0 - 7_200_000)),
             ("node rack-c-1 on swarm prod".to_owned(), Timestamp(NOW.0 - 10_800_000)),

@@ -1,0 +1,75 @@
+//! What is under way, kept beside the journal for the reports of other processes: `trueup drift` has no other way to know
+//! that a rollout of `run` is one (D6). Nothing is decided by it.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::file::Files;
+use crate::model::names::InstanceName;
+use crate::model::plan::{Action, Change, Step};
+use crate::plan::Begun;
+use crate::ports::{Record, Store, StoreError};
+
+/// A change that has begun and not ended, and whom it took out of the generated files.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Noted {
+    pub begun: Begun,
+    pub drained: BTreeSet<InstanceName>,
+}
+
+/// Kept until [`Note::ends`]; what a process that was killed leaves is forgotten by the next writer.
+pub(super) struct Note<'e> {
+    store: &'e dyn Store,
+    key: String,
+    noted: Mutex<Noted>,
+}
+
+impl<'e> Note<'e> {
+    pub fn begins(store: &'e dyn Store, begun: Begun) -> Self {
+        let begun = Begun { change: without_contents(&begun.change), ..begun };
+        let key = begun.change.subject.to_string();
+        Self { store, key, noted: Mutex::new(Noted { begun, drained: BTreeSet::new() }) }
+    }
+
+    /// Before the step is begun.
+    pub fn is_at(&self, action: &Action) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.begun.step = action.describe();
+        if let Action::Drain { instance, .. } = action {
+            noted.drained.insert(instance.clone());
+        } else if let Action::Undrain { instance } = action {
+            noted.drained.remove(instance);
+        }
+        let written = serde_json::to_string(&*noted)
+            .map_err(|error| StoreError { path: self.key.clone(), detail: error.to_string() })
+            .and_then(|json| self.store.put(Record::UnderWay, &self.key, &json));
+        told(written);
+    }
+
+    pub fn ends(&self) {
+        told(self.store.delete(Record::UnderWay, &self.key));
+    }
+}
+
+/// No reason to stop: the journal is what matters (D5).
+fn told(written: Result<(), StoreError>) {
+    if let Err(error) = written {
+        tracing::warn!("{error}; `trueup drift` may tell what is under way wrongly");
+    }
+}
+
+/// Generated files are large, and follow from what is observed anyway (D11).
+fn without_contents(change: &Change) -> Change {
+    let slim = |step: &Step| {
+        let Action::InstallFiles { set, .. } = &step.action else { return step.clone() };
+        let action = Action::InstallFiles { set: set.clone(), files: Files::new() };
+        Step { action, expect: step.expect.clone() }
+    };
+    Change {
+        steps: change.steps.iter().map(slim).collect(),
+        undo: change.undo.iter().map(slim).collect(),
+        ..change.clone()
+    }
+}
