@@ -176,12 +176,16 @@ fn what_an_apply_pulled_before_it_was_killed_is_collected() {
         docker(&["inspect", "-f", "{{.State.Running}}", &container]).stdout.starts_with(b"true")
     });
     drop(apply);
+    let said = trueup.run(&["images", "--format", "json"]);
+    assert!(said.out.contains(&digest), "it is one of trueup's: {said:?}");
+    // Something else is declared, and its own instance is gone.
     docker_ok(&["rm", "-f", &container]);
-    std::fs::remove_file(ground.stage.repo().join(format!("apps/{}/app.toml", ground.app))).expect("the app");
-    ground.stage.commit(&[("fleet.toml", FLEET), ("hosts/local.toml", HOST)]);
+    let next = ground.push("two");
+    ground.commit(&next);
+    self::apply(&trueup);
     let said = trueup.run(&["images", "--collect", "--all", "--yes"]);
     assert_eq!(said.code, 0, "{said:?}");
-    assert!(!ground.present(&digest), "nothing needs it: {said:?}");
+    assert!(!ground.present(&digest) && ground.present(&next), "nothing needs the first: {said:?}");
 }
 
 #[test]
