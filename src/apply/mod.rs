@@ -52,6 +52,9 @@ pub trait Traffic: Send + Sync {
 /// Told how a change ended, and whether it took away what it was to take away; `None`: it never began.
 pub type Told<'a> = &'a (dyn Fn(&Change, &Outcome, Option<bool>) + Send + Sync);
 
+/// Told that a change begins, before its first step. An error keeps it from beginning.
+pub type Begins<'a> = &'a (dyn Fn(&Change) -> Result<(), String> + Send + Sync);
+
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
@@ -75,6 +78,7 @@ pub struct Executor<'a> {
     pub works: &'a Works,
     /// This plan's number among them.
     pub flight: u64,
+    pub begins: Begins<'a>,
     /// Told how each change ended, at once.
     pub ended: Told<'a>,
 }
@@ -212,6 +216,8 @@ impl Executor<'_> {
         let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
         let (outcome, took) = if self.stop.is_set() {
             (Outcome::Skipped { why: "trueup was asked to end".to_owned() }, false)
+        } else if let Err(error) = (self.begins)(change) {
+            (Outcome::Failed { error, transient: true }, false)
         } else {
             self.carry_out_change(plan, change, lane, slot, &ticket).await
         };

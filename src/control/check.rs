@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::config::codeowners::{self, CodeOwners, Forge};
 use crate::config::{self, OriginLine};
+use crate::model::adoption;
 use crate::model::check::{
     Checked, Declared, Forecast, JudgedBy, Owners, Sight, Touched, Valid, ValueChange, Verdict,
 };
@@ -16,7 +17,7 @@ use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
 use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, HostName, Revision};
-use crate::model::observed::{Engine, EngineInfo, Observed, RulesOf, Seen, Snapshot};
+use crate::model::observed::{Container, Engine, EngineInfo, Observed, RulesOf, Seen, Snapshot};
 use crate::model::ownership::Belongs;
 use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
@@ -272,8 +273,8 @@ fn left_behind(world: &World, observed: &Observed, base: &Desired, head: &Desire
     let gone = base.hosts.keys().filter(|host| !head.hosts.contains_key(*host));
     let one = |host: &HostName| {
         let containers = observed.engine(host)?.containers.values().filter_map(Seen::known);
-        let ours =
-            containers.filter(|c| matches!(owner.container(&c.name, host, &c.labels), Belongs::Ours(_)));
+        let labelled = |c: &Container| matches!(owner.container(&c.name, host, &c.labels), Belongs::Ours(_));
+        let ours = containers.filter(|c| labelled(c) || adoption::adopted(base, observed, host, c).is_some());
         let names: Vec<String> = ours.map(|container| container.name.to_string()).collect();
         (!names.is_empty()).then(|| Blocked {
             subject: Subject::of_fleet(Kind::Host, host),

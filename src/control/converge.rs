@@ -199,6 +199,8 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         }
         let taken = reader.take(world, true).await?;
         let last = pass::look_quick(world, taken, surveyor, &Beside::default(), true).await?;
+        // What did not come about after all keeps nobody from taking its host out of git (B2).
+        last_seen::note(world, &last)?;
         outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
         return Ok(Converged { outcomes, last });
     }
@@ -216,7 +218,6 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
 
 /// Carries out one plan and remembers how it went.
 async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
-    last_seen::note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, pass, &pass.plan)?;
     let report = execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
     settle(world, pass, &report)?;
@@ -228,7 +229,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Begins one plan beside whatever else is under way.
 fn launch(world: &World, pass: Pass, flights: &Flights, scope: &Scope<'_>) -> Result<(), ControlError> {
-    last_seen::note_creations(world, &pass.plan)?;
     rollouts::note_sent(world, &pass, &pass.plan)?;
     flights.launch(world, pass, scope.stop);
     Ok(())
@@ -304,6 +304,7 @@ pub(super) async fn execute(
         awaits,
         works: under.works,
         flight: under.flight,
+        begins: &|change| last_seen::note_creation(world, change).map_err(|error| error.to_string()),
         ended: under.ended,
     };
     executor.carry_out(plan).await

@@ -1,31 +1,35 @@
 //! Where instances are, noted for the time when a host cannot be asked (C8, D5, H).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use crate::model::adoption;
+use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::last_seen::LastSeen;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Container, Engine, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
-use crate::model::plan::{Plan, UnderWay, Verb};
+use crate::model::plan::{Change, UnderWay, Verb};
 
 use super::memory::{Holding, Memory};
 use super::pass::Pass;
 use super::{ControlError, World};
 
-/// Where instances are about to come about: should the answer be lost, they count as being there (C8, D5), beside where they
-/// stand. The next look that the host answers sets it right.
-pub(super) fn note_creations(world: &World, plan: &Plan) -> Result<(), ControlError> {
+/// Changes that begin side by side, and looks beside them, write one memory.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// An instance is about to come about: should the answer be lost, it counts as being there (C8, D5), beside where it stands. The
+/// next look that the host answers sets it right.
+pub(super) fn note_creation(world: &World, change: &Change) -> Result<(), ControlError> {
+    if change.action != Verb::Create || change.subject.kind != Kind::Container {
+        return Ok(());
+    }
+    let (Ok(instance), Some(host)) = (change.subject.name.parse(), change.host()) else { return Ok(()) };
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let memory = Memory::new(&*world.store);
     let mut seen = memory.last_seen()?;
-    let created =
-        plan.changes.iter().filter(|c| c.action == Verb::Create && c.subject.kind == Kind::Container);
-    for change in created {
-        if let (Ok(instance), Some(host)) = (change.subject.name.parse(), change.host()) {
-            seen.note(instance, host.clone());
-        }
-    }
+    seen.note(instance, host.clone());
     Ok(memory.set_last_seen(&seen)?)
 }
 
@@ -38,6 +42,7 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let under_way: BTreeSet<(InstanceName, &HostName)> = (pass.plan.under_way.iter())
         .filter_map(|begun: &UnderWay| Some((begun.instance()?, begun.subject.host.as_ref()?)))
         .collect();
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let before = memory.last_seen()?;
     let unread = unread(pass, &before);
     let mut now = before;
@@ -59,6 +64,11 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     Ok(())
 }
 
+/// What is declared, in all environments: a look at some of them forgets nothing of the others.
+const fn whole(pass: &Pass) -> &Desired {
+    &pass.judged.enforced.desired
+}
+
 /// What counts as the instance on its host.
 struct Stands<'a> {
     instance: InstanceName,
@@ -71,14 +81,14 @@ struct Stands<'a> {
 /// had not put in place; and what runs with an instance's labels that stands nowhere by itself: somebody renamed it. What
 /// stands under the instance's own name comes first.
 fn standing<'a>(world: &World, pass: &'a Pass) -> Vec<Stands<'a>> {
-    let owner = world.owner(&pass.desired.fleet);
+    let (owner, desired) = (world.owner(&pass.desired.fleet), whole(pass));
     let (mut current, mut renamed, mut aside) = (Vec::new(), Vec::new(), Vec::new());
     for (host, engine) in &pass.observed.hosts {
         let Some(engine) = engine.known() else { continue };
         for container in engine.containers.values().filter_map(Seen::known) {
             let found = match owner.container(&container.name, host, &container.labels) {
                 Belongs::Ours(owned) => Some((owned.instance, owned.place)),
-                Belongs::Foreign { .. } => adoption::adopted(&pass.desired, &pass.observed, host, container),
+                Belongs::Foreign { .. } => adoption::adopted(desired, &pass.observed, host, container),
             };
             let stands = |instance| Stands { instance, host, engine, container };
             match found {
@@ -106,8 +116,8 @@ fn unread(pass: &Pass, before: &LastSeen) -> Vec<(InstanceName, HostName)> {
     for (host, engine) in &pass.observed.hosts {
         let Some(engine) = engine.known() else { continue };
         let names = engine.containers.iter().filter(|(_, seen)| seen.known().is_none());
-        let instances = names.filter_map(|(name, _)| adoption::by_name_alone(&pass.desired, host, name));
-        let ours = instances.filter(|i| pass.desired.apps.contains_key(&i.key) || before.is_on(i, host));
+        let instances = names.filter_map(|(name, _)| adoption::by_name_alone(whole(pass), host, name));
+        let ours = instances.filter(|i| whole(pass).apps.contains_key(&i.key) || before.is_on(i, host));
         unread.extend(ours.map(|instance| (instance, host.clone())));
     }
     unread

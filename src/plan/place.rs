@@ -274,6 +274,7 @@ fn seat_missing<'a>(
         }
         let subject = Subject::of_fleet(Kind::Container, &instance);
         if let Some(why) = elsewhere::why(input, fleet, app, placement, &hosts, &instance) {
+            fleet.tell_left_behind(app, &instance, draft);
             draft.notes.push(format!("{instance} {why}"));
             draft.waiting.insert(app.key.clone());
             continue;

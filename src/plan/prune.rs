@@ -296,6 +296,6 @@ fn hosts_out_of_the_inventory(input: &PlanInput<'_>, draft: &mut Draft) {
     for (host, instances) in input.holds.last_seen.outside(input.desired) {
         let subject = Subject::of_fleet(Kind::Host, host);
         let reason = format!("it is no longer declared and was last seen running {instances} (B2)");
-        draft.block(subject, None, reason, "declare it again with drain = true; remove it once it is empty");
+        draft.block(subject, None, reason, "declare it again with drain = true, and remove it once it is empty; where it is gone for good, run `trueup trust`");
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::model::adoption;
-use crate::model::drift::{Kind, Subject};
+use crate::model::app::App;
+use crate::model::drift::{Kind, Nature, Subject};
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::{Container, Engine, Health, RunState, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::Unknown;
 
-use super::draft::Draft;
+use super::draft::{Draft, subject};
 use super::renamed::Renamed;
 use super::{PlanInput, elsewhere};
 
@@ -110,6 +111,16 @@ impl<'a> Fleet<'a> {
         all.iter().filter(stands).copied().collect()
     }
 
+    /// What stands still under the instance's name, and is not started while it may run elsewhere (C8).
+    pub fn tell_left_behind(&self, app: &App, instance: &InstanceName, draft: &mut Draft) {
+        for one in self.current(instance) {
+            let Some(elsewhere) = one.left_behind else { continue };
+            let why = format!("{instance} may run on {elsewhere}: it is not started beside it (C8)");
+            let nature = Nature::NotRunning("it does not run".to_owned());
+            draft.leave(subject(Kind::Container, instance, one.host), Some(app.key.clone()), nature, why);
+        }
+    }
+
     /// The one that may run under another name, where none stands under the instance's own.
     pub fn renamed(&self, instance: &InstanceName) -> Option<Renamed<'a>> {
         let stands = self.current(instance).next().is_some() || self.unreadable.contains_key(instance);
@@ -175,10 +186,12 @@ fn ours<'a>(
         }
         Belongs::Foreign { .. } => {
             let (instance, place) = adoption::adopted(input.desired, input.observed, host, container)?;
-            // What it was adopted from is not the instance while that may run under its own name (C8).
+            // What it was adopted from is not the instance while that may run under its own name (C8); what runs under that name
+            // here stands legally.
+            let itself = container.name == instance.container() && runs(container);
             let elsewhere = elsewhere::last_seen(input, unknown, &instance, &[host]);
             let owned = Owned { host, container, place, adopted: true, left_behind: None };
-            elsewhere.is_none().then_some((instance, owned))
+            (itself || elsewhere.is_none()).then_some((instance, owned))
         }
     }
 }
