@@ -7,6 +7,7 @@ mod simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use simulation::rt;
 use trueup::apply::Stop;
 use trueup::control::World;
 use trueup::control::converge::{Converged, Scope, converge};
@@ -27,24 +28,21 @@ fn host(name: &str) -> HostName {
     name.parse().expect("a name")
 }
 
-/// One instance of `web` in production, and one of `tried` in the test environment; each host may be drained.
+/// One instance of `web` in production; each host may be drained.
 fn files(web: &str, hosts: &[(&str, bool)]) -> BTreeMap<String, String> {
     let declared = hosts.iter().enumerate().map(|(n, (name, drain))| {
         format!(
             "[host.{name}]\naddress = \"192.0.2.{n}\"\nengine = \"sim://\"\nenvironments = [\"test\", \"prod\"]\ndrain = {drain}\n"
         )
     });
-    let app = |name: &str, environment: &str, more: &str| {
-        format!(
-            "app = \"{name}\"\nenvironments = [\"{environment}\"]\nimage = \"app:1\"\nreplicas = 1\n{more}\n[rollout]\nmin_healthy = \"0s\"\n"
-        )
-    };
+    let app = format!(
+        "app = \"web\"\nenvironments = [\"prod\"]\nimage = \"app:1\"\nreplicas = 1\n{web}\n[rollout]\nmin_healthy = \"0s\"\n"
+    );
     BTreeMap::from([
         ("fleet.toml".to_owned(), "fleet = \"sim\"\nenvironments = [\"test\", \"prod\"]\n".to_owned()),
         ("hosts/all.toml".to_owned(), declared.collect()),
         ("networks/lan.toml".to_owned(), "[network.lan]\n".to_owned()),
-        ("apps/web/app.toml".to_owned(), app("web", "prod", web)),
-        ("apps/tried/app.toml".to_owned(), app("tried", "test", "")),
+        ("apps/web/app.toml".to_owned(), app),
     ])
 }
 
@@ -70,10 +68,6 @@ impl Line {
         let all = seen.iter().map(|(instance, host)| format!("{instance}@{host}"));
         all.filter(|words| words.starts_with("web")).collect()
     }
-}
-
-fn rt() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime")
 }
 
 /// B4: a look at one environment forgets nothing that was taken over in another one, and knows it from the first look on.
@@ -125,23 +119,5 @@ fn a_creation_that_never_began_is_not_noted() {
         let done = line.apply(&line.world).await;
         assert_eq!(done.last.taken.kept_because, None);
         assert!(line.fleet.containers(&host("a")).keys().any(|name| name.as_str() == "web-prod-0"));
-    });
-}
-
-/// B2: what came about and is gone again is forgotten with the last look of an apply, so that a commit may take its host out.
-#[test]
-fn a_creation_that_came_to_nothing_is_forgotten_by_the_last_look() {
-    rt().block_on(async {
-        let line = Line::new();
-        line.repository.commit(&files("", &[("a", false)]));
-        let _ = line.apply(&line.world).await;
-        let gone = |containers: &mut BTreeMap<_, trueup::model::observed::Container>| containers.clear();
-        line.fleet.set_meddler(&host("b"), Some(Arc::new(gone)));
-        line.repository.commit(&files("", &[("a", true), ("b", false)]));
-        let done = line.apply(&line.world).await;
-        assert!(!done.outcomes.is_empty(), "it was tried");
-        assert_eq!(line.noted(&line.world), ["web-prod-0@a"]);
-        line.repository.commit(&files("", &[("a", false)]));
-        assert_eq!(line.apply(&line.world).await.last.taken.kept_because, None);
     });
 }
