@@ -18,6 +18,7 @@ use trueup::model::report::Report;
 use trueup::model::schedule::Schedule;
 use trueup::model::settings::ReportSettings;
 use trueup::model::units::Timestamp;
+use trueup::ports::Record;
 use trueup::sim::SimStore;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -120,6 +121,38 @@ fn drift_on_demand_tells_the_rollout_of_another_process_as_that() {
         let report = drift().await;
         assert!(report.plan.under_way.is_empty(), "{:?}", report.plan.under_way);
         assert!(!report.files.is_empty(), "nobody puts it back into the files but the next `run`");
+    });
+}
+
+/// Its note could not be deleted when the change ended, such as on a full disk.
+#[test]
+fn a_note_that_stayed_behind_goes_once_nothing_is_under_way() {
+    rt().block_on(async {
+        let sim = Sim::new(7);
+        commit(&sim, "app:1");
+        let _settled = sim.apply().await;
+        let (stop, reporting) = (Stop::default(), Reporting::new(Vec::new(), Arc::new(ReportsOut)));
+        let (metrics, wake) = (Mutex::default(), Arc::clone(&sim.wake));
+        let running = run::run(&sim.world, &stop, Arc::clone(&wake), &reporting, &metrics, &|_| {});
+        let noted = || Memory::new(&*sim.world.store).under_way().expect("notes");
+        let hand = async {
+            sim.world.clock.sleep(Duration::from_secs(1)).await;
+            commit(&sim, "app:2");
+            wake.notify_one();
+            sim.world.clock.sleep(Duration::from_secs(90)).await;
+            let left = noted().pop().expect("a note");
+            sim.world.clock.sleep(HOUR / 4).await;
+            assert!(noted().is_empty());
+            let json = serde_json::to_string(&left).expect("JSON");
+            sim.world.store.put(Record::UnderWay, "container web-test-0 on h1", &json).expect("stored");
+            wake.notify_one();
+            sim.world.clock.sleep(Duration::from_secs(5)).await;
+            assert!(noted().is_empty(), "it would be told as under way for ever");
+        };
+        tokio::select! {
+            ended = running => panic!("the loop ended: {ended:?}"),
+            () = hand => {}
+        }
     });
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use simulation::{Sim, host, rt};
 use trueup::apply::Stop;
-use trueup::control::collect;
+use trueup::control::collect::{self, Pulls};
 use trueup::control::converge::{Scope, converge};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
@@ -25,7 +25,7 @@ use trueup::model::disk::PulledImage;
 use trueup::model::drift::{Kind, Subject};
 use trueup::model::image::ImageRef;
 use trueup::model::names::ContainerName;
-use trueup::model::plan::{Action, Verb};
+use trueup::model::plan::{Action, Change, Expect, Outcome, Step, Verb};
 use trueup::model::units::Timestamp;
 use trueup::output::{self, Standing};
 use trueup::sim::Fault;
@@ -454,5 +454,36 @@ fn a_removal_whose_answers_are_all_lost_is_counted() {
             let counted = Memory::new(&*sim.world.store).destroyed(revision, sim.world.clock.now());
             assert_eq!(counted.expect("read"), usize::from(sent > 0), "{after_effect} {sent}");
         }
+    });
+}
+
+/// An engine that hangs after its pull keeps nobody else's from being noted (D6).
+#[test]
+fn what_was_pulled_is_noted_beside_an_engine_that_hangs() {
+    rt().block_on(async {
+        let sim = Sim::new(5);
+        sim.commit(2, &[("a", 2, "app:1")]);
+        let pass = sim.look().await;
+        let one = pass.plan.changes.first().expect("a change");
+        let image: ImageRef = "app:1".parse().expect("an image");
+        let of = |n: usize| {
+            let action = Action::PullImage { image: image.clone() };
+            let steps = vec![Step { action, expect: Expect::Anything }];
+            Change { subject: Subject::on_host(Kind::Image, &image, &host(n)), steps, ..one.clone() }
+        };
+        sim.fleet.set_fault(&host(0), Some(Fault::Hung));
+        let (ended, heard) = Pulls::new();
+        for change in [of(0), of(1)] {
+            ended.ended(&change, &Outcome::Done);
+        }
+        drop(ended);
+        let noting = collect::note_pulls(&sim.world, &pass, heard);
+        let noted =
+            || Memory::new(&*sim.world.store).pulled().expect("notes").into_keys().collect::<Vec<_>>();
+        tokio::select! {
+            () = noting => panic!("the hung engine said something"),
+            () = sim.world.clock.sleep(Duration::from_secs(1)) => {}
+        }
+        assert!(matches!(&noted()[..], [(at, _)] if *at == host(1)), "{:?}", noted());
     });
 }

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, bail};
 use futures_util::future::BoxFuture;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::adapter::clock::SystemClock;
 use crate::adapter::docker::DockerEngines;
@@ -249,9 +250,22 @@ pub async fn look(
     let engines = DockerEngines::new(settings, key.clone());
     let mut reads: Vec<(&Host, BoxFuture<'_, _>)> = Vec::new();
     for host in &hosts {
-        reads.push((host, Box::pin(read(&engines, host, live.env_values.is_some()))));
+        reads.push((host, Box::pin(survey(&engines, host))));
     }
     let told = observe::read_once(reads, &SystemClock, fan_out, call_deadline).await;
+    // Not by a deadline for all of a host, which may have hundreds: each call has its own.
+    let with_words = hosts.iter().zip(told).map(|(host, told)| {
+        let engines = &engines;
+        async move {
+            let snapshot = told?;
+            let words = match live.env_values {
+                Some(_) => words(engines, host, &snapshot).await.map_err(|error| error.to_string())?,
+                None => Words::new(),
+            };
+            Ok::<_, String>((snapshot, words))
+        }
+    });
+    let told: Vec<_> = stream::iter(with_words).buffered(fan_out.max(1)).collect().await;
     let mut looked = Looked {
         hosts: Vec::new(),
         unread: BTreeMap::new(),
@@ -281,17 +295,25 @@ pub async fn look(
 
 type Words = BTreeMap<(HostName, ContainerName), PlainEnv>;
 
-/// One host, and the variables of its containers where a person asked for them.
-async fn read(engines: &DockerEngines, host: &Host, plainly: bool) -> Result<(Snapshot, Words), EngineError> {
-    let snapshot = engines.engine(host)?.survey(&BTreeSet::new()).await?;
-    let mut words = Words::new();
-    if plainly {
-        errln!("warning: values of variables of {} are read and written in the clear (G1)", host.name);
-        for (name, _) in snapshot.containers.iter().filter(|(_, seen)| matches!(seen, Seen::Known(_))) {
-            words.insert((host.name.clone(), name.clone()), engines.plain_env(host, name).await?);
+/// How many containers of one host are asked for their variables at once.
+const WORDS_AT_ONCE: usize = 8;
+
+async fn survey(engines: &DockerEngines, host: &Host) -> Result<Snapshot, EngineError> {
+    engines.engine(host)?.survey(&BTreeSet::new()).await
+}
+
+/// The variables of a host's containers, where a person asked for them.
+async fn words(engines: &DockerEngines, host: &Host, snapshot: &Snapshot) -> Result<Words, EngineError> {
+    errln!("warning: values of variables of {} are read and written in the clear (G1)", host.name);
+    let known = snapshot.containers.iter().filter(|(_, seen)| matches!(seen, Seen::Known(_)));
+    let one = |(name, _): (&ContainerName, _)| {
+        let name = name.clone();
+        async move {
+            let env = engines.plain_env(host, &name).await?;
+            Ok(((host.name.clone(), name), env))
         }
-    }
-    Ok((snapshot, words))
+    };
+    stream::iter(known.map(one)).buffer_unordered(WORDS_AT_ONCE).try_collect().await
 }
 
 /// Hosts, how they are reached, the key that hides values, and how many are asked at once.

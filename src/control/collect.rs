@@ -55,13 +55,15 @@ impl Pulls {
     }
 }
 
-/// Remembers what a plan pulls, until the plan has ended: only that may ever be collected.
+/// Remembers what a plan pulls, until the plan has ended: only that may ever be collected. Side by side: an engine that
+/// is slow keeps nobody else's from being remembered (D6).
 pub async fn note_pulls(world: &World, pass: &Pass, mut pulls: mpsc::UnboundedReceiver<Change>) {
-    while let Some(change) = pulls.recv().await {
+    let note = |change: Change| async move {
         if let Err(error) = note_pull(world, pass, &change).await {
             tracing::warn!("{error}; what was pulled just now is never collected");
         }
-    }
+    };
+    stream::poll_fn(|context| pulls.poll_recv(context)).for_each_concurrent(None, note).await;
 }
 
 async fn note_pull(world: &World, pass: &Pass, change: &Change) -> Result<(), ControlError> {
@@ -248,7 +250,10 @@ pub async fn carry_out(
         under_way: Vec::new(),
         waiting: BTreeSet::new(),
     };
-    let report = converge::execute_alone(world, pass, &plan, (stop, true)).await;
+    converge::execute_alone(world, pass, &plan, (stop, true), &forget_removed).await.map(Some)
+}
+
+fn forget_removed(world: &World, _: &Pass, report: &Report) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     for (change, outcome) in &report.outcomes {
         if let (Outcome::Done | Outcome::NotNeeded { .. }, Some(host)) = (outcome, change.host()) {
@@ -259,7 +264,7 @@ pub async fn carry_out(
             }
         }
     }
-    Ok(Some(report))
+    Ok(())
 }
 
 fn removal(host: &HostName, one: &Unneeded) -> Change {

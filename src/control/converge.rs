@@ -219,9 +219,7 @@ async fn wait_for_news(surveyor: &Surveyor, stop: &apply::Stop) {
 /// Carries out one plan and remembers how it went.
 async fn carry_out(world: &World, pass: &Pass, scope: &Scope<'_>) -> Result<Report, ControlError> {
     rollouts::note_sent(world, pass, &pass.plan)?;
-    let report = execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits)).await;
-    settle(world, pass, &report)?;
-    Ok(report)
+    execute_alone(world, pass, &pass.plan, (scope.stop, scope.awaits), &settle).await
 }
 
 /// How long a plan is waited for before the loop looks again beside it: most are carried out by then.
@@ -260,19 +258,26 @@ pub(super) struct Under<'a> {
     pub ended: apply::Told<'a>,
 }
 
-/// Carries out a plan made from what this pass saw, with nothing beside it.
+/// What is remembered of a plan that was carried out.
+type Remembers<'a> = &'a (dyn Fn(&World, &Pass, &Report) -> Result<(), ControlError> + Sync);
+
+/// Carries out a plan made from what this pass saw, with nothing beside it. How it went is remembered at once: notes of
+/// what was pulled may wait for an engine, and whoever ends this process meanwhile loses nothing else (B3, D3).
 pub(super) async fn execute_alone(
     world: &World,
     pass: &Pass,
     plan: &Plan,
     how: (&apply::Stop, bool),
-) -> Report {
+    remember: Remembers<'_>,
+) -> Result<Report, ControlError> {
     let (works, sight) = (Works::default(), Sight::of(pass));
     let flight = works.flight();
     let (pulled, pulls) = collect::Pulls::new();
     let carried = async move {
         let ended = |change: &Change, outcome: &Outcome, _: Option<bool>| pulled.ended(change, outcome);
-        execute(world, pass, plan, how, &Under { works: &works, flight, sight: &sight, ended: &ended }).await
+        let under = Under { works: &works, flight, sight: &sight, ended: &ended };
+        let report = execute(world, pass, plan, how, &under).await;
+        remember(world, pass, &report).map(|()| report)
     };
     tokio::join!(carried, collect::note_pulls(world, pass, pulls)).0
 }

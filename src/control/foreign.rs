@@ -5,11 +5,12 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::adoption;
+use crate::model::container::MountSource;
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
 use crate::model::names::{HostName, VolumeName};
 use crate::model::network::NetworkDriver;
-use crate::model::observed::{Container, Engine, LiveNetwork, LiveVolume, Seen, task_of};
+use crate::model::observed::{Container, Engine, LiveNetwork, LiveVolume, Seen, is_unnamed, task_of};
 use crate::model::ownership::{Belongs, Owner, PREFIX};
 use crate::model::report::{Foreign, MadeOf, Maker};
 use crate::model::secrecy::ContentHash;
@@ -60,7 +61,7 @@ const fn rank(kind: Kind) -> u8 {
 }
 
 /// Volumes without a name of their own, by host: nobody could tell one from another. Those of containers that trueup made,
-/// or took over, are theirs.
+/// or took over, and of its services' tasks, are theirs; where one could not be read, any may be its own (A1).
 pub(super) fn anonymous_volumes(
     world: &World,
     pass: &Pass,
@@ -70,19 +71,14 @@ pub(super) fn anonymous_volumes(
     let look = Look { pass, owner: &owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] };
     let count = |(host, seen): (&HostName, &Seen<Engine>)| {
         let engine = seen.known()?;
-        let containers = engine.containers.values().filter_map(Seen::known);
-        let own = containers.filter(|container| look.is_own(host, container));
+        let containers: Option<Vec<&Container>> = engine.containers.values().map(Seen::known).collect();
+        let own = containers?.into_iter().filter(|container| look.is_own_or_may_be(host, container));
         let own: BTreeSet<&str> = own.flat_map(|c| c.anonymous.values()).map(String::as_str).collect();
-        let unnamed = engine.volumes.keys().filter(|name| is_unnamed(name));
+        let unnamed = engine.volumes.keys().filter(|name| is_unnamed(name.as_str()));
         let count = unnamed.filter(|name| !own.contains(name.as_str())).count();
         (count > 0).then(|| (host.clone(), count))
     };
     pass.observed.hosts.iter().filter(|(host, _)| concern.host(host)).filter_map(count).collect()
-}
-
-/// Docker gives a volume that nobody named 64 hex digits.
-fn is_unnamed(name: &VolumeName) -> bool {
-    name.as_str().len() == 64 && name.as_str().bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What every engine makes for itself.
@@ -129,6 +125,13 @@ impl Look<'_> {
             || self.declared.iter().any(|d| adoption::adopted(d, observed, host, container).is_some())
     }
 
+    /// A task is its service's.
+    fn is_own_or_may_be(&self, host: &HostName, container: &Container) -> bool {
+        let task = task_of(&container.name, &container.labels);
+        let of_ours = task.is_some_and(|task| self.service_of(host, container, task).is_none());
+        of_ours || self.is_own(host, container)
+    }
+
     fn container(&self, host: &HostName, container: &Container) -> Option<Foreign> {
         let Belongs::Foreign { why } = self.owner.container(&container.name, host, &container.labels) else {
             return None;
@@ -148,16 +151,32 @@ impl Look<'_> {
         })
     }
 
+    fn is_member(&self, host: &HostName, swarm: &str) -> bool {
+        let desired = &self.pass.desired;
+        let managers = desired.swarms.get(swarm);
+        desired.hosts.get(host).is_some_and(|host| host.is_member(swarm, managers))
+    }
+
+    /// Swarm makes volumes of its own on its members, without labels: whether a service of ours mounts one of this name, as
+    /// far as is known (A1).
+    fn is_a_services(&self, host: &HostName, volume: &VolumeName) -> bool {
+        let mounts = |live: &LiveService| {
+            let mut sources = live.spec.mounts.values().map(|mount| &mount.source);
+            sources.any(|source| matches!(source, MountSource::Volume(name) if name == volume))
+        };
+        let mut swarms = self.pass.observed.swarms.iter().filter(|(name, _)| self.is_member(host, name));
+        swarms.any(|(name, seen)| {
+            let services = seen.known().map(|swarm| swarm.services.values().map(Seen::known));
+            let Some(mut services) = services else { return true };
+            services.any(|live| live.is_none_or(|live| self.is_ours(name, live) && mounts(live)))
+        })
+    }
+
     /// The service that the task is of, where a Swarm tells; `None`: one of ours, or that may be of ours (A1).
     fn service_of(&self, host: &HostName, container: &Container, task: &str) -> Option<Option<String>> {
-        let desired = &self.pass.desired;
-        let may_be_of = |name: &String| {
-            let managers = desired.swarms.get(name);
-            desired.hosts.get(host).is_some_and(|host| host.is_member(name, managers))
-        };
         for (name, seen) in &self.pass.observed.swarms {
             let Some(swarm) = seen.known() else {
-                if may_be_of(name) {
+                if self.is_member(host, name) {
                     return None;
                 }
                 continue;
@@ -201,12 +220,8 @@ impl Look<'_> {
             return None;
         }
         // A member shows its Swarm's networks too: its managers tell them, or nobody does (A1).
-        let managers = |swarm: &String| self.pass.desired.swarms.get(swarm);
         let mut swarms = self.pass.observed.swarms.keys();
-        let is_member = |swarm: &String| {
-            self.pass.desired.hosts.get(host).is_some_and(|host| host.is_member(swarm, managers(swarm)))
-        };
-        if live.driver == NetworkDriver::Overlay.name() && swarms.any(is_member) {
+        if live.driver == NetworkDriver::Overlay.name() && swarms.any(|swarm| self.is_member(host, swarm)) {
             return None;
         }
         Some(Foreign {
@@ -224,7 +239,8 @@ impl Look<'_> {
         };
         let mounts =
             |desired: &&Desired| desired.apps.values().any(|app| app.volumes.contains_key(&live.name));
-        if is_unnamed(&live.name) || self.declared.iter().any(mounts) {
+        let declared = self.declared.iter().any(mounts);
+        if is_unnamed(live.name.as_str()) || declared || self.is_a_services(host, &live.name) {
             return None;
         }
         Some(Foreign {

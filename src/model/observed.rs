@@ -157,6 +157,11 @@ pub struct Container {
     pub veiled: bool,
 }
 
+/// Docker gives a volume that nobody named 64 hex digits.
+pub fn is_unnamed(volume: &str) -> bool {
+    volume.len() == 64 && volume.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 /// Swarm puts it on its tasks; what is made of an image that somebody made of a task (`docker commit`) has it too.
 const SWARM_TASK: &str = "com.docker.swarm.task.id";
 

@@ -150,7 +150,7 @@ pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<C
         restarts: 0,
         labels,
         beyond: BTreeSet::new(),
-        anonymous: BTreeMap::new(),
+        anonymous: unnamed(summary),
         veiled: true,
         live: LiveSpec {
             ports: summary.ports.iter().flatten().filter_map(port).collect(),
@@ -160,6 +160,13 @@ pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<C
         },
         id,
     })
+}
+
+/// The list tells no more of a volume than its name, which says enough.
+fn unnamed(summary: &ContainerSummary) -> BTreeMap<String, String> {
+    let mounts = summary.mounts.iter().flatten().filter(|mount| mount.typ.as_deref() == Some("volume"));
+    let named = mounts.filter_map(|mount| Some((mount.destination.clone()?, mount.name.clone()?)));
+    named.filter(|(_, name)| observed::is_unnamed(name)).collect()
 }
 
 fn state(summary: &ContainerSummary, created: Timestamp) -> Option<RunState> {
@@ -223,6 +230,9 @@ mod tests {
                           {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"},
                           {"IP": "::", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
                 "HostConfig": {"NetworkMode": "mesh"},
+                "Mounts": [{"Type": "volume", "Name": "c".repeat(64), "Destination": "/cache"},
+                           {"Type": "volume", "Name": "data", "Destination": "/data"},
+                           {"Type": "bind", "Source": "/etc/box", "Destination": "/conf"}],
                 "NetworkSettings": {"Networks": {"mesh": {
                     "NetworkID": "n1", "EndpointID": endpoint, "IPAddress": if endpoint.is_empty() { "" } else { "10.0.0.3" },
                     "IPAMConfig": {"IPv4Address": "10.0.0.3"}}}},
@@ -258,6 +268,8 @@ mod tests {
             (there.live.networks["mesh"].address, there.live.networks["mesh"].requested),
             (address, address)
         );
+        let unnamed = BTreeMap::from([("/cache".to_owned(), "c".repeat(64))]);
+        assert_eq!(there.anonymous, unnamed, "neither what is named nor what is the host's");
         let ended = told(&list[1]).expect("a task").state;
         assert!(matches!(ended, RunState::Exited { exit_code: 137, .. }), "{ended:?}");
     }

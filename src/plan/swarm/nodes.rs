@@ -70,6 +70,11 @@ fn wanted_labels(input: &PlanInput<'_>, swarm: &str, host: &Host, node: &Node) -
     labels
 }
 
+/// As far as Swarm's own list tells, where the engine does not.
+fn seems(host: &Host, node: &Node) -> bool {
+    node.hostname == host.name.as_str() || node.address == Some(host.address)
+}
+
 /// Where a constraint on the environment's label would end tasks that are where they may be (A1): the first member that
 /// serves it and whose node has no such label yet, as far as is known, and gets none by this plan. Why, and what helps.
 pub(super) fn lacks_label(
@@ -84,8 +89,7 @@ pub(super) fn lacks_label(
     let engines = input.observed.hosts.values().filter_map(Seen::known);
     let taken: BTreeSet<&str> =
         engines.filter_map(|engine| engine.info.membership.as_ref()).map(|member| &*member.node).collect();
-    let nobodys = swarm.nodes.values().filter(may_lack).filter(|node| !taken.contains(&*node.id));
-    let nobodys: Vec<String> = nobodys.map(|node| format!("{} ({})", node.id, node.hostname)).collect();
+    let free = || swarm.nodes.values().filter(|node| !taken.contains(&*node.id));
     let by_hand = |node: &str| format!("`docker node update --label-add {label}=true {node}`");
     members(input, name).filter(|host| host.environments.contains(environment)).find_map(|host| {
         let member = input.observed.engine(&host.name).and_then(|engine| engine.info.membership.as_ref());
@@ -100,14 +104,32 @@ pub(super) fn lacks_label(
             }
             // It is none of this Swarm's.
             Found::NotMember(_) if !member.is_some_and(is_unwell) => None,
-            Found::NotMember(_) | Found::Unknown => (!nobodys.is_empty()).then(|| {
-                let why = format!(
-                    "which node is that of {}, which serves {environment}, is not known (A1)",
-                    host.name
-                );
-                let (hand, nodes) = (by_hand("NODE"), nobodys.join(", "));
-                (why, format!("make its engine answer, or label its node: {hand}, NODE being one of {nodes}"))
-            }),
+            Found::NotMember(_) | Found::Unknown => {
+                // Those that look like its own answer for it; where none does, it may be any that nobody else is.
+                let own: Vec<&Node> = free().filter(|node| seems(host, node)).collect();
+                let found = if own.is_empty() { free().collect() } else { own };
+                let lacking: Vec<&Node> = found.into_iter().filter(may_lack).collect();
+                (!lacking.is_empty()).then(|| {
+                    let why = format!(
+                        "which node is that of {}, which serves {environment}, is not known (A1)",
+                        host.name
+                    );
+                    // A hand is not led to a node that looks like another host's, which may serve nothing of it (F5).
+                    let others = |node: &Node| {
+                        let mut hosts = input.desired.hosts.values();
+                        hosts.any(|other| other.name != host.name && seems(other, node))
+                    };
+                    let nodes = lacking.iter().filter(|node| !others(node));
+                    let nodes: Vec<String> =
+                        nodes.map(|node| format!("{} ({})", node.id, node.hostname)).collect();
+                    let mut hint = "make its engine answer".to_owned();
+                    if !nodes.is_empty() {
+                        let (hand, nodes) = (by_hand("NODE"), nodes.join(", "));
+                        hint += &format!(", or label its node: {hand}, NODE being one of {nodes}");
+                    }
+                    (why, hint)
+                })
+            }
         }
     })
 }

@@ -408,8 +408,11 @@ impl<'c, 'a> Case<'c, 'a> {
         // Only the declared kind of service can become another number of tasks; another kind is another service.
         let anew = std::mem::discriminant(&self.spec.mode) != std::mem::discriminant(&live.spec.mode);
         let replaces = changes.iter().any(|change| change.cure == Cure::Replace);
+        let keeps = |field: ServiceField| keep.iter().any(|name| name.as_str() == field.name());
         let mut configs = spec::configs(self.app, &self.spec);
-        configs.retain(|_, _| !keep.iter().any(|field| field.as_str() == ServiceField::Files.name()));
+        configs.retain(|_, _| !keeps(ServiceField::Files));
+        // Tasks that keep the constraints they have wait for no label.
+        let waits = self.waits.as_ref().filter(|_| !keeps(ServiceField::Constraints));
         let (name, labels) = (self.app.service_name(), self.labels());
         let spec = Box::new(self.spec.clone());
         let known = Expect::Id(live.id.clone());
@@ -438,7 +441,7 @@ impl<'c, 'a> Case<'c, 'a> {
         change.interrupts = (anew && weight::serves(live.spec.mode)) || (replaces && self.serves_alone());
         change.destructive = weight::weigh(weight::wanted(self.swarm, live), Some(self.spec.mode)).0 > 0;
         change.undo = if anew { self.as_it_was(live) } else { Vec::new() };
-        match &self.waits {
+        match waits {
             Some((why, hint)) => {
                 draft.hold_back(self.input, Nature::Changed(changes), change, why.clone(), hint);
             }

@@ -14,9 +14,10 @@ use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::names::{FieldName, HostName};
 use crate::model::observed::{Observed, Seen};
-use crate::model::plan::Plan;
+use crate::model::plan::{Action, Plan};
 use crate::model::service::ServiceMode;
-use crate::model::swarm::NodeState;
+use crate::model::swarm::{NodeState, UpdateState, UpdateStatus};
+use crate::model::units::Timestamp;
 use crate::plan::{Holds, Wait};
 
 const PROD: &str = "io.trueup.serves.prod";
@@ -152,6 +153,48 @@ fn what_a_silent_member_cannot_lose_goes_on_c8() {
     assert_eq!(changes(&desired, &cluster, silent(world.observed, "h3")), (1, 0));
 }
 
+/// Nodes that no host is, and a second member that is silent: the first one's own node decides about it.
+#[test]
+fn other_nodes_without_an_engine_hold_a_silent_member_up_no_longer_than_its_own() {
+    let (mut desired, mut world, mut cluster) = before();
+    h4_joins(&mut desired, &mut world, &mut cluster);
+    let mut fifth = host(5);
+    fifth.swarm = Some(SWARM.into());
+    fifth.environments = BTreeSet::from([name("test")]);
+    desired.hosts.insert(fifth.name.clone(), fifth);
+    cluster.join(5);
+    cluster.join(6);
+    let both = || silent(silent(World::of(&desired).observed, "h3"), "h5");
+    let said = |cluster: &Cluster| {
+        let plan = plan_of(&desired, &cluster.seen(both()));
+        blocked(&plan).into_iter().map(|(_, hint)| hint.to_owned()).collect::<Vec<_>>()
+    };
+    let one_of = |nodes: &str| {
+        format!(
+            "make its engine answer, or label its node: `docker node update --label-add {PROD}=true NODE`, NODE being one \
+             of {nodes}"
+        )
+    };
+    assert_eq!(said(&cluster), [one_of("node-3 (h3)")]);
+    let mut labelled = cluster.clone();
+    label(&mut labelled, "node-3", "true");
+    assert_eq!(said(&labelled), Vec::<String>::new(), "what was told to be done helps");
+    let mut down = cluster.clone();
+    down.swarm.nodes.get_mut("node-3").expect("a node").state = NodeState::Down;
+    assert_eq!(said(&down), Vec::<String>::new());
+    // Where no node looks like it, it may be any of them; but nobody is led to that of a host for tests (F5).
+    let third = cluster.swarm.nodes.get_mut("node-3").expect("a node");
+    third.hostname = "ip-3".into();
+    assert_eq!(said(&cluster), [one_of("node-3 (ip-3), node-6 (h6)")]);
+    label(&mut cluster, "node-3", "true");
+    label(&mut cluster, "node-6", "true");
+    assert_eq!(said(&cluster), ["make its engine answer"]);
+    // By its address it is found again.
+    let address = host(3).address;
+    cluster.swarm.nodes.get_mut("node-3").expect("a node").address = Some(address);
+    assert_eq!(said(&cluster), Vec::<String>::new());
+}
+
 /// An engine that is locked or in error tells no id: its node may be any that nobody else is.
 #[test]
 fn a_member_that_cannot_tell_which_node_it_is_counts_as_silent() {
@@ -179,11 +222,7 @@ fn a_label_that_could_not_be_written_holds_the_constraint_back() {
     let observed = cluster.seen(world.observed);
     let plan = plan_of(&desired, &observed);
     let failed = plan.changes.iter().find(|change| change.subject.name == "h2").expect("the node's change");
-    let wait = Wait {
-        promise: failed.promise(),
-        until: crate::model::units::Timestamp(NOW.0 + 1),
-        failed: Some("x".into()),
-    };
+    let wait = Wait { promise: failed.promise(), until: Timestamp(NOW.0 + 1), failed: Some("x".into()) };
     let not_before = BTreeMap::from([(failed.subject.to_string(), wait)]);
     let plan = plan_with(&desired, &observed, &Holds { not_before, ..Holds::default() });
     assert_eq!(services_changed(&plan), 0, "{:#?}", plan.changes);
@@ -215,4 +254,35 @@ fn another_kind_of_service_waits_too_and_what_is_left_alone_is_not_told() {
     desired.detect_only = true;
     let plan = plan_of(&desired, &cluster.seen(world.observed));
     assert_eq!((services_changed(&plan), blocked(&plan).len()), (0, 0), "{plan:#?}");
+}
+
+/// Tasks that are held keep their constraints: what is around them waits for no label (D2, D8).
+#[test]
+fn what_is_around_a_held_rollout_waits_for_no_label() {
+    let (mut desired, mut world, mut cluster) = before();
+    h4_joins(&mut desired, &mut world, &mut cluster);
+    world.observed = silent(world.observed, "h3");
+    edit(&mut desired, "web-prod", |app| {
+        app.container.image = name("quote:9");
+        let Runtime::Swarm(service) = &mut app.runtime else { panic!("a service") };
+        service.mode = ServiceMode::Replicated(4);
+    });
+    let live = cluster.service("web-prod");
+    let mut failed = live.spec.clone();
+    failed.image = name("quote:9");
+    failed.constraints = vec![format!("node.labels.{PROD}==true")];
+    live.failed = vec![failed];
+    live.update = Some(UpdateStatus {
+        state: UpdateState::RollbackCompleted,
+        started: Some(Timestamp(5)),
+        completed: Some(Timestamp(6)),
+        message: "rollback completed".into(),
+    });
+    let plan = plan_of(&desired, &cluster.seen(world.observed));
+    let change = plan.changes.iter().find(|change| change.subject.kind == Kind::Service).expect("an update");
+    assert!(matches!(&change.because[..], [mode] if mode.starts_with("mode")), "{:?}", change.because);
+    let Action::UpdateService { keep, .. } = &change.steps[0].action else { panic!("{change:#?}") };
+    assert!(keep.contains(&name::<FieldName>("constraints")), "{keep:?}");
+    let [(reason, _)] = blocked(&plan)[..] else { panic!("{:#?}", plan.blocked) };
+    assert!(reason.starts_with("held: Swarm rolled this update back"), "{reason}");
 }
