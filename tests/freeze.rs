@@ -259,7 +259,8 @@ fn what_does_not_fit_the_rest_counts_as_applied_with_it() {
         let (clock, app) = (sim.world.clock.clone(), "web-test".parse().expect("a key"));
         person::pause(&*sim.world.store, &*clock, Some(&app), None, "racks").expect("paused");
         let mut files = Sim::files(1, &[("web", 1, "app:2")], "[network.dmz]\npool = \"all\"\n");
-        let network = files.remove("networks/lan.toml").expect("the network").replace("network.lan", "network.dmz");
+        let network =
+            files.remove("networks/lan.toml").expect("the network").replace("network.lan", "network.dmz");
         files.insert("networks/dmz.toml".to_owned(), network);
         sim.repository.commit(&files);
         let _ = sim.apply().await;
