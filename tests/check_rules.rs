@@ -115,6 +115,10 @@ fn rules_that_the_base_took_away_judge_until_that_is_applied() {
     assert!(code == 0 || code == 3, "{err}");
     let (_, told) = pull.check("other", &["--observed", &pull.snapshot()]);
     assert!(is_denied(&told) && told["judged_by"]["revision"] == pull.applied.as_str(), "{told:#}");
+    // Also beside a state that is another's.
+    assert_eq!(pull.trueup("stale", &["trust", &pull.tip]).0, 0);
+    let (_, told) = pull.check("stale", &["--observed", &pull.snapshot()]);
+    assert!(is_denied(&told) && told["judged_by"]["revision"] == pull.applied.as_str(), "{told:#}");
     // Of an earlier release, or of a commit that is not in the clone: it says so.
     let saved = std::fs::read_to_string(pull.snapshot()).expect("a snapshot");
     for (instead, why) in [(None, "not known here"), (Some("7".repeat(40)), "is not in this clone")] {
@@ -146,4 +150,9 @@ fn the_state_of_another_fleet_is_not_asked() {
     let (_, told) = pull.check("other", &["--no-fleet"]);
     assert!(!is_denied(&told), "{told:#}");
     assert!(told["judged_by"]["stand_in"].to_string().contains("of another fleet"), "{told:#}");
+
+    // Nor one that was begun by a revision's name, whose rules judge nothing yet.
+    let (_, _, err) = pull.trueup("named", &["apply", "--yes", "--rev", &other]);
+    let (_, told) = pull.check("named", &["--no-fleet"]);
+    assert!(told["judged_by"]["stand_in"].to_string().contains("of another fleet"), "{err}{told:#}");
 }

@@ -162,7 +162,8 @@ impl Executor<'_> {
             since: self.clock.now(),
             step: String::new(),
         };
-        let note = Note::begins(self.store, begun);
+        let brings = change.app.as_ref().is_some_and(|app| self.brings.contains(app));
+        let note = Note::begins(self.store, begun, brings);
         let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), (ticket, &note)).await;
         note.ends();
         took &= !matches!(outcome, Outcome::NotNeeded { .. });
@@ -226,6 +227,8 @@ impl Executor<'_> {
                         transient: true,
                     };
                 }
+                // Swarm goes on with what it was sent.
+                StepEnd::Stopped(_) if waits(&step.action) => return Outcome::Begun,
                 StepEnd::Stopped(why) => {
                     let put_back = self.undo(plan, change, subject, &engines).await;
                     return put_back.after_giving_up(&format!("{}: {why}", step.action.describe()));

@@ -22,7 +22,7 @@ use futures_util::stream::FuturesUnordered;
 use crate::model::desired::Desired;
 use crate::model::drift::Subject;
 use crate::model::file::{FileSet, Files};
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::Owner;
 use crate::model::plan::{Change, Outcome, Plan, Verb};
@@ -58,6 +58,8 @@ pub type Begins<'a> = &'a (dyn Fn(&Change) -> Result<(), String> + Send + Sync);
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
+    /// Apps whose change it is; what is done to others is healing.
+    pub brings: &'a BTreeSet<AppKey>,
     /// The Swarms as the plan saw them.
     pub swarms: &'a BTreeMap<String, Seen<Swarm>>,
     pub owner: &'a Owner,

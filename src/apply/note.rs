@@ -1,5 +1,6 @@
 //! What is under way, kept beside the journal for the reports of other processes: `trueup drift` has no other way to know
-//! that a rollout of `run` is one (D6). Nothing is decided by it.
+//! that a rollout of `run` is one (D6). What a process that was killed may have sent to
+//! a Swarm is known by it too (D5).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,9 @@ use crate::ports::{Record, Store, StoreError};
 pub struct Noted {
     pub begun: Begun,
     pub drained: BTreeSet<InstanceName>,
+    /// It belongs to what a revision changes of its app, and is no healing. Earlier releases did not write it.
+    #[serde(default)]
+    pub brings: bool,
 }
 
 /// Kept until [`Note::ends`]; what a process that was killed leaves is forgotten by the next writer.
@@ -27,10 +31,10 @@ pub(super) struct Note<'e> {
 }
 
 impl<'e> Note<'e> {
-    pub fn begins(store: &'e dyn Store, begun: Begun) -> Self {
+    pub fn begins(store: &'e dyn Store, begun: Begun, brings: bool) -> Self {
         let begun = Begun { change: without_contents(&begun.change), ..begun };
         let key = begun.change.subject.to_string();
-        Self { store, key, noted: Mutex::new(Noted { begun, drained: BTreeSet::new() }) }
+        Self { store, key, noted: Mutex::new(Noted { begun, drained: BTreeSet::new(), brings }) }
     }
 
     /// Before the step is begun.

@@ -4,14 +4,15 @@
 //! change, and the rules are asked of it at each look. So a freeze that begins meanwhile holds it. What has begun goes on to its
 //! end, since half of a rollout is worse than either side of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::apply::Report;
+use crate::config;
 use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
 use crate::model::finding::{Effect, Finding};
-use crate::model::names::AppKey;
+use crate::model::names::{AppKey, Revision};
 use crate::model::observed::Seen;
 use crate::model::plan::{Change, Outcome, Verb};
 
@@ -42,24 +43,23 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
 }
 
 /// After changes were carried out: apps of which something has come about are at this revision.
-pub(super) fn note_begun(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlError> {
+pub(super) fn note_begun(
+    world: &World,
+    pass: &Pass,
+    outcomes: &[(&Change, &Outcome)],
+) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
-    let (Some(becomes), Some(mut applied)) = (&pass.judged.becomes, memory.applied()?) else {
-        return Ok(());
-    };
-    let revision = &pass.taken.desired.revision;
-    let changes = |app: &&AppKey| pass.judged.changes.contains(*app) && !becomes.behind.contains_key(*app);
-    let begun = report.outcomes.iter().filter(|(change, outcome)| is_begun(change, outcome));
-    let begun: BTreeSet<&AppKey> =
-        begun.filter_map(|(change, _)| change.app.as_ref()).filter(changes).collect();
+    let Some(mut applied) = memory.applied()? else { return Ok(()) };
+    let brings = brings(pass);
+    let begun = outcomes.iter().filter(|(change, outcome)| is_begun(change, outcome));
+    let mut begun: BTreeSet<&AppKey> = begun.filter_map(|(change, _)| change.app.as_ref()).collect();
+    let mut files = outcomes.iter().filter(|(change, _)| change.subject.kind == Kind::Files);
+    if files.any(|(_, outcome)| matches!(outcome, Outcome::Done | Outcome::NotNeeded { .. })) {
+        begun.extend(brings.iter().filter(|app| changes_files(pass, app)));
+    }
     let before = applied.clone();
-    for app in &begun {
-        let Some(at) = applied.behind.get_mut(*app) else { continue };
-        // A later revision may have been taken meanwhile.
-        *at = Some(revision.clone());
-        if applied.fleet.as_ref() == Some(revision) {
-            applied.behind.remove(*app);
-        }
+    for app in begun.into_iter().filter(|app| brings.contains(*app)) {
+        moves_on(&mut applied, app, &pass.taken.desired.revision);
     }
     if applied == before {
         return Ok(());
@@ -71,20 +71,61 @@ pub(super) fn note_begun(world: &World, pass: &Pass, report: &Report) -> Result<
     })
 }
 
+/// Before it is forgotten what a process that was killed was at: what it may have sent to a Swarm goes on there (D5).
+pub(super) fn note_interrupted(memory: &Memory<'_>) -> Result<(), ControlError> {
+    let Some(mut applied) = memory.applied()? else { return Ok(()) };
+    let before = applied.clone();
+    for noted in memory.under_way()?.into_iter().filter(|noted| noted.brings) {
+        let change = &noted.begun.change;
+        if let (Kind::Service, true, Some(app)) = (change.subject.kind, is_bringing(change), &change.app) {
+            moves_on(&mut applied, app, &noted.begun.revision);
+        }
+    }
+    if applied != before {
+        memory.set_applied(&applied)?;
+    }
+    Ok(())
+}
+
+/// Apps whose change this look's plan may carry out: neither held nor somebody else's.
+pub(super) fn brings(pass: &Pass) -> BTreeSet<AppKey> {
+    let Some(becomes) = &pass.judged.becomes else { return BTreeSet::new() };
+    pass.judged.changes.iter().filter(|app| !becomes.behind.contains_key(*app)).cloned().collect()
+}
+
+fn moves_on(applied: &mut Applied, app: &AppKey, revision: &Revision) {
+    let Some(at) = applied.behind.get_mut(app) else { return };
+    // A later revision may have been taken meanwhile.
+    *at = Some(revision.clone());
+    if applied.fleet.as_ref() == Some(revision) {
+        applied.behind.remove(app);
+    }
+}
+
+/// What generated files have of an app that was there before differs: they carry its change, or a part of it.
+fn changes_files(pass: &Pass, app: &AppKey) -> bool {
+    let before = pass.taken.baseline.desired.as_ref().and_then(|desired| desired.apps.get(app));
+    let after = pass.judged.enforced.desired.apps.get(app);
+    before.zip(after).is_some_and(|(a, b)| a.upstream != b.upstream || a.logs != b.logs)
+}
+
 /// Something of the app is now as this revision has it. A container that could not be made was put back; a service may have been
 /// sent all the same.
 fn is_begun(change: &Change, outcome: &Outcome) -> bool {
-    let brings = match change.action {
-        Verb::Create | Verb::Update | Verb::Replace | Verb::Remove => true,
-        Verb::Await => change.subject.kind == Kind::Service,
-        Verb::Start | Verb::Restart | Verb::Install | Verb::Recover => false,
-    };
-    brings
+    is_bringing(change)
         && match (change.subject.kind, outcome) {
             (Kind::Container | Kind::Service, Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. })
             | (Kind::Service, Outcome::Failed { .. }) => true,
             (_, _) => false,
         }
+}
+
+const fn is_bringing(change: &Change) -> bool {
+    match change.action {
+        Verb::Create | Verb::Update | Verb::Replace | Verb::Remove => true,
+        Verb::Await => matches!(change.subject.kind, Kind::Service),
+        Verb::Start | Verb::Restart | Verb::Install | Verb::Recover => false,
+    }
 }
 
 /// What is applied by what this look saw; `None`: nothing of it moves.
@@ -98,12 +139,38 @@ fn reached(world: &World, pass: &Pass, now: &Applied) -> Result<Option<Applied>,
     if Memory::new(&*world.store).pauses(world.clock.now())?.iter().any(|(app, _)| app.is_none()) {
         return Ok(None);
     }
-    let left = pass.judged.changes.iter().filter(|app| is_left(pass, app)).cloned();
-    let behind: BTreeSet<AppKey> = left.chain(becomes.behind.into_keys()).collect();
     // What began since this look's revision was taken is known by now.
-    let behind = behind.into_iter().map(|app| (now.of(&app), app));
-    becomes.behind = behind.filter(|(at, _)| *at != becomes.fleet).map(|(at, app)| (app, at)).collect();
+    let not_there = |apps: BTreeSet<AppKey>| {
+        let apps = apps.into_iter().map(|app| (now.of(&app), app));
+        apps.filter(|(at, _)| *at != becomes.fleet).map(|(at, app)| (app, at)).collect::<BTreeMap<_, _>>()
+    };
+    let left = pass.judged.changes.iter().filter(|app| is_left(pass, app)).cloned();
+    let left = not_there(left.collect());
+    let held = not_there(becomes.behind.keys().cloned().collect());
+    let behind: BTreeMap<_, _> = left.clone().into_iter().chain(held.clone()).collect();
+    // What stays behind is healed as it was, and the next revision is compared with it: both need it to fit the rest (A5).
+    if left.is_empty() || !fits(pass, behind.keys()) {
+        becomes.behind = held;
+        return Ok(Some(becomes));
+    }
+    becomes.behind = behind;
+    // What is still judged of this revision is judged by the rules from before it (F1).
+    becomes.rules.clone_from(&now.rules);
     Ok(Some(becomes))
+}
+
+/// Whether this revision is sound with these apps as they were.
+fn fits<'a>(pass: &Pass, behind: impl Iterator<Item = &'a AppKey>) -> bool {
+    let mut mixed = pass.taken.desired.clone();
+    let Some(before) = &pass.taken.baseline.desired else { return true };
+    for app in behind {
+        match before.apps.get(app) {
+            Some(then) => drop(mixed.apps.insert(app.clone(), Arc::clone(then))),
+            None => drop(mixed.apps.remove(app)),
+        }
+    }
+    mixed.contents.extend(before.contents.clone());
+    config::is_sound(&mixed)
 }
 
 /// Something of its change is still to be done, as far as anyone can see. What is only watched is brought in by git alone (A6).
@@ -116,11 +183,13 @@ fn is_left(pass: &Pass, app: &AppKey) -> bool {
     let of_it = |other: &Option<AppKey>| other.as_ref() == Some(app);
     // What Swarm is at is as declared already.
     let planned = plan.changes.iter().any(|c| of_it(&c.app) && c.action != Verb::Await);
-    let unseen = |desired: &Desired| match desired.apps.get(app).map(|app| &app.runtime) {
-        Some(Runtime::Swarm(service)) if pass.desired.swarms.contains_key(&service.swarm) => {
-            pass.observed.swarms.get(&service.swarm).and_then(Seen::known).is_none()
+    let unseen = |desired: &Desired| match desired.apps.get(app).map(|app| (&app.runtime, app.service_name()))
+    {
+        Some((Runtime::Swarm(service), name)) if pass.desired.swarms.contains_key(&service.swarm) => {
+            let swarm = pass.observed.swarms.get(&service.swarm).and_then(Seen::known);
+            swarm.is_none_or(|swarm| swarm.services.get(&name).is_some_and(|live| live.known().is_none()))
         }
-        Some(Runtime::Swarm(_) | Runtime::Host(_)) | None => false,
+        Some((Runtime::Swarm(_) | Runtime::Host(_), _)) | None => false,
     };
     planned
         || plan.under_way.iter().any(|begun| of_it(&begun.app))

@@ -137,19 +137,24 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
 }
 
 /// Whose rules judge the next revision, as far as is known here.
-fn rules_applied(world: &World, look: &Look) -> Result<Option<RulesOf>, ControlError> {
+/// What was saved with the look is of the fleet that it is made of; the state here may be an old one, or another fleet's.
+fn rules_applied(world: &World, look: &Look) -> Result<Option<Judging>, ControlError> {
+    if let Look::Snapshot(snapshot) = look
+        && let Some(rules) = snapshot.judged_by.clone()
+    {
+        return Ok(Some((rules, None)));
+    }
     let memory = Memory::new(&*world.store);
     let applied = match memory.applied()? {
         Some(applied) => Some(applied),
         // A state file of a release without policies: what it enforced is what is applied.
         None => memory.last_good()?.map(|last| Applied::all(&last.revision)),
     };
-    let saved = match look {
-        Look::Snapshot(snapshot) => snapshot.judged_by.clone(),
-        Look::Fleet | Look::Nothing => None,
-    };
-    Ok(applied.and_then(|applied| applied.judges()).or(saved))
+    Ok(applied.and_then(|applied| applied.judges().map(|rules| (rules, applied.fleet))))
 }
+
+/// Whose rules, and which revision was applied with them where that is known.
+type Judging = (RulesOf, Option<Revision>);
 
 /// The rules that judge: what the base's tip says of them may be held itself. Where those that were applied cannot be told, the
 /// tip's stand in.
@@ -157,16 +162,18 @@ async fn rules_that_judge(
     world: &World,
     reader: &Reader,
     tip: &Taken,
-    applied: Option<RulesOf>,
+    applied: Option<Judging>,
 ) -> (Vec<Source>, JudgedBy) {
-    let why = match applied {
-        Some(RulesOf::Nobody) => {
-            return (Vec::new(), JudgedBy { rules: RulesOf::Nobody, stand_in: None });
-        }
-        Some(RulesOf::Revision(revision)) => match reader.parsed_or_kept(world, &revision).await {
+    let of = applied.map(|(rules, applied)| match &rules {
+        RulesOf::Revision(revision) => (Some(revision.clone()), rules),
+        RulesOf::Nobody => (applied, rules),
+    });
+    let why = match of {
+        Some((None, rules)) => return (Vec::new(), JudgedBy { rules, stand_in: None }),
+        Some((Some(revision), rules)) => match reader.parsed_or_kept(world, &revision).await {
             Ok(parsed) if parsed.desired.fleet == tip.desired.fleet => {
-                let judged_by = JudgedBy { rules: RulesOf::Revision(revision), stand_in: None };
-                return (parsed.rules.clone(), judged_by);
+                let own = if rules == RulesOf::Nobody { Vec::new() } else { parsed.rules.clone() };
+                return (own, JudgedBy { rules, stand_in: None });
             }
             Ok(_) => "what is applied as far as is known here is of another fleet".to_owned(),
             Err(ControlError::Source(_)) => {

@@ -129,6 +129,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         let beside = scope.flights.map(|flights| flights.before_look(surveyor)).unwrap_or_default();
         // And what ended meanwhile, which this look is to know of.
         settle_ended(world, scope.flights)?;
+        let taken = reader.as_applied_now(world, taken).await?;
         let pass = match number {
             0 if scope.asks => pass::look(world, taken, true).await?,
             // What a host holds that is still being read could be ours (H).
@@ -274,7 +275,13 @@ pub(super) async fn execute_alone(
     let flight = works.flight();
     let (pulled, pulls) = collect::Pulls::new();
     let carried = async move {
-        let ended = |change: &Change, outcome: &Outcome, _: Option<bool>| pulled.ended(change, outcome);
+        let ended = |change: &Change, outcome: &Outcome, _: Option<bool>| {
+            pulled.ended(change, outcome);
+            // At once, since this process may not come to the end of the plan (D5); the whole report says it again.
+            if let Err(error) = applying::note_begun(world, pass, &[(change, outcome)]) {
+                tracing::warn!("{error}; noted again at the end of the plan");
+            }
+        };
         let under = Under { works: &works, flight, sight: &sight, ended: &ended };
         let report = execute(world, pass, plan, how, &under).await;
         remember(world, pass, &report).map(|()| report)
@@ -292,8 +299,10 @@ pub(super) async fn execute(
 ) -> Report {
     let edge = Edge::new(world, under.sight);
     let owner = world.owner(&pass.desired.fleet);
+    let brings = applying::brings(pass);
     let executor = Executor {
         desired: &pass.desired,
+        brings: &brings,
         swarms: &pass.observed.swarms,
         owner: &owner,
         engines: &*world.engines,
@@ -334,7 +343,8 @@ fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlErro
     }
     memory.note_destroyed(destroyed)?;
     memory.set_attempts(attempts)?;
-    applying::note_begun(world, pass, report)
+    let outcomes: Vec<_> = report.outcomes.iter().map(|(change, outcome)| (change, outcome)).collect();
+    applying::note_begun(world, pass, &outcomes)
 }
 
 /// What a look teaches: since when things drift, what became stable, what goes round in circles. `true`: something was

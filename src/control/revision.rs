@@ -349,6 +349,16 @@ impl Reader {
         Ok(read)
     }
 
+    /// What was taken, compared with what is applied by now: something may have begun since.
+    pub(super) async fn as_applied_now(&self, world: &World, taken: Taken) -> Result<Taken, ControlError> {
+        match Memory::new(&*world.store).applied()? {
+            Some(applied) if applied != taken.baseline.applied && world.revision.is_none() => {
+                Ok(Taken { baseline: self.baseline(world, applied).await?, ..taken })
+            }
+            Some(_) | None => Ok(taken),
+        }
+    }
+
     /// Forgets every revision but the enforced one and those that something is at.
     fn know_only(&self, enforced: &Revision, applied: &Applied) {
         let used = applied.revisions();

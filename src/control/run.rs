@@ -17,7 +17,7 @@ use super::memory::Memory;
 use super::metrics::Metrics;
 use super::reporting::Reporting;
 use super::revision::Reader;
-use super::{ControlError, World};
+use super::{ControlError, World, applying};
 
 /// How long engine events are gathered before looking, so that a burst costs one look. An engine says that a stream is open a
 /// moment before it has taken note of the listener: that moment passes here as well.
@@ -197,6 +197,7 @@ fn next_look(world: &World, round: &Converged, reporting: &Reporting) -> Result<
 pub fn report_unsettled(world: &World) -> Result<usize, ControlError> {
     let intents = world.store.unsettled()?;
     let memory = Memory::new(&*world.store);
+    applying::note_interrupted(&memory)?;
     memory.forget_under_way()?;
     let now = world.clock.now();
     for intent in &intents {
