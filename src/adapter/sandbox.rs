@@ -48,8 +48,6 @@ impl ProcessSandbox {
         Command::new(&self.program)
             .arg(COMMAND)
             .env_clear()
-            // The allocator asks for what it needs, and holds no gigabyte of addresses ready: they count as used.
-            .env("MIMALLOC_ARENA_RESERVE", "0")
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
