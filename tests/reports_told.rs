@@ -136,7 +136,7 @@ fn volumes_of_trueups_own_services_are_not_somebodys() {
         by_hand(&volume("their-data"));
         let _ = sim.apply().await;
         let unnamed = |n: usize| format!("{n:064x}");
-        by_hand(&volume("db-data"));
+        by_hand(&volume("db-test-db-data"));
         for n in 0..3 {
             by_hand(&volume(&unnamed(n)));
         }
