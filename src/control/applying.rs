@@ -61,6 +61,13 @@ pub(super) fn note_begun(
     for app in begun.into_iter().filter(|app| brings.contains(*app)) {
         moves_on(&mut applied, app, &pass.taken.desired.revision);
     }
+    // Nothing of it is judged any more but what is held.
+    if let Some(becomes) = pass.judged.becomes.as_ref().filter(|becomes| becomes.fleet == applied.fleet)
+        && becomes.rules == becomes.fleet
+        && applied.behind.keys().all(|app| becomes.behind.contains_key(app))
+    {
+        applied.rules.clone_from(&becomes.rules);
+    }
     if applied == before {
         return Ok(());
     }
