@@ -1,12 +1,14 @@
 //! HTTP/1.1 to one engine: calls wait for a free connection, connections are kept for the next call, and what an answer
 //! may hold is bounded, so that no engine can fill trueup's memory (A1, D6).
 
+mod bounds;
+mod versions;
+
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
@@ -16,26 +18,20 @@ use futures_util::Stream;
 use http_body_util::{BodyExt as _, Either, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 
-use crate::ports::EngineErrorKind;
-
-use super::dial::{Connection, Dial};
-use super::error::Below;
+use super::dial::Dial;
 use super::{API, LONGEST};
+use bounds::{Answer, Bounded};
+use versions::{Known, OURS, RAISED, Spoken, Versions, newest, version};
 
 /// A kept connection that was silent for longer is not trusted with a call: the other side may have closed it.
 const FRESH: Duration = Duration::from_secs(15);
-
-/// The API version that trueup is made for: 1.41.
-#[allow(clippy::cast_possible_truncation, reason = "a small constant")]
-const OURS: u32 = API.minor_version as u32;
 
 /// bollard's requests, whose body type it does not name.
 type Body = Either<Full<Bytes>, StreamBody<Pin<Box<dyn Stream<Item = io::Result<Frame<Bytes>>> + Send>>>>;
@@ -58,63 +54,6 @@ pub(super) fn connect(dial: Dial) -> Result<(Docker, Raw), Error> {
         }
     };
     Ok((Docker::connect_with_custom_transport(send, Some("http://engine"), LONGEST, &API)?, raw))
-}
-
-/// Engines before this one (Docker 29) speak every version from 1.24 on; later ones drop old versions.
-const RAISED: u32 = 52;
-
-/// How an engine is spoken to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Spoken {
-    /// The version of our calls, 1.x.
-    minor: u32,
-    /// The newest that the engine has, as it says it.
-    newest: String,
-    /// It said itself which versions it has (`GET /version`); otherwise it only answered so far.
-    sure: bool,
-}
-
-/// What is known of the versions that an engine speaks.
-#[derive(Debug, Default)]
-struct Known {
-    spoken: Option<Spoken>,
-    /// It refused a call once: from then on only its own word tells which versions it has.
-    doubted: bool,
-}
-
-impl Known {
-    /// An engine that answered in a version speaks it, and every answer says which is its newest.
-    fn learn(&mut self, minor: u32, headers: &HeaderMap) {
-        if self.doubted || self.spoken.is_some() {
-            return;
-        }
-        if let Some(newest) = newest(headers) {
-            self.spoken = Some(Spoken { minor, newest: version(newest), sure: false });
-        }
-    }
-
-    /// A call in 1.`minor` was answered with 400. Whether that may be for its version: then the engine is to be asked which ones
-    /// it has, since it may be another one by now.
-    fn refused(&mut self, minor: u32, headers: &HeaderMap) -> bool {
-        let newest = newest(headers);
-        // It is older than ours, and we speak no older one.
-        if newest.is_some_and(|newest| newest < OURS) {
-            return false;
-        }
-        let says_the_same = |spoken: &Spoken| newest.is_some_and(|newest| version(newest) == spoken.newest);
-        // It said that it has this one: something else is wrong with the call.
-        if self.spoken.as_ref().is_some_and(|s| s.sure && s.minor == minor && says_the_same(s)) {
-            return false;
-        }
-        self.doubted = true;
-        // Another call may have found another one meanwhile.
-        self.spoken.take_if(|spoken| !spoken.sure || spoken.minor == minor);
-        true
-    }
-}
-
-fn version(minor: u32) -> String {
-    format!("1.{minor}")
 }
 
 /// Calls whose answers bollard does not read as engines of these versions give them.
@@ -406,31 +345,11 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The newest API version that an engine says it speaks, 1.x.
-fn newest(headers: &HeaderMap) -> Option<u32> {
-    headers.get("api-version")?.to_str().ok()?.strip_prefix("1.")?.parse().ok()
-}
-
 /// The same question.
 fn copy(request: &Request<Body>) -> Result<Request<Body>, Error> {
     let mut copy = Request::get(request.uri()).body(Either::Left(Full::default()))?;
     copy.headers_mut().clone_from(request.headers());
     Ok(copy)
-}
-
-/// The part of `GET /version` that says what an engine understands.
-#[derive(Deserialize)]
-struct Versions {
-    #[serde(rename = "MinAPIVersion")]
-    oldest: String,
-    #[serde(rename = "ApiVersion", default)]
-    newest: String,
-}
-
-impl Versions {
-    fn oldest(&self) -> Option<u32> {
-        self.oldest.strip_prefix("1.")?.parse().ok()
-    }
 }
 
 /// What is asked for, as `/containers/json?all=true`. bollard 0.21 loses the version on the way, which an engine takes for its
@@ -449,109 +368,14 @@ fn plain(mut request: Request<Body>, minor: u32) -> Result<Request<Body>, Error>
     Ok(request)
 }
 
-/// How much an answer may hold, and whether it is one that goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    Whole(u64),
-    Stream(u64),
-}
-
-impl Answer {
-    /// `path` has no version in it.
-    fn to(path: &str) -> Self {
-        const MIB: u64 = 1 << 20;
-        let path = path.split_once('?').map_or(path, |(path, _)| path);
-        let mut parts = path.trim_start_matches('/').split('/');
-        match (parts.next(), parts.next(), parts.next()) {
-            // Watched for ever; a stream that reached its bound is opened again.
-            (Some("events"), None, None) => Self::Stream(64 * MIB),
-            // A person asked, and reads along.
-            (Some("containers"), Some(_), Some("logs")) => Self::Stream(u64::MAX),
-            // Lines of progress.
-            (Some("images"), Some("create"), None) => Self::Stream(256 * MIB),
-            // `files` stops reading before.
-            (Some("containers"), Some(_), Some("archive")) => Self::Whole(32 * MIB),
-            (Some("containers"), Some("json"), None)
-            | (Some("networks" | "volumes" | "services" | "tasks" | "nodes" | "configs"), None, None)
-            | (Some("system"), Some("df"), None) => Self::Whole(64 * MIB),
-            _ => Self::Whole(8 * MIB),
-        }
-    }
-
-    const fn most(self) -> u64 {
-        match self {
-            Self::Whole(most) | Self::Stream(most) => most,
-        }
-    }
-}
-
-/// A connection from which no more is read than the budget allows.
-struct Bounded {
-    stream: Box<dyn Connection>,
-    budget: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Bounded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        std::task::ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        let read = (buffer.filled().len() - before) as u64;
-        let spent =
-            self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(read));
-        Poll::Ready(match spent {
-            Ok(_) => Ok(()),
-            Err(_) => {
-                Err(Below::io(EngineErrorKind::Garbage, "the answer is larger than any of an engine's"))
-            }
-        })
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buffer)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixListener;
+
     use super::*;
-
-    /// A path as bollard gives it, which loses the version, and as it would with one.
-    fn asked(path: &str) -> [Answer; 2] {
-        [format!("http://engine{path}"), format!("http://engine/v{API}{path}")].map(|uri| {
-            let uri = uri.parse().expect("an address");
-            Answer::to(unversioned(&uri))
-        })
-    }
-
-    #[test]
-    fn an_answer_is_bounded_by_what_was_asked() {
-        for (path, most) in [
-            ("/info", 8),
-            ("/containers/json?all=true", 64),
-            ("/volumes", 64),
-            ("/containers/x/archive?path=%2Fetc", 32),
-            ("/containers/events/json", 8),
-            ("/containers/logs", 8),
-            ("/images/create/json", 8),
-        ] {
-            assert_eq!(asked(path), [Answer::Whole(most << 20); 2], "{path}");
-        }
-        assert_eq!(asked("/containers/x/logs?follow=true"), [Answer::Stream(u64::MAX); 2]);
-        assert_eq!(asked("/images/create?fromImage=a%2Fb&tag=1"), [Answer::Stream(256 << 20); 2]);
-        assert_eq!(asked("/events?filters=%7B%7D"), [Answer::Stream(64 << 20); 2]);
-    }
 
     #[test]
     fn every_call_has_the_version_that_is_spoken() {
@@ -567,43 +391,39 @@ mod tests {
         }
     }
 
-    fn says(newest: u32) -> HeaderMap {
-        HeaderMap::from_iter([(
-            "api-version".parse().expect("a name"),
-            version(newest).parse().expect("a value"),
-        )])
+    /// Answers `{}` on each connection for as long as it is open, and counts them.
+    async fn serve(listener: UnixListener, connections: Arc<AtomicUsize>) {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            connections.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                let mut asked = [0; 4096];
+                // A question is one piece here.
+                while stream.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                    let answer = b"HTTP/1.1 200 OK\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\n{}";
+                    stream.write_all(answer).await.expect("an answer");
+                }
+            });
+        }
     }
 
-    fn told(minor: u32, newest: u32) -> Option<Spoken> {
-        Some(Spoken { minor, newest: version(newest), sure: true })
-    }
-
-    #[test]
-    fn what_was_refused_is_not_learnt_again() {
-        let mut known = Known::default();
-        assert!(known.refused(41, &says(52)), "it may be for the version");
-        // Another call, begun before, is answered while the versions are asked for.
-        known.learn(41, &says(52));
-        assert_eq!(known.spoken, None);
-        known.spoken = told(44, 52);
-        // And another one is refused that was begun before.
-        assert!(known.refused(41, &says(52)));
-        assert_eq!(known.spoken, told(44, 52), "what was found stays");
-    }
-
-    #[test]
-    fn a_call_is_doubted_and_not_the_version_that_the_engine_says_it_has() {
-        // Whoever says so, and is the engine that said it.
-        let mut known = Known { spoken: told(44, 52), doubted: true };
-        assert!(!known.refused(44, &says(52)));
-        assert_eq!(known.spoken, told(44, 52));
-        assert!(known.refused(44, &says(60)), "it is a newer one by now");
-        assert_eq!(known.spoken, None);
-        // Nothing older is spoken to it.
-        let mut known = Known::default();
-        assert!(!known.refused(41, &says(40)) && !known.doubted);
-        // A proxy may take the header away.
-        known.spoken = told(41, 45);
-        assert!(known.refused(41, &HeaderMap::new()));
+    /// Whoever has read an answer has given its connection back: the next call opens none.
+    #[tokio::test]
+    async fn one_call_after_the_other_goes_over_one_connection() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("engine.sock");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let listener = UnixListener::bind(&path).expect("a socket");
+        tokio::spawn(serve(listener, Arc::clone(&connections)));
+        let (_, raw) = connect(Dial::Unix(path.display().to_string())).expect("an engine");
+        for _ in 0..20 {
+            assert_eq!(raw.get("info").await.expect("an answer"), "{}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+        // As many as are asked at once, and no more for those after them.
+        for _ in 0..5 {
+            let all = futures_util::future::join_all((0..4).map(|_| raw.get("info"))).await;
+            assert!(all.iter().all(Result::is_ok), "{all:?}");
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 4);
     }
 }
