@@ -320,6 +320,8 @@ pub enum Record {
     Budget,
     RestartRequest,
     Lease,
+    /// An instance that is about to be made on a host, until a look has seen what became of it.
+    Creation,
     /// The addresses that an instance held when it was seen last.
     Address,
     Report,
@@ -329,7 +331,7 @@ pub enum Record {
     Rollout,
     /// The files of a revision that is enforced, for when the repository is lost.
     Tree,
-    /// What is being carried out now, by its subject: of no use to the next process.
+    /// What is being carried out now, by its subject; what a process that was killed was at is read once, and forgotten.
     UnderWay,
     /// What the files in a host's containers held when they were read last.
     FilesRead,

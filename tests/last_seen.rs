@@ -7,7 +7,7 @@ mod simulation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use simulation::rt;
+use simulation::{Sim, rt};
 use trueup::apply::Stop;
 use trueup::control::World;
 use trueup::control::converge::{Converged, Scope, converge};
@@ -15,14 +15,7 @@ use trueup::control::memory::Memory;
 use trueup::control::pass::Pass;
 use trueup::control::revision::Reader;
 use trueup::model::names::HostName;
-use trueup::model::secrecy::HashKey;
-use trueup::sim::{Fault, SimRepository, SimWorld};
-
-struct Line {
-    fleet: SimWorld,
-    repository: Arc<SimRepository>,
-    world: World,
-}
+use trueup::sim::{Fault, SimStore};
 
 fn host(name: &str) -> HostName {
     name.parse().expect("a name")
@@ -46,54 +39,42 @@ fn files(web: &str, hosts: &[(&str, bool)]) -> BTreeMap<String, String> {
     ])
 }
 
-impl Line {
-    fn new() -> Self {
-        let key = HashKey::new([3; 32]);
-        let fleet = SimWorld::new(key.clone(), 1);
-        fleet.add_image_everywhere(&"app:1".parse().expect("an image"));
-        let repository = Arc::new(SimRepository::default());
-        let world = simulation::world(&fleet, key, repository.clone());
-        Self { fleet, repository, world }
-    }
+/// In this world, which may be another installation's view of the same fleet.
+async fn apply(world: &World) -> Converged {
+    let (stop, agree) = (Stop::default(), |_: &Pass| true);
+    converge(world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await.expect("an apply")
+}
 
-    async fn apply(&self, world: &World) -> Converged {
-        let (stop, agree) = (Stop::default(), |_: &Pass| true);
-        let done = converge(world, &Reader::default(), &Scope::of_a_person(&agree, &stop)).await;
-        done.expect("an apply")
-    }
-
-    /// Where `web` is noted.
-    fn noted(&self, world: &World) -> Vec<String> {
-        let seen = Memory::new(&*world.store).last_seen().expect("the memory");
-        let all = seen.iter().map(|(instance, host)| format!("{instance}@{host}"));
-        all.filter(|words| words.starts_with("web")).collect()
-    }
+/// Where `web` is noted.
+fn noted(world: &World) -> Vec<String> {
+    let seen = Memory::new(&*world.store).last_seen().expect("the memory");
+    seen.iter().map(|(instance, host)| format!("{instance}@{host}")).collect()
 }
 
 /// B4: a look at one environment forgets nothing that was taken over in another one, and knows it from the first look on.
 #[test]
 fn an_apply_in_one_environment_remembers_what_others_took_over() {
     rt().block_on(async {
-        let line = Line::new();
-        line.repository.commit(&files("", &[("a", false), ("b", true)]));
-        let _ = line.apply(&line.world).await;
-        line.fleet.by_hand(&host("a"), |containers| {
+        let sim = Sim::new(1);
+        sim.repository.commit(&files("", &[("a", false), ("b", true)]));
+        let _ = apply(&sim.world).await;
+        sim.fleet.by_hand(&host("a"), |containers| {
             let web = containers.get_mut(&"web-prod-0".parse().expect("a name")).expect("web");
             web.labels.clear();
         });
-        line.repository.commit(&files("adopt = true", &[("a", false), ("b", true)]));
+        sim.repository.commit(&files("adopt = true", &[("a", false), ("b", true)]));
         // A state that never knew it.
-        let world = World { store: Arc::new(trueup::sim::SimStore::default()), ..line.world.clone() };
+        let world = World { store: Arc::new(SimStore::default()), ..sim.world.clone() };
         let tests = World { environments: Some(["test".parse().expect("a name")].into()), ..world.clone() };
         for world in [&tests, &world, &tests] {
-            let _ = line.apply(world).await;
-            assert_eq!(line.noted(world), ["web-prod-0@a"]);
+            let _ = apply(world).await;
+            assert_eq!(noted(world), ["web-prod-0@a"]);
         }
         // So it is not started beside itself once its host is silent, whatever that host was asked for last.
-        line.fleet.set_fault(&host("a"), Some(Fault::Down));
-        line.repository.commit(&files("adopt = true", &[("a", false), ("b", false)]));
-        let done = line.apply(&world).await;
-        assert!(line.fleet.containers(&host("b")).keys().all(|name| name.as_str() != "web-prod-0"));
+        sim.fleet.set_fault(&host("a"), Some(Fault::Down));
+        sim.repository.commit(&files("adopt = true", &[("a", false), ("b", false)]));
+        let done = apply(&world).await;
+        assert!(sim.fleet.containers(&host("b")).keys().all(|name| name.as_str() != "web-prod-0"));
         assert!(done.last.plan.notes.iter().any(|note| note.starts_with("web-prod-0 was last seen on a")));
     });
 }
@@ -102,22 +83,39 @@ fn an_apply_in_one_environment_remembers_what_others_took_over() {
 #[test]
 fn a_creation_that_never_began_is_not_noted() {
     rt().block_on(async {
-        let line = Line::new();
+        let sim = Sim::new(1);
         let on_lan = "[network.lan]";
-        line.repository.commit(&files(on_lan, &[("a", false)]));
-        let _ = line.apply(&line.world).await;
+        sim.repository.commit(&files(on_lan, &[("a", false)]));
+        let _ = apply(&sim.world).await;
         // The network comes first there, and the host dies with it.
-        line.fleet.set_fault(&host("b"), Some(Fault::Cut { mutations: 1, after_effect: false }));
-        line.repository.commit(&files(on_lan, &[("a", true), ("b", false)]));
-        let _ = line.apply(&line.world).await;
-        assert_eq!(line.noted(&line.world), ["web-prod-0@a"]);
+        sim.fleet.set_fault(&host("b"), Some(Fault::Cut { mutations: 1, after_effect: false }));
+        sim.repository.commit(&files(on_lan, &[("a", true), ("b", false)]));
+        let _ = apply(&sim.world).await;
+        assert_eq!(noted(&sim.world), ["web-prod-0@a"]);
         // Where it stands it is healed, and its host may serve again without the other one.
-        line.fleet.by_hand(&host("a"), |containers| {
+        sim.fleet.by_hand(&host("a"), |containers| {
             containers.retain(|name, _| name.as_str() != "web-prod-0");
         });
-        line.repository.commit(&files(on_lan, &[("a", false)]));
-        let done = line.apply(&line.world).await;
+        sim.repository.commit(&files(on_lan, &[("a", false)]));
+        let done = apply(&sim.world).await;
         assert_eq!(done.last.taken.kept_because, None);
-        assert!(line.fleet.containers(&host("a")).keys().any(|name| name.as_str() == "web-prod-0"));
+        assert!(sim.fleet.containers(&host("a")).keys().any(|name| name.as_str() == "web-prod-0"));
     });
+}
+
+/// D5: what begins to be made while a look is written down stays noted; what the look was told of is as the look found it.
+#[test]
+fn what_begins_while_a_look_is_noted_stays() {
+    let sim = Sim::new(1);
+    let memory = Memory::new(&*sim.world.store);
+    let web: trueup::model::names::InstanceName = "web-prod-0".parse().expect("a name");
+    memory.note_creation(&web, &host("a")).expect("written");
+    let before = memory.last_seen().expect("read");
+    assert_eq!(noted(&sim.world), ["web-prod-0@a"]);
+    memory.note_creation(&web, &host("b")).expect("written");
+    memory.set_last_seen(&before, &Default::default()).expect("written");
+    assert_eq!(noted(&sim.world), ["web-prod-0@b"]);
+    let seen = memory.last_seen().expect("read");
+    memory.set_last_seen(&seen, &seen).expect("written");
+    assert_eq!(noted(&sim.world), ["web-prod-0@b"], "it was seen there");
 }

@@ -15,6 +15,7 @@ use trueup::control::memory::Memory;
 use trueup::control::pass::{self, Pass};
 use trueup::control::revision::{Purpose, Reader};
 use trueup::control::{ControlError, World, person};
+use trueup::model::last_seen::LastSeen;
 use trueup::model::names::{HostName, Revision};
 use trueup::model::observed::Seen;
 use trueup::model::policy::{Window, WindowEffect};
@@ -594,13 +595,15 @@ fn what_earlier_releases_noted_of_instances_is_read() {
     let instance = "web-test-0".parse().expect("a name");
     assert!(seen.is_on(&instance, &host("a")), "{seen:?}");
     seen.note(instance, host("b"));
-    memory.set_last_seen(&seen).expect("written");
+    let set =
+        |seen: &LastSeen| memory.set_last_seen(&memory.last_seen().expect("read"), seen).expect("written");
+    set(&seen);
     assert_eq!(memory.last_seen().expect("read"), seen);
     let written = || store.get(Record::Lease, "web-test-0").expect("read");
     assert_eq!(written().as_deref(), Some("[\"a\",\"b\"]"));
     seen.retain(|_, at| *at == host("b"));
-    memory.set_last_seen(&seen).expect("written");
+    set(&seen);
     assert_eq!(written().as_deref(), Some("\"b\""));
-    memory.set_last_seen(&Default::default()).expect("written");
+    set(&Default::default());
     assert_eq!(written(), None);
 }

@@ -112,13 +112,15 @@ const fn kind(record: Record) -> &'static str {
         Record::Tree => "tree",
         Record::FilesRead => "files_read",
         Record::UnderWay => "under_way",
+        Record::Creation => "creation",
     }
 }
 
-/// What is under way is nothing to a process that begins after the power was lost.
+/// What is under way is nothing to a process that begins after the power was lost, and what is about to be made is on the disk
+/// with the intent that follows (D5).
 const fn reaches(record: Record) -> Disk {
     match record {
-        Record::UnderWay => Disk::InTime,
+        Record::UnderWay | Record::Creation => Disk::InTime,
         Record::LastGood
         | Record::ImageLock
         | Record::FirstSeen
@@ -321,6 +323,8 @@ mod tests {
             store.settle(id, Timestamp(2), &Outcome::Done).expect("settled");
         };
         assert!(!waited(&settled));
-        assert!(!waited(&|| store.put(Record::UnderWay, "k", "1").expect("put")));
+        for record in [Record::UnderWay, Record::Creation] {
+            assert!(!waited(&|| store.put(record, "k", "1").expect("put")));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! What is under way, kept beside the journal for the reports of other processes: `trueup drift` has no other way to know
-//! that a rollout of `run` is one (D6). What a process that was killed may have sent to
-//! a Swarm is known by it too (D5).
+//! that a rollout of `run` is one (D6). What a process that was killed may have sent to a Swarm is known by it too (D5).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};

@@ -5,7 +5,6 @@
 //! end, since half of a rollout is worse than either side of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::config;
 use crate::model::app::Runtime;
@@ -168,15 +167,10 @@ fn reached(world: &World, pass: &Pass, now: &Applied) -> Result<Option<Applied>,
 
 /// Whether this revision is sound with these apps as they were.
 fn fits<'a>(pass: &Pass, behind: impl Iterator<Item = &'a AppKey>) -> bool {
-    let mut mixed = pass.taken.desired.clone();
     let Some(before) = &pass.taken.baseline.desired else { return true };
-    for app in behind {
-        match before.apps.get(app) {
-            Some(then) => drop(mixed.apps.insert(app.clone(), Arc::clone(then))),
-            None => drop(mixed.apps.remove(app)),
-        }
-    }
-    mixed.contents.extend(before.contents.clone());
+    let behind: BTreeSet<&AppKey> = behind.collect();
+    let mut mixed = pass.taken.desired.with_as_before(before, behind.iter().copied());
+    mixed.apps.retain(|app, _| !behind.contains(app) || before.apps.contains_key(app));
     config::is_sound(&mixed)
 }
 

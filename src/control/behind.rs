@@ -75,14 +75,20 @@ impl Reader {
 
 type ServicesBySwarm = BTreeMap<String, BTreeSet<String>>;
 
+/// Services, each with its Swarm.
+fn declared(desired: &Desired) -> BTreeSet<(&str, String)> {
+    desired.services().map(|(swarm, service, _)| (swarm, service)).collect()
+}
+
 fn add_undeclared(
     all: &mut ServicesBySwarm,
     before: &Desired,
     taken: &Taken,
     is_there: impl Fn(&AppKey) -> bool,
 ) {
+    let declared = declared(&taken.desired);
     for (swarm, service, _) in before.services().filter(|(_, _, app)| is_there(app)) {
-        if !taken.desired.declares_service(swarm, &service) {
+        if !declared.contains(&(swarm, service.clone())) {
             all.entry(swarm.to_owned()).or_default().insert(service);
         }
     }
@@ -99,11 +105,11 @@ pub(super) fn swarms_to_remember(known: &ServicesBySwarm, pass: &Pass) -> Servic
     for (swarm, service, _) in before {
         all.entry(swarm.to_owned()).or_default().insert(service);
     }
-    let desired = &pass.judged.enforced.desired;
+    let declared = declared(&pass.judged.enforced.desired);
     for (swarm, services) in &mut all {
         let seen = pass.observed.swarms.get(swarm).and_then(Seen::known);
         services.retain(|service| {
-            !desired.declares_service(swarm, service)
+            !declared.contains(&(swarm.as_str(), service.clone()))
                 && seen.is_none_or(|seen| seen.services.contains_key(service))
         });
     }

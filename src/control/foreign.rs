@@ -23,8 +23,7 @@ use super::pass::Pass;
 /// Everything foreign that the plan does not tell already: by place, by whoever made it, the newest first.
 pub(super) fn foreign(world: &World, pass: &Pass, concern: &Concern<'_>) -> Vec<Foreign> {
     let owner = world.owner(&pass.desired.fleet);
-    // Whole revisions: what another environment takes over is its own, also where this process does not judge it.
-    let look = Look { pass, owner: &owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] };
+    let look = Look::of(pass, &owner);
     let hosts = pass.observed.hosts.iter().filter(|(host, _)| concern.host(host));
     let hosts = hosts.filter_map(|(host, seen)| Some((host, seen.known()?)));
     let swarms = pass.observed.swarms.iter().filter(|(name, _)| concern.swarm(name));
@@ -45,18 +44,14 @@ pub(super) fn foreign(world: &World, pass: &Pass, concern: &Concern<'_>) -> Vec<
 
 /// What runs comes first, and what there are hundreds of last.
 const fn rank(kind: Kind) -> u8 {
-    match kind {
-        Kind::Container | Kind::Service => 0,
-        Kind::Network => 1,
-        Kind::Config => 2,
-        Kind::Volume
-        | Kind::Host
-        | Kind::Image
-        | Kind::Node
-        | Kind::Swarm
-        | Kind::Files
-        | Kind::App
-        | Kind::Revision => 3,
+    if matches!(kind, Kind::Container | Kind::Service) {
+        0
+    } else if matches!(kind, Kind::Network) {
+        1
+    } else if matches!(kind, Kind::Config) {
+        2
+    } else {
+        3
     }
 }
 
@@ -68,7 +63,7 @@ pub(super) fn anonymous_volumes(
     concern: &Concern<'_>,
 ) -> BTreeMap<HostName, usize> {
     let owner = world.owner(&pass.desired.fleet);
-    let look = Look { pass, owner: &owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] };
+    let look = Look::of(pass, &owner);
     let count = |(host, seen): (&HostName, &Seen<Engine>)| {
         let engine = seen.known()?;
         let containers: Option<Vec<&Container>> = engine.containers.values().map(Seen::known).collect();
@@ -90,6 +85,13 @@ struct Look<'a> {
     pass: &'a Pass,
     owner: &'a Owner,
     declared: [&'a Desired; 2],
+}
+
+impl<'a> Look<'a> {
+    /// By whole revisions: what another environment takes over is its own, also where this process does not judge it.
+    const fn of(pass: &'a Pass, owner: &'a Owner) -> Self {
+        Self { pass, owner, declared: [&pass.taken.desired, &pass.judged.enforced.desired] }
+    }
 }
 
 impl Look<'_> {

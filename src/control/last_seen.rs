@@ -1,7 +1,6 @@
 //! Where instances are, noted for the time when a host cannot be asked (C8, D5, H).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
 
 use crate::model::adoption;
 use crate::model::desired::Desired;
@@ -16,9 +15,6 @@ use super::memory::{Holding, Memory};
 use super::pass::Pass;
 use super::{ControlError, World};
 
-/// Changes that begin side by side, and looks beside them, write one memory.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-
 /// An instance is about to come about: should the answer be lost, it counts as being there (C8, D5), beside where it stands. The
 /// next look that the host answers sets it right.
 pub(super) fn note_creation(world: &World, change: &Change) -> Result<(), ControlError> {
@@ -26,11 +22,7 @@ pub(super) fn note_creation(world: &World, change: &Change) -> Result<(), Contro
         return Ok(());
     }
     let (Ok(instance), Some(host)) = (change.subject.name.parse(), change.host()) else { return Ok(()) };
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let memory = Memory::new(&*world.store);
-    let mut seen = memory.last_seen()?;
-    seen.note(instance, host.clone());
-    Ok(memory.set_last_seen(&seen)?)
+    Ok(Memory::new(&*world.store).note_creation(&instance, host)?)
 }
 
 /// What a look teaches: what stands on a host that answered is there, and what does not stand there is not. Of a host that did
@@ -42,10 +34,9 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
     let under_way: BTreeSet<(InstanceName, &HostName)> = (pass.plan.under_way.iter())
         .filter_map(|begun: &UnderWay| Some((begun.instance()?, begun.subject.host.as_ref()?)))
         .collect();
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let before = memory.last_seen()?;
     let unread = unread(pass, &before);
-    let mut now = before;
+    let mut now = before.clone();
     now.retain(|instance, host| !answered(host) || under_way.contains(&(instance.clone(), host)));
     now.extend(unread);
     let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
@@ -57,7 +48,7 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
         }
     }
     memory.note_holdings(&holdings)?;
-    memory.set_last_seen(&now)?;
+    memory.set_last_seen(&before, &now)?;
     if !memory.is_complete()? && pass.desired.hosts.keys().all(answered) {
         memory.set_complete()?;
     }

@@ -309,6 +309,12 @@ impl<'a> Memory<'a> {
 
     /// Where each instance was seen last; on hosts that are unknown now it counts as being there still (C8).
     pub fn last_seen(&self) -> Result<LastSeen, StoreError> {
+        let mut seen = self.seats()?;
+        seen.extend(self.creations()?.into_values());
+        Ok(seen)
+    }
+
+    fn seats(&self) -> Result<LastSeen, StoreError> {
         let seats = self.all::<Seats>(Record::Lease)?;
         let seats = seats.into_iter().filter_map(|(key, seats)| Some((key.parse().ok()?, seats)));
         let pairs = |(instance, seats): (InstanceName, Seats)| {
@@ -317,14 +323,26 @@ impl<'a> Memory<'a> {
         Ok(seats.flat_map(pairs).collect())
     }
 
-    /// Notes where instances were seen last, where that is news. What they held elsewhere, they hold no longer.
-    pub fn set_last_seen(&self, seen: &LastSeen) -> Result<(), StoreError> {
+    /// An instance is about to be made there: from now on it counts as seen.
+    pub fn note_creation(&self, instance: &InstanceName, host: &HostName) -> Result<(), StoreError> {
+        self.write(Record::Creation, &format!("{instance} {host}"), &(instance, host))
+    }
+
+    /// Notes where instances were seen last, where that is other than what was read `before`. What they held elsewhere, they hold
+    /// no longer. What began to be made since it was read stays noted.
+    pub fn set_last_seen(&self, before: &LastSeen, seen: &LastSeen) -> Result<(), StoreError> {
         let held = self.holdings()?;
         let gone = held.into_iter().filter(|(instance, holding)| !seen.is_on(instance, &holding.host));
         self.write_all(Record::Address, gone.map(|(instance, _)| (instance.to_string(), None::<Holding>)))?;
-        let before = self.last_seen()?;
-        let news = seen.news(&before).map(|(instance, hosts)| (instance.to_string(), hosts.map(Seats::of)));
-        self.write_all(Record::Lease, news)
+        let seats = self.seats()?;
+        let news = seen.news(&seats).map(|(instance, hosts)| (instance.to_string(), hosts.map(Seats::of)));
+        self.write_all(Record::Lease, news)?;
+        let told = self.creations()?.into_iter().filter(|(_, (instance, host))| before.is_on(instance, host));
+        self.write_all(Record::Creation, told.map(|(key, _)| (key, None::<HostName>)))
+    }
+
+    fn creations(&self) -> Result<BTreeMap<String, (InstanceName, HostName)>, StoreError> {
+        self.all(Record::Creation)
     }
 
     /// What instances hold, as they were seen last.

@@ -51,9 +51,10 @@ pub async fn trust(world: &World, id: &str) -> Result<String, ControlError> {
     // Swarms and hosts that it does not declare are gone for good (B2): a person says so.
     services.retain(|swarm, _| taken.desired.swarms.contains_key(swarm));
     memory.set_swarms_behind(&services)?;
-    let mut last_seen = memory.last_seen()?;
+    let before = memory.last_seen()?;
+    let mut last_seen = before.clone();
     last_seen.retain(|_, host| taken.desired.hosts.contains_key(host));
-    memory.set_last_seen(&last_seen)?;
+    memory.set_last_seen(&before, &last_seen)?;
     memory.remember(now, Some(&revision), "trust", "fleet", &taken.summary)?;
     Ok(format!(
         "{revision} is trusted: it and its descendants are enforced\n  by {}: {}\n",

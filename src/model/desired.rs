@@ -79,9 +79,17 @@ impl Desired {
             || self.apps.get(app).is_some_and(|app| app.detect_only)
     }
 
-    /// Whether the Swarm is to have a service of this name.
-    pub fn declares_service(&self, swarm: &str, service: &str) -> bool {
-        self.services().any(|(of, name, _)| of == swarm && name == service)
+    /// With these apps as they were `before`, and what they need of files; what was not there before stays as it is here.
+    #[must_use]
+    pub fn with_as_before<'k>(&self, before: &Self, apps: impl Iterator<Item = &'k AppKey>) -> Self {
+        let mut mixed = self.clone();
+        mixed.contents.extend(before.contents.clone());
+        for key in apps {
+            if let Some(app) = before.apps.get(key) {
+                mixed.apps.insert(key.clone(), Arc::clone(app));
+            }
+        }
+        mixed
     }
 
     /// Every service with its Swarm and its app.

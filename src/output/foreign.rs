@@ -54,19 +54,8 @@ fn place<'a>(name: String, all: Vec<&'a Foreign>, unnamed: usize, left: &mut usi
     for thing in all {
         let kind = thing.subject.kind;
         let count = of_kind.entry(kind).or_default();
-        let most = match kind {
-            Kind::Container | Kind::Service => SHOWN,
-            Kind::Host
-            | Kind::Image
-            | Kind::Network
-            | Kind::Volume
-            | Kind::Config
-            | Kind::Node
-            | Kind::Swarm
-            | Kind::Files
-            | Kind::App
-            | Kind::Revision => SHOWN_OF_THE_REST,
-        };
+        let runs = matches!(kind, Kind::Container | Kind::Service);
+        let most = if runs { SHOWN } else { SHOWN_OF_THE_REST };
         if *count < most && *left > 0 {
             (*count, *left) = (*count + 1, *left - 1);
             shown.push(thing);

@@ -198,10 +198,7 @@ fn ours<'a>(
 
 /// It runs, or its engine is about to start it again.
 fn runs(container: &Container) -> bool {
-    match &container.state {
-        RunState::Running { .. } | RunState::Paused | RunState::Restarting { .. } => true,
-        RunState::Created | RunState::Removing | RunState::Exited { .. } | RunState::Dead => false,
-    }
+    container.state.is_up() || matches!(container.state, RunState::Restarting { .. })
 }
 
 /// It runs, and nothing says that it is not well.

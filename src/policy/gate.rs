@@ -2,7 +2,6 @@
 //! its healing goes on (F3) and nothing of the held change is ever planned.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::model::desired::Desired;
 use crate::model::drift::{Kind, Subject};
@@ -66,15 +65,12 @@ pub fn enforce(verdict: &Verdict, situation: &Situation<'_>, fits: &dyn Fn(&Desi
     let mut enforced =
         Enforced { desired: after.clone(), paused: BTreeMap::new(), paused_fleet: None, whole: false };
     if !verdict.whole {
-        for key in &verdict.held {
-            match situation.before.and_then(|before| before.apps.get(key)) {
-                Some(app) => drop(enforced.desired.apps.insert(key.clone(), Arc::clone(app))),
-                None => drop(enforced.paused.insert(key.clone(), why(verdict, Some(key)))),
-            }
-        }
         if let Some(before) = situation.before.filter(|_| !verdict.held.is_empty()) {
-            enforced.desired.contents.extend(before.contents.clone());
+            enforced.desired = after.with_as_before(before, verdict.held.iter());
         }
+        let was_there = |key: &AppKey| situation.before.is_some_and(|before| before.apps.contains_key(key));
+        let new = verdict.held.iter().filter(|key| !was_there(key));
+        enforced.paused = new.map(|key| (key.clone(), why(verdict, Some(key)))).collect();
         if verdict.held.is_empty() || fits(&enforced.desired) {
             return enforced;
         }
