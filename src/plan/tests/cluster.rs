@@ -13,7 +13,9 @@ use crate::model::secrecy::KeyedHash;
 use crate::model::service::{ServiceMode, ServiceSpec};
 use crate::model::swarm::{
     Availability, LiveConfig, LiveService, Membership, Node, NodeRole, NodeState, Swarm, Task, TaskState,
+    UpdateState, UpdateStatus,
 };
+use crate::model::units::Timestamp;
 
 /// The only Swarm's name.
 pub const SWARM: &str = "all";
@@ -307,6 +309,17 @@ impl Cluster {
             }
         }
     }
+}
+
+/// Swarm rolled an update to this spec back.
+pub fn went_back(live: &mut LiveService, failed: ServiceSpec<KeyedHash>) {
+    live.failed = vec![failed];
+    live.update = Some(UpdateStatus {
+        state: UpdateState::RollbackCompleted,
+        started: Some(Timestamp(5)),
+        completed: Some(Timestamp(6)),
+        message: "rollback completed".into(),
+    });
 }
 
 /// Of the form that trueup writes itself.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::build::*;
-use super::cluster::{Cluster, SWARM};
+use super::cluster::{self, Cluster, SWARM};
 use super::services::{converge, on_swarm, settled, web};
 use super::world::World;
 use crate::model::app::Runtime;
@@ -16,7 +16,7 @@ use crate::model::names::{FieldName, HostName};
 use crate::model::observed::{Observed, Seen};
 use crate::model::plan::{Action, Plan};
 use crate::model::service::ServiceMode;
-use crate::model::swarm::{NodeState, UpdateState, UpdateStatus};
+use crate::model::swarm::NodeState;
 use crate::model::units::Timestamp;
 use crate::plan::{Holds, Wait};
 
@@ -271,13 +271,7 @@ fn what_is_around_a_held_rollout_waits_for_no_label() {
     let mut failed = live.spec.clone();
     failed.image = name("quote:9");
     failed.constraints = vec![format!("node.labels.{PROD}==true")];
-    live.failed = vec![failed];
-    live.update = Some(UpdateStatus {
-        state: UpdateState::RollbackCompleted,
-        started: Some(Timestamp(5)),
-        completed: Some(Timestamp(6)),
-        message: "rollback completed".into(),
-    });
+    cluster::went_back(live, failed);
     let plan = plan_of(&desired, &cluster.seen(world.observed));
     let change = plan.changes.iter().find(|change| change.subject.kind == Kind::Service).expect("an update");
     assert!(matches!(&change.because[..], [mode] if mode.starts_with("mode")), "{:?}", change.because);

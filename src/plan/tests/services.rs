@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::build::*;
-use super::cluster::{Cluster, SWARM};
+use super::cluster::{self, Cluster, SWARM};
 use super::world::World;
 use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::container::{Attachment, EnvValue, FileSpec, Networks};
@@ -371,13 +371,7 @@ fn what_swarm_went_back_from_is_held_until_git_changes() {
     let live = cluster.service("web-prod");
     let mut failed = live.spec.clone();
     failed.image = name("quote:9");
-    live.failed = vec![failed];
-    live.update = Some(UpdateStatus {
-        state: UpdateState::RollbackCompleted,
-        started: Some(Timestamp(5)),
-        completed: Some(Timestamp(6)),
-        message: "rollback completed".into(),
-    });
+    cluster::went_back(live, failed);
     let plan = plan_of(&desired, &cluster.seen(world.observed.clone()));
     assert!(plan.changes.is_empty(), "{:#?}", plan.changes);
     assert!(plan.blocked.iter().any(|b| b.reason.contains("(D2)")), "{:#?}", plan.blocked);
