@@ -193,6 +193,37 @@ fn a_damaged_file_is_set_aside_and_told() {
 }
 
 #[test]
+fn who_only_looks_reads_what_is_sound_and_is_told_what_is_not() {
+    let at = tempfile::tempdir().expect("a temporary directory");
+    let store = open(at.path());
+    for n in 0..500 {
+        store.remember(&entry(n)).expect("remembered");
+    }
+    store.put(Record::Lease, "a", "b").expect("kept");
+    drop(store);
+    let file = at.path().join("trueup.db");
+    let mut bytes = fs::read(&file).expect("read");
+    let whole = bytes.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(0xee);
+    fs::write(&file, &bytes).expect("written");
+    let looking = SqliteStore::open_to_look(at.path()).expect("it is opened");
+    assert_eq!(looking.get(Record::Lease, "a").expect("of another page").as_deref(), Some("b"));
+    let error = looking.history(500).expect_err("damaged").to_string();
+    assert!(error.contains("damaged") && error.contains("trueup apply"), "{error}");
+    drop(looking);
+    assert_eq!(fs::read(&file).expect("read"), bytes, "left as it was");
+    assert!(open(at.path()).notice().is_some(), "who writes sets it aside");
+    // A fresh one, and one of a newer trueup, are as for everybody.
+    let other = tempfile::tempdir().expect("a temporary directory");
+    fs::write(other.path().join("trueup.db"), whole).expect("written");
+    let looking = SqliteStore::open_to_look(other.path()).expect("it is opened");
+    assert_eq!(looking.history(500).expect("sound").len(), 500);
+    let none = tempfile::tempdir().expect("a temporary directory");
+    SqliteStore::open_to_look(none.path()).expect("made").put(Record::Lease, "a", "b").expect("kept");
+}
+
+#[test]
 fn a_damaged_file_is_left_to_the_writer_that_has_it() {
     let at = tempfile::tempdir().expect("a temporary directory");
     let store = open(at.path());

@@ -16,6 +16,8 @@ use crate::model::plan::Outcome;
 use crate::model::units::Timestamp;
 use crate::ports::{HistoryEntry, Intent, Record, Store, StoreError, WriterGuard, WriterHeld};
 
+use open::Care;
+
 /// The state directory's file and lock.
 pub struct SqliteStore {
     directory: PathBuf,
@@ -27,7 +29,17 @@ impl SqliteStore {
     /// Opens or creates `dir/trueup.db` (directory 0700, file 0600). A file that is no database or is damaged is moved
     /// aside, told by [`Self::notice`] and remembered in the history; one of a newer trueup is refused.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let (connection, notice) = open::open(dir)?;
+        Self::opened(dir, Care::Whole)
+    }
+
+    /// As [`Self::open`], for who looks and goes: the file is not read through, which takes the longer the older it is. Where
+    /// what is asked is damaged, the answer is an error that says who sets the file aside.
+    pub fn open_to_look(dir: &Path) -> Result<Self, StoreError> {
+        Self::opened(dir, Care::AsAsked)
+    }
+
+    fn opened(dir: &Path, care: Care) -> Result<Self, StoreError> {
+        let (connection, notice) = open::open(dir, care)?;
         let store = Self { directory: dir.to_owned(), connection: Mutex::new(connection), notice };
         if let Some(notice) = &store.notice {
             store.remember(&HistoryEntry {
@@ -50,6 +62,15 @@ impl SqliteStore {
         StoreError { path: self.directory.join(open::FILE).display().to_string(), detail: detail.to_string() }
     }
 
+    fn failed(&self, error: &rusqlite::Error) -> StoreError {
+        if !open::is_damaged(error) {
+            return self.error(error);
+        }
+        self.error(format!(
+            "it is damaged ({error}): the next `trueup apply`, or `trueup run` when it begins, sets it aside and says so"
+        ))
+    }
+
     /// A panic elsewhere leaves SQLite's own transaction rules intact, so the poison is ignored.
     fn connection(&self) -> MutexGuard<'_, Connection> {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
@@ -66,7 +87,7 @@ impl SqliteStore {
             Disk::InTime => "NORMAL",
         };
         let ready = connection.pragma_update(None, "synchronous", synchronous);
-        ready.and_then(|()| write(&mut connection)).map_err(|e| self.error(e))
+        ready.and_then(|()| write(&mut connection)).map_err(|e| self.failed(&e))
     }
 
     fn rows<T>(
@@ -76,9 +97,9 @@ impl SqliteStore {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare(sql).map_err(|e| self.error(e))?;
-        let rows = statement.query_map(params, read).map_err(|e| self.error(e))?;
-        rows.collect::<rusqlite::Result<_>>().map_err(|e| self.error(e))
+        let mut statement = connection.prepare(sql).map_err(|e| self.failed(&e))?;
+        let rows = statement.query_map(params, read).map_err(|e| self.failed(&e))?;
+        rows.collect::<rusqlite::Result<_>>().map_err(|e| self.failed(&e))
     }
 }
 
@@ -161,7 +182,7 @@ impl Store for SqliteStore {
                 |row| row.get(0),
             )
             .optional()
-            .map_err(|e| self.error(e))
+            .map_err(|e| self.failed(&e))
     }
 
     fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError> {

@@ -11,7 +11,7 @@ use crate::model::settings::Reference;
 use crate::output;
 
 use super::plan::read_snapshot;
-use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -46,7 +46,7 @@ enum ForgeArg {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let mut world = world(global, &args.source, terminal::progress(true))?;
+    let mut world = world_to_look(global, &args.source, terminal::progress(true))?;
     world.revision = None;
     let named = |text: &String| Reference::Commit(text.clone());
     let base = match &args.base {

@@ -6,7 +6,7 @@ use crate::model::exit::Found;
 use crate::model::units::TimeSpan;
 use crate::output::{self, Format};
 
-use super::world::{GlobalArgs, SourceArgs, world};
+use super::world::{GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, leave, plan, terminal};
 
 #[derive(clap::Args)]
@@ -30,7 +30,7 @@ enum ReportFormat {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let world = world(global, &args.source, terminal::progress(true))?;
+    let world = world_to_look(global, &args.source, terminal::progress(true))?;
     let pass = pass::take_and_look_beside_others(&world).await?;
     plan::warn_kept(&pass);
     let report = report::report(&world, &pass, world.clock.now().minus(args.within.duration()))?;

@@ -10,7 +10,7 @@ use crate::control::revision::Reader;
 use crate::model::observed::Snapshot;
 use crate::output;
 
-use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, leave, terminal};
 
 #[derive(clap::Args)]
@@ -28,7 +28,7 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let mut world = world(global, &args.source, terminal::progress(true))?;
+    let mut world = world_to_look(global, &args.source, terminal::progress(true))?;
     let snapshot = args.observed.as_ref().map(|file| read_snapshot(file, &mut world)).transpose()?;
     let pass = match snapshot {
         Some(snapshot) => {

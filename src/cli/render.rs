@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use crate::control::pass;
 use crate::model::exit::Found;
 
-use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world};
+use super::world::{FormatArg, FormatArgs, GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -23,7 +23,7 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let world = world(global, &args.source, terminal::progress(true))?;
+    let world = world_to_look(global, &args.source, terminal::progress(true))?;
     let pass = pass::take_and_look(&world).await?;
     if let FormatArg::Json = args.format.format {
         let sets: BTreeMap<_, _> =

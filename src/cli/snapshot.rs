@@ -7,7 +7,7 @@ use crate::control::snapshot;
 use crate::model::exit::Found;
 use crate::model::observed::Seen;
 
-use super::world::{GlobalArgs, SourceArgs, world};
+use super::world::{GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -29,7 +29,7 @@ enum Command {
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
     let Command::Save { source, file } = &args.command;
-    let world = world(global, source, terminal::progress(true))?;
+    let world = world_to_look(global, source, terminal::progress(true))?;
     let pass = pass::take_and_look(&world).await?;
     let snapshot = snapshot::of(&world, &pass)?;
     terminal::replace_private(file, &serde_json::to_string_pretty(&snapshot)?)?;

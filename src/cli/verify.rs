@@ -6,7 +6,7 @@ use crate::model::exit::Found;
 use crate::model::settings::Reference;
 use crate::output::{self, Verification};
 
-use super::world::{FormatArgs, GlobalArgs, SourceArgs, world};
+use super::world::{FormatArgs, GlobalArgs, SourceArgs, world_to_look};
 use super::{Exit, terminal};
 
 #[derive(clap::Args)]
@@ -21,7 +21,7 @@ pub struct Args {
 }
 
 pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
-    let world = world(global, &args.source, terminal::progress(true))?;
+    let world = world_to_look(global, &args.source, terminal::progress(true))?;
     let since = args.since.clone().map(Reference::Commit);
     let examined = examine(&world, since.as_ref()).await?;
     let permitted = examined.permitted();

@@ -19,7 +19,7 @@ use crate::model::names::EnvironmentName;
 use crate::model::secrecy::HashKey;
 use crate::model::settings::{Reference, RepositorySettings, Settings};
 use crate::output::Format;
-use crate::ports::{Progress, Store};
+use crate::ports::{Progress, Store, StoreError};
 
 /// Where the settings are looked for when `--config` does not say.
 const USUAL_SETTINGS: &str = "/etc/trueup/trueup.toml";
@@ -154,18 +154,37 @@ fn absolute(repo: &str) -> String {
 
 /// A world of real adapters.
 pub fn world(global: &GlobalArgs, source: &SourceArgs, progress: Arc<dyn Progress>) -> anyhow::Result<World> {
-    let settings = settings(global, source)?;
-    let mut world = assemble(&settings, progress)?;
-    world.revision = source.rev.clone().map(Reference::Commit);
-    Ok(world)
+    Ok(at(assemble(&settings(global, source)?, progress)?, source))
+}
+
+/// As [`world`], for who looks and goes: it waits for no reading through of the state file.
+pub fn world_to_look(
+    global: &GlobalArgs,
+    source: &SourceArgs,
+    progress: Arc<dyn Progress>,
+) -> anyhow::Result<World> {
+    Ok(at(assemble_with(&settings(global, source)?, progress, SqliteStore::open_to_look)?, source))
+}
+
+/// At the revision that the command line names.
+fn at(world: World, source: &SourceArgs) -> World {
+    World { revision: source.rev.clone().map(Reference::Commit), ..world }
 }
 
 /// The adapters that `settings` name.
 pub fn assemble(settings: &Settings, progress: Arc<dyn Progress>) -> anyhow::Result<World> {
+    assemble_with(settings, progress, SqliteStore::open)
+}
+
+fn assemble_with(
+    settings: &Settings,
+    progress: Arc<dyn Progress>,
+    open: fn(&Path) -> Result<SqliteStore, StoreError>,
+) -> anyhow::Result<World> {
     let (limits, call_deadline, pull_deadline) = World::limits_of(settings);
     let repository = GitRepository::open(&settings.repository, &settings.state_dir.join("git"))?;
     keys_lie_apart(settings, &repository)?;
-    let store = open_store(settings)?;
+    let store = open_store(settings, open)?;
     // What was enforced goes on without it (A2); a fleet that never had one is told at once.
     if Memory::new(&store).last_good()?.is_none() {
         repository.is_there()?;
@@ -209,13 +228,16 @@ fn keys_lie_apart(settings: &Settings, repository: &GitRepository) -> anyhow::Re
 
 /// The state file alone, for commands that neither read git nor engines.
 pub fn store(global: &GlobalArgs, source: &SourceArgs) -> anyhow::Result<SqliteStore> {
-    open_store(&settings(global, source)?)
+    open_store(&settings(global, source)?, SqliteStore::open)
 }
 
 /// The state file; that an earlier one was damaged and set aside is told at once, since pauses and approvals went
 /// with it.
-fn open_store(settings: &Settings) -> anyhow::Result<SqliteStore> {
-    let store = SqliteStore::open(&settings.state_dir)?;
+fn open_store(
+    settings: &Settings,
+    open: fn(&Path) -> Result<SqliteStore, StoreError>,
+) -> anyhow::Result<SqliteStore> {
+    let store = open(&settings.state_dir)?;
     if let Some(notice) = store.notice() {
         errln!("warning: {notice}");
     }

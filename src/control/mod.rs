@@ -1,5 +1,6 @@
 //! The line run as a whole: take a revision, look, plan, carry out, remember; once (`converge`) or for ever (`run`).
 
+mod abreast;
 pub mod ahead;
 mod applying;
 pub mod backoff;

@@ -15,6 +15,7 @@ use crate::observe::{self, Asked, Pending, Surveyor};
 use crate::plan::{self, Begun, Holds, PlanInput, Wait};
 use crate::render;
 
+use super::abreast::abreast;
 use super::ahead::{self, Ahead};
 use super::judge::{self, Judged, Proof};
 use super::known::Known;
@@ -263,40 +264,36 @@ fn conclude(
     let desired = within(world, &judged.enforced.desired);
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let mut holds = Holds {
-        pending: pending.hosts.clone(),
-        under_way: beside.begun.clone(),
-        ..holds(world, &desired, all_known)?
+    let files = |staying: &BTreeSet<InstanceName>| {
+        let exceptions = Exceptions { staying: staying.clone(), drained: beside.drained.clone() };
+        files_for(&desired, &observed, &owner, &exceptions)
     };
+    let (held, mut rendered) = abreast(|| holds(world, &desired, all_known), || files(&BTreeSet::default()));
+    let mut holds = Holds { pending: pending.hosts.clone(), under_way: beside.begun.clone(), ..held? };
     holds.paused.extend(judged.enforced.paused.clone());
     holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
     let lost = if taken.first { permission::state_was_lost(&desired, &observed, &owner) } else { None };
     if let Some(lost) = &lost {
         holds.paused_fleet = Some(lost.reason.clone());
     }
-    let planned = |exceptions: &Exceptions| {
-        let rendered = files_for(&desired, &observed, &owner, exceptions);
-        let input = PlanInput {
-            desired: &desired,
-            observed: &observed,
-            images: &images,
-            key: &world.key,
-            owner: &owner,
-            limits: &world.limits,
-            now: world.clock.now(),
-            rendered: &rendered,
-            holds: &holds,
-        };
-        let (plan, rollouts) = (plan::plan(&input), plan::rollouts(&input));
-        (rendered, plan, rollouts)
+    let input = PlanInput {
+        desired: &desired,
+        observed: &observed,
+        images: &images,
+        key: &world.key,
+        owner: &owner,
+        limits: &world.limits,
+        now: world.clock.now(),
+        rendered: &rendered,
+        holds: &holds,
     };
-    let (mut rendered, mut plan, rollouts) =
-        planned(&Exceptions { drained: beside.drained.clone(), ..Exceptions::default() });
+    let (rollouts, mut plan) = abreast(|| plan::rollouts(&input), || plan::plan(&input));
     let staying = staying(&plan);
     // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
     if !staying.is_empty() {
-        let drained = beside.drained.clone();
-        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), drained });
+        let with_them = files(&staying);
+        plan = plan::plan(&PlanInput { rendered: &with_them, ..input });
+        rendered = with_them;
     }
     plan.findings = judged.findings.clone();
     plan.kept_because.clone_from(&taken.kept_because);

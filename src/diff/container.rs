@@ -49,6 +49,30 @@ struct Pair<'a> {
     image: Option<&'a Image>,
 }
 
+/// Most fields: the same where the words for them are. What is equal needs no words, which cost the most of a comparison.
+fn shown<T: PartialEq + ?Sized>(
+    field: ContainerField,
+    wanted: &T,
+    seen: &T,
+    text: impl Fn(&T) -> String,
+) -> Vec<FieldChange> {
+    if wanted == seen {
+        return vec![];
+    }
+    let (wanted, seen) = (text(wanted), text(seen));
+    if wanted == seen { vec![] } else { vec![change(field, Cure::Replace, wanted, seen)] }
+}
+
+/// Where neither git nor a readable image says what it should be, there is nothing to compare with (A1).
+fn or_unknown<T: PartialEq + ?Sized>(
+    field: ContainerField,
+    wanted: Option<&T>,
+    live: &T,
+    text: impl Fn(&T) -> String,
+) -> Vec<FieldChange> {
+    wanted.map_or_else(Vec::new, |wanted| shown(field, wanted, live, text))
+}
+
 fn change(field: ContainerField, cure: Cure, desired: String, live: String) -> FieldChange {
     FieldChange { field: field.name().to_owned(), desired, live, cure }
 }
@@ -56,27 +80,20 @@ fn change(field: ContainerField, cure: Cure, desired: String, live: String) -> F
 impl Pair<'_> {
     fn compare(&self, field: ContainerField) -> Vec<FieldChange> {
         let (d, l) = (self.desired, &self.live.live);
-        // Most fields: two texts that are equal exactly when the field is.
-        let plain = |desired: String, live: String| -> Vec<FieldChange> {
-            if desired == live { vec![] } else { vec![change(field, Cure::Replace, desired, live)] }
-        };
         match field {
             ContainerField::Image => self.image(),
-            // Where neither git nor a readable image says what it should be, there is nothing to compare with (A1).
-            ContainerField::Entrypoint => self
-                .entrypoint()
-                .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.entrypoint))),
-            ContainerField::Command => self
-                .command()
-                .map_or_else(Vec::new, |wanted| plain(show::words(&wanted), show::words(&l.command))),
+            ContainerField::Entrypoint => {
+                or_unknown(field, self.entrypoint(), &l.entrypoint[..], show::words)
+            }
+            ContainerField::Command => or_unknown(field, self.command(), &l.command[..], show::words),
             ContainerField::Env => self.env(),
             ContainerField::Workdir => {
                 let wanted = self.or_image(d.workdir.as_ref(), |i| &i.workdir);
-                wanted.map_or_else(Vec::new, |wanted| plain(wanted, l.workdir.clone()))
+                or_unknown(field, wanted, &l.workdir[..], str::to_owned)
             }
             ContainerField::User => {
                 let wanted = self.or_image(d.user.as_ref(), |i| &i.user);
-                wanted.map_or_else(Vec::new, |wanted| plain(wanted, l.user.clone()))
+                or_unknown(field, wanted, &l.user[..], str::to_owned)
             }
             ContainerField::Hostname => self.hostname(),
             ContainerField::Labels => self.labels(),
@@ -91,52 +108,56 @@ impl Pair<'_> {
             }
             ContainerField::Pids => self.limit(field, d.pids, l.pids, 0),
             ContainerField::ShmSize => {
-                plain(d.shm_size.unwrap_or(SHM_DEFAULT).to_string(), l.shm_size.to_string())
+                shown(field, &d.shm_size.unwrap_or(SHM_DEFAULT), &l.shm_size, ToString::to_string)
             }
             ContainerField::Restart => self.restart(),
             ContainerField::Health => self.health(),
-            ContainerField::CapAdd => plain(show::set(&d.cap_add), show::set(&l.cap_add)),
-            ContainerField::CapDrop => plain(show::set(&d.cap_drop), show::set(&l.cap_drop)),
-            ContainerField::Privileged => plain(d.privileged.to_string(), l.privileged.to_string()),
-            ContainerField::ReadOnly => plain(d.read_only.to_string(), l.read_only.to_string()),
+            ContainerField::CapAdd => shown(field, &d.cap_add, &l.cap_add, show::set),
+            ContainerField::CapDrop => shown(field, &d.cap_drop, &l.cap_drop, show::set),
+            ContainerField::Privileged => shown(field, &d.privileged, &l.privileged, ToString::to_string),
+            ContainerField::ReadOnly => shown(field, &d.read_only, &l.read_only, ToString::to_string),
             // Undeclared, the daemon's own default is not known from outside: nothing to compare with.
             ContainerField::Init => match d.init {
-                Some(init) => plain(init.to_string(), l.init.unwrap_or(false).to_string()),
+                Some(init) => shown(field, &init, &l.init.unwrap_or(false), ToString::to_string),
                 None => match l.init {
-                    Some(true) => plain(show::none(), "true".to_owned()),
+                    Some(true) => vec![change(field, Cure::Replace, show::none(), "true".to_owned())],
                     Some(false) | None => vec![],
                 },
             },
             ContainerField::SecurityOpt => self.security_opt(),
-            ContainerField::Sysctls => plain(show::pairs(&d.sysctls), show::pairs(&l.sysctls)),
+            ContainerField::Sysctls => shown(field, &d.sysctls, &l.sysctls, show::pairs),
             ContainerField::Ulimits => {
                 let text = |map: &BTreeMap<String, crate::model::container::Ulimit>| {
                     show::join(map.iter().map(|(name, u)| format!("{name}={}:{}", u.soft, u.hard)))
                 };
-                plain(text(&d.ulimits), text(&l.ulimits))
+                shown(field, &d.ulimits, &l.ulimits, text)
             }
             ContainerField::Devices => {
                 let text = |map: &BTreeMap<String, crate::model::container::Device>| {
                     show::join(map.iter().map(|(at, x)| format!("{}:{at}:{}", x.host, x.permissions)))
                 };
-                plain(text(&d.devices), text(&l.devices))
+                shown(field, &d.devices, &l.devices, text)
             }
             ContainerField::Dns => {
                 let text = |list: &[std::net::IpAddr]| show::join(list.iter().map(ToString::to_string));
-                plain(text(&d.dns), text(&l.dns))
+                shown(field, &d.dns[..], &l.dns[..], text)
             }
-            ContainerField::ExtraHosts => plain(show::pairs(&d.extra_hosts), show::pairs(&l.extra_hosts)),
+            ContainerField::ExtraHosts => shown(field, &d.extra_hosts, &l.extra_hosts, show::pairs),
             ContainerField::Logging => self.logging(),
             ContainerField::StopSignal => self.stop_signal(),
-            ContainerField::StopTimeout => plain(
-                d.stop_timeout.unwrap_or(STOP_DEFAULT).to_string(),
-                l.stop_timeout.unwrap_or(STOP_DEFAULT).to_string(),
-            ),
+            ContainerField::StopTimeout => {
+                let span = |given: Option<TimeSpan>| given.unwrap_or(STOP_DEFAULT);
+                shown(field, &span(d.stop_timeout), &span(l.stop_timeout), ToString::to_string)
+            }
         }
     }
 
-    fn or_image(&self, declared: Option<&String>, of_image: impl Fn(&Image) -> &String) -> Option<String> {
-        declared.cloned().or_else(|| self.image.map(|i| of_image(i).clone()))
+    fn or_image<'s>(
+        &'s self,
+        declared: Option<&'s String>,
+        of_image: impl Fn(&Image) -> &String,
+    ) -> Option<&'s str> {
+        declared.or_else(|| self.image.map(of_image)).map(String::as_str)
     }
 
     /// The live image is the desired one when a registry knows it under the pinned digest, when it *is* the digest, or,
@@ -166,16 +187,16 @@ impl Pair<'_> {
         vec![change(ContainerField::Image, Cure::Replace, wanted.to_string(), live)]
     }
 
-    fn entrypoint(&self) -> Option<Vec<String>> {
-        self.desired.entrypoint.clone().or_else(|| self.image.map(|i| i.entrypoint.clone()))
+    fn entrypoint(&self) -> Option<&[String]> {
+        self.desired.entrypoint.as_deref().or_else(|| self.image.map(|i| i.entrypoint.as_slice()))
     }
 
     /// An entrypoint of one's own clears the image's command, as Docker does it.
-    fn command(&self) -> Option<Vec<String>> {
+    fn command(&self) -> Option<&[String]> {
         match (&self.desired.command, &self.desired.entrypoint) {
-            (Some(command), _) => Some(command.clone()),
-            (None, Some(_)) => Some(Vec::new()),
-            (None, None) => self.image.map(|i| i.command.clone()),
+            (Some(command), _) => Some(command),
+            (None, Some(_)) => Some(&[]),
+            (None, None) => self.image.map(|i| i.command.as_slice()),
         }
     }
 
@@ -536,6 +557,9 @@ fn each<T: PartialEq>(
     live: &BTreeMap<String, T>,
     show: impl Fn(&T) -> String,
 ) -> Vec<FieldChange> {
+    if wanted == live {
+        return vec![];
+    }
     let keys: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
     let text = |value: Option<&T>| value.map_or_else(show::none, &show);
     keys.into_iter()

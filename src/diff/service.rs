@@ -99,15 +99,6 @@ fn compare(
     key: Option<&HashKey>,
 ) -> Vec<FieldChange> {
     let (d, l) = (desired, live);
-    let plain = |wanted: String, seen: String| -> Vec<FieldChange> {
-        if wanted == seen { vec![] } else { vec![change(field, field.name().to_owned(), wanted, seen)] }
-    };
-    let words = |words: &Option<Vec<String>>| {
-        words.as_ref().filter(|words| !words.is_empty()).map_or_else(show::none, |words| show::words(words))
-    };
-    fn option<T: ToString>(value: Option<T>) -> String {
-        value.map_or_else(show::none, |value| value.to_string())
-    }
     match field {
         ServiceField::Image => {
             // The tag beside a digest is for people.
@@ -115,17 +106,18 @@ fn compare(
                 (Some(wanted), Some(seen)) => wanted == seen && d.image.repository == l.image.repository,
                 (_, _) => d.image == l.image,
             };
-            if same { vec![] } else { plain(d.image.to_string(), l.image.to_string()) }
+            if same { vec![] } else { shown(field, &d.image, &l.image, ToString::to_string) }
         }
-        ServiceField::Entrypoint => plain(words(&d.entrypoint), words(&l.entrypoint)),
-        ServiceField::Command => plain(words(&d.command), words(&l.command)),
+        ServiceField::Entrypoint => shown(field, &d.entrypoint, &l.entrypoint, words),
+        ServiceField::Command => shown(field, &d.command, &l.command, words),
         ServiceField::Env => env(d, l, key),
-        ServiceField::Workdir => plain(option(d.workdir.clone()), option(l.workdir.clone())),
-        ServiceField::User => plain(option(d.user.clone()), option(l.user.clone())),
-        ServiceField::Hostname => plain(option(d.hostname.clone()), option(l.hostname.clone())),
+        ServiceField::Workdir => shown(field, &d.workdir, &l.workdir, option),
+        ServiceField::User => shown(field, &d.user, &l.user, option),
+        ServiceField::Hostname => shown(field, &d.hostname, &l.hostname, option),
         ServiceField::Labels => each(field, &d.labels, &l.labels, String::clone),
         ServiceField::ServiceLabels => each(field, &d.service_labels, &l.service_labels, String::clone),
         ServiceField::Mounts => each(field, &d.mounts, &l.mounts, show::mount),
+        ServiceField::Files if d.files == l.files => vec![],
         ServiceField::Files => {
             let text = |files: &BTreeMap<String, crate::model::container::FileSpec>| {
                 let content = |file: &crate::model::container::FileSpec| {
@@ -135,6 +127,7 @@ fn compare(
             };
             each(field, &text(&d.files), &text(&l.files), String::clone)
         }
+        ServiceField::Networks if d.networks == l.networks => vec![],
         ServiceField::Networks => {
             let text = |networks: &BTreeMap<crate::model::names::NetworkName, BTreeSet<String>>| {
                 let one = |aliases: &BTreeSet<String>| match aliases.is_empty() {
@@ -145,47 +138,47 @@ fn compare(
             };
             each(field, &text(&d.networks), &text(&l.networks), String::clone)
         }
-        ServiceField::Cpus => plain(option(d.cpus), option(l.cpus)),
-        ServiceField::Memory => plain(option(d.memory), option(l.memory)),
-        ServiceField::CpusReservation => plain(option(d.cpus_reservation), option(l.cpus_reservation)),
-        ServiceField::MemoryReservation => plain(option(d.memory_reservation), option(l.memory_reservation)),
-        ServiceField::Pids => plain(option(d.pids), option(l.pids)),
-        ServiceField::Restart => plain(restart(&d.restart), restart(&l.restart)),
+        ServiceField::Cpus => shown(field, &d.cpus, &l.cpus, option),
+        ServiceField::Memory => shown(field, &d.memory, &l.memory, option),
+        ServiceField::CpusReservation => shown(field, &d.cpus_reservation, &l.cpus_reservation, option),
+        ServiceField::MemoryReservation => shown(field, &d.memory_reservation, &l.memory_reservation, option),
+        ServiceField::Pids => shown(field, &d.pids, &l.pids, option),
+        ServiceField::Restart => shown(field, &d.restart, &l.restart, restart),
         ServiceField::Health => {
             let text = |health: &Option<_>| health.as_ref().map_or_else(show::none, show::health);
-            plain(text(&d.health), text(&l.health))
+            shown(field, &d.health, &l.health, text)
         }
-        ServiceField::CapAdd => plain(show::set(&d.cap_add), show::set(&l.cap_add)),
-        ServiceField::CapDrop => plain(show::set(&d.cap_drop), show::set(&l.cap_drop)),
-        ServiceField::ReadOnly => plain(d.read_only.to_string(), l.read_only.to_string()),
+        ServiceField::CapAdd => shown(field, &d.cap_add, &l.cap_add, show::set),
+        ServiceField::CapDrop => shown(field, &d.cap_drop, &l.cap_drop, show::set),
+        ServiceField::ReadOnly => shown(field, &d.read_only, &l.read_only, ToString::to_string),
         // Undeclared, it is the node's own default, and Docker's client writes `false` out.
         ServiceField::Init => match (d.init, l.init) {
             (None, Some(false)) => vec![],
-            (wanted, seen) => plain(option(wanted), option(seen)),
+            (wanted, seen) => shown(field, &wanted, &seen, option),
         },
-        ServiceField::Sysctls => plain(show::pairs(&d.sysctls), show::pairs(&l.sysctls)),
+        ServiceField::Sysctls => shown(field, &d.sysctls, &l.sysctls, show::pairs),
         ServiceField::Ulimits => {
             let text = |map: &BTreeMap<String, crate::model::container::Ulimit>| {
                 show::join(map.iter().map(|(name, u)| format!("{name}={}:{}", u.soft, u.hard)))
             };
-            plain(text(&d.ulimits), text(&l.ulimits))
+            shown(field, &d.ulimits, &l.ulimits, text)
         }
         ServiceField::Dns => {
-            let text = |list: &[std::net::IpAddr]| show::join(list.iter().map(ToString::to_string));
-            plain(text(&d.dns), text(&l.dns))
+            let text = |list: &Vec<std::net::IpAddr>| show::join(list.iter().map(ToString::to_string));
+            shown(field, &d.dns, &l.dns, text)
         }
-        ServiceField::ExtraHosts => plain(show::pairs(&d.extra_hosts), show::pairs(&l.extra_hosts)),
+        ServiceField::ExtraHosts => shown(field, &d.extra_hosts, &l.extra_hosts, show::pairs),
         ServiceField::Logging => {
             let text = |logging: &Option<_>| logging.as_ref().map_or_else(show::none, show::logging);
-            plain(text(&d.logging), text(&l.logging))
+            shown(field, &d.logging, &l.logging, text)
         }
-        ServiceField::StopSignal => plain(option(d.stop_signal.clone()), option(l.stop_signal.clone())),
+        ServiceField::StopSignal => shown(field, &d.stop_signal, &l.stop_signal, option),
         ServiceField::StopTimeout => {
-            let text = |span: Option<TimeSpan>| span.unwrap_or(STOP_DEFAULT).to_string();
-            plain(text(d.stop_timeout), text(l.stop_timeout))
+            let text = |span: &Option<TimeSpan>| span.unwrap_or(STOP_DEFAULT).to_string();
+            shown(field, &d.stop_timeout, &l.stop_timeout, text)
         }
         ServiceField::Mode => {
-            let mut changes = plain(mode(d.mode), mode(l.mode));
+            let mut changes = shown(field, &d.mode, &l.mode, |of| mode(*of));
             // Swarm changes numbers, and makes no service into one of another kind.
             if std::mem::discriminant(&d.mode) != std::mem::discriminant(&l.mode) {
                 changes.iter_mut().for_each(|change| change.cure = Cure::Replace);
@@ -194,29 +187,52 @@ fn compare(
         }
         ServiceField::Constraints => {
             // In any order.
-            let text =
-                |list: &[String]| show::set(&list.iter().map(|text| unspaced(text)).collect::<BTreeSet<_>>());
-            plain(text(&d.constraints), text(&l.constraints))
+            let text = |list: &Vec<String>| {
+                show::set(&list.iter().map(|text| unspaced(text)).collect::<BTreeSet<_>>())
+            };
+            shown(field, &d.constraints, &l.constraints, text)
         }
-        ServiceField::Spread => plain(show::words(&d.spread), show::words(&l.spread)),
+        ServiceField::Spread => shown(field, &d.spread, &l.spread, |list| show::words(list)),
         ServiceField::MaxPerNode => {
-            let text = |most: u32| if most == 0 { "unlimited".to_owned() } else { most.to_string() };
-            plain(text(d.max_per_node), text(l.max_per_node))
+            let text = |most: &u32| if *most == 0 { "unlimited".to_owned() } else { most.to_string() };
+            shown(field, &d.max_per_node, &l.max_per_node, text)
         }
-        ServiceField::Update => plain(update(d.update.as_ref()), update(l.update.as_ref())),
-        ServiceField::Rollback => plain(update(d.rollback.as_ref()), update(l.rollback.as_ref())),
+        ServiceField::Update => shown(field, &d.update, &l.update, |of| update(of.as_ref())),
+        ServiceField::Rollback => shown(field, &d.rollback, &l.rollback, |of| update(of.as_ref())),
         ServiceField::EndpointMode => {
-            let text = |mode: crate::model::service::EndpointMode| match mode {
+            let text = |mode: &crate::model::service::EndpointMode| match mode {
                 crate::model::service::EndpointMode::Vip => "vip".to_owned(),
                 crate::model::service::EndpointMode::Dnsrr => "dnsrr".to_owned(),
             };
-            plain(text(d.endpoint_mode), text(l.endpoint_mode))
+            shown(field, &d.endpoint_mode, &l.endpoint_mode, text)
         }
         ServiceField::Ports => {
             let text = |ports: &BTreeSet<ServicePort>| show::join(ports.iter().map(ToString::to_string));
-            plain(text(&d.ports), text(&l.ports))
+            shown(field, &d.ports, &l.ports, text)
         }
     }
+}
+
+/// Most fields: the same where the words for them are. What is equal needs no words, which cost the most of a comparison.
+fn shown<T: PartialEq>(
+    field: ServiceField,
+    wanted: &T,
+    seen: &T,
+    text: impl Fn(&T) -> String,
+) -> Vec<FieldChange> {
+    if wanted == seen {
+        return vec![];
+    }
+    let (wanted, seen) = (text(wanted), text(seen));
+    if wanted == seen { vec![] } else { vec![change(field, field.name().to_owned(), wanted, seen)] }
+}
+
+fn words(words: &Option<Vec<String>>) -> String {
+    words.as_ref().filter(|words| !words.is_empty()).map_or_else(show::none, |words| show::words(words))
+}
+
+fn option<T: ToString>(value: &Option<T>) -> String {
+    value.as_ref().map_or_else(show::none, ToString::to_string)
 }
 
 fn change(field: ServiceField, name: String, desired: String, live: String) -> FieldChange {
@@ -243,6 +259,9 @@ fn each<T: PartialEq>(
     live: &BTreeMap<String, T>,
     show: impl Fn(&T) -> String,
 ) -> Vec<FieldChange> {
+    if wanted == live {
+        return vec![];
+    }
     let keys: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
     let text = |value: Option<&T>| value.map_or_else(show::none, &show);
     keys.into_iter()

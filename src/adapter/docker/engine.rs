@@ -288,9 +288,10 @@ impl DockerEngine {
             live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
         let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
+            // Boxed: few have files, and room for reading one would be moved about with every inspection.
             let file = match id {
-                Some(id) => self.file_or_recalled(id, path).await,
-                None => self.file(name.as_str(), path).await,
+                Some(id) => Box::pin(self.file_or_recalled(id, path)).await,
+                None => Box::pin(self.file(name.as_str(), path)).await,
             };
             container.live.files.insert(path.to_owned(), seen(file));
         }

@@ -41,20 +41,30 @@ enum Failure {
 
 impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
-            Some(_) | None => Self::Other(error.to_string()),
-        }
+        if is_damaged(&error) { Self::Damaged(error.to_string()) } else { Self::Other(error.to_string()) }
     }
 }
 
+pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// How thoroughly a file is looked at before it is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Read through from end to end, and rid of what is old: takes the longer the larger it is.
+    Whole,
+    /// Only what is asked is read; that it is damaged shows where it is.
+    AsAsked,
+}
+
 /// The connection, and a notice where a damaged file was set aside.
-pub(super) fn open(dir: &Path) -> Result<(Connection, Option<String>), StoreError> {
+pub(super) fn open(dir: &Path, care: Care) -> Result<(Connection, Option<String>), StoreError> {
     let path = dir.join(FILE);
     let error = |detail: String| StoreError { path: path.display().to_string(), detail };
     prepare(dir, &path)
         .map_err(|e| error(format!("{e}; the state directory must belong to trueup's user")))?;
-    match connect(&path) {
+    match connect(&path, care) {
         Ok(connection) => Ok((connection, None)),
         Err(Failure::Other(detail)) => Err(error(detail)),
         Err(Failure::Damaged(why)) => {
@@ -64,7 +74,7 @@ pub(super) fn open(dir: &Path) -> Result<(Connection, Option<String>), StoreErro
             })?;
             let aside = set_aside(dir, &path).map_err(|e| error(format!("it is damaged ({why}): {e}")))?;
             prepare(dir, &path).map_err(|e| error(e.to_string()))?;
-            let connection = connect(&path).map_err(|failure| match failure {
+            let connection = connect(&path, care).map_err(|failure| match failure {
                 Failure::Damaged(detail) | Failure::Other(detail) => error(detail),
             })?;
             let notice = format!(
@@ -90,7 +100,7 @@ fn prepare(dir: &Path, path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn connect(path: &Path) -> Result<Connection, Failure> {
+fn connect(path: &Path, care: Care) -> Result<Connection, Failure> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
     let mode = write_ahead(&connection)?;
@@ -99,16 +109,22 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
             "the file system does not allow a write-ahead log (mode {mode})"
         )));
     }
-    let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if sound != "ok" {
-        return Err(Failure::Damaged(sound));
+    if care == Care::Whole {
+        let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            return Err(Failure::Damaged(sound));
+        }
     }
-    migrate(&mut connection)?;
-    connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1", [KEPT])?;
-    connection.execute(
-        "DELETE FROM intents WHERE settled_at IS NOT NULL AND id <= (SELECT max(id) FROM intents) - ?1",
-        [KEPT],
-    )?;
+    if schema(&connection)? != MIGRATIONS.len() {
+        migrate(&mut connection)?;
+    }
+    if care == Care::Whole {
+        connection.execute("DELETE FROM history WHERE id <= (SELECT max(id) FROM history) - ?1", [KEPT])?;
+        connection.execute(
+            "DELETE FROM intents WHERE settled_at IS NOT NULL AND id <= (SELECT max(id) FROM intents) - ?1",
+            [KEPT],
+        )?;
+    }
     Ok(connection)
 }
 
@@ -130,16 +146,21 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<String> {
     }
 }
 
-fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+/// Which schema it has; a newer one than this trueup knows is refused.
+fn schema(connection: &Connection) -> Result<usize, Failure> {
     let known = MIGRATIONS.len();
-    // Immediate: two processes that open a fresh file do not both create its tables.
-    let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let version: i64 = change.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let at = usize::try_from(version).ok().filter(|at| *at <= known).ok_or_else(|| {
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    usize::try_from(version).ok().filter(|at| *at <= known).ok_or_else(|| {
         Failure::Other(format!(
             "it has schema {version} and this trueup knows up to {known}: use the newer trueup that wrote it"
         ))
-    })?;
+    })
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), Failure> {
+    // Immediate: two processes that open a fresh file do not both create its tables.
+    let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let at = schema(&change)?;
     for (number, sql) in MIGRATIONS.iter().enumerate().skip(at) {
         change.execute_batch(sql)?;
         change.pragma_update(None, "user_version", i64::try_from(number + 1).unwrap_or(i64::MAX))?;
