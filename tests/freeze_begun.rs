@@ -183,8 +183,9 @@ fn a_service_that_was_not_sent_waits_for_the_end_of_a_freeze() {
             let fleet = sim.fleet.clone();
             meanwhile.next(move || fleet.set_fault(&host(0), Some(fault)));
             commit_service(&sim, Some("app:2"));
-            assert_eq!(sim.apply().await.exit_code(), 1);
-            assert_eq!(behind(&sim).is_empty(), has_begun, "{fault:?}");
+            let done = sim.apply().await;
+            assert_eq!(done.exit_code(), 1);
+            assert_eq!(behind(&sim).is_empty(), has_begun, "{fault:?} {:#?}", done.outcomes);
             freeze(&mut sim, true);
             sim.fleet.set_fault(&host(0), None);
             let done = sim.apply().await;
