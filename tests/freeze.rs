@@ -14,7 +14,9 @@ use simulation::frozen::{
 use simulation::{Sim, host, rt};
 use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
-use trueup::control::person;
+use trueup::control::pass::Pass;
+use trueup::control::{person, standing};
+use trueup::model::names::AppKey;
 use trueup::sim::{Behaviour, Fault, FilesFaults, SimFiles};
 
 /// Nothing of it goes on in the freeze, healing does, and it goes on after it.
@@ -276,9 +278,18 @@ fn the_rules_of_a_commit_wait_for_its_apps() {
         };
         commit("app:2");
         let _ = sim.apply().await;
+        let told =
+            |pass: &Pass| standing::status(&sim.world, pass).expect("a status").rules_wait_for.into_iter().collect();
+        let waits_for: Vec<AppKey> = told(&sim.look().await);
+        assert!(waits_for.is_empty(), "an ordinary rollout takes its time too");
+        clock.sleep(Duration::from_secs(3600)).await;
+        let waits_for: Vec<AppKey> = told(&sim.look().await);
+        assert_eq!(waits_for, [app.clone()]);
         person::resume(&*sim.world.store, &*clock, Some(&app)).expect("resumed");
         let done = sim.apply().await;
         assert_eq!((done.exit_code(), runs(&sim)), (0, running(&[("web-test-0", "app:2")])));
+        let waits_for: Vec<AppKey> = told(&sim.look().await);
+        assert!(waits_for.is_empty(), "{waits_for:?}");
         // From then on they judge.
         commit("app:1");
         let held = sim.apply().await.last.plan.findings;
