@@ -156,3 +156,53 @@ fn the_state_of_another_fleet_is_not_asked() {
     let (_, told) = pull.check("named", &["--no-fleet"]);
     assert!(told["judged_by"]["stand_in"].to_string().contains("of another fleet"), "{err}{told:#}");
 }
+
+/// Why the host of this name is unknown to the forecast.
+fn unknown(told: &Value, host: &str) -> String {
+    let all = told["forecast"]["unknown"].as_array().cloned().unwrap_or_default();
+    let of_it = |one: &&Value| one["kind"] == "host" && one["name"] == host;
+    all.iter().find(of_it).map(|one| one["why"].to_string()).unwrap_or_default()
+}
+
+/// Whom it lets dial nobody can tell, so that nobody is dialled (F4, A1); what else there is to say is said.
+#[test]
+fn a_state_whose_revision_is_not_in_this_clone_is_no_error() {
+    let (pull, elsewhere) = (Pull::new(), Pull::new());
+    let gone = elsewhere.commit(&BTreeMap::from([("README.md", "of another clone")]));
+    let state = elsewhere.dir.path().join("gone").display().to_string();
+    assert_eq!(elsewhere.trueup(&state, &["trust", &gone]).0, 0);
+    let (text, told) = pull.check(&state, &[]);
+    assert!(unknown(&told, "far").contains("is not in this clone"), "{text}{told:#}");
+    assert_eq!(told["exit_code"], 3);
+}
+
+/// F4: what another fleet's reconciler enforces says nothing of whom to dial here, and what ran there proves nothing here. One
+/// that was only renamed is no other.
+#[test]
+fn the_fleet_of_another_state_is_not_asked_for() {
+    let pull = Pull::new();
+    let proof = "package proof\n\nimport rego.v1\n\ndeny contains \"somebody knows\" if input.healthy_in_test != null\n";
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    let tip = pull.commit(&BTreeMap::from([("policies/proof.rego", proof)]));
+    git(&pull.repo(), &["checkout", "-q", "--orphan", "other"]);
+    let fleet = |name: &str| format!("fleet = \"{name}\"\nenvironments = [\"test\"]\n");
+    let other =
+        pull.commit(&BTreeMap::from([("fleet.toml", &*fleet("others")), ("policies/team.rego", RULE)]));
+    for (state, revision) in [("other", &other), ("own", &tip)] {
+        let (code, _, err) = pull.trueup(state, &["trust", revision]);
+        assert_eq!(code, 0, "{err}");
+    }
+    let (_, told) = pull.check("other", &[]);
+    assert!(unknown(&told, "far").contains("/nowhere/engine.sock"), "{told:#}");
+    assert!(!told["findings"].to_string().contains("somebody knows"), "{told:#}");
+    let (_, told) = pull.check("own", &[]);
+    assert!(told["findings"].to_string().contains("somebody knows"), "{told:#}");
+
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    let near = HOST.replace("far", "near");
+    pull.commit(&BTreeMap::from([("fleet.toml", &*fleet("renamed")), ("hosts/near.toml", &near)]));
+    git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
+    pull.commit(&BTreeMap::from([("README.md", "x")]));
+    let (_, told) = pull.check("own", &[]);
+    assert!(unknown(&told, "near").contains("the enforced revision does not name its engine"), "{told:#}");
+}

@@ -7,8 +7,9 @@ mod simulation;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
+use simulation::meanwhile::Meanwhile;
 use trueup::apply::Stop;
 use trueup::control::World;
 use trueup::control::converge::{Converged, Scope, converge};
@@ -18,25 +19,7 @@ use trueup::model::names::HostName;
 use trueup::model::plan::Outcome;
 use trueup::model::secrecy::HashKey;
 use trueup::model::swarm::NodeRole;
-use trueup::ports::Progress;
 use trueup::sim::{Fault, SimRepository, SimWorld};
-
-type Deed = Box<dyn FnOnce() + Send>;
-
-/// Does something to the world as soon as the first change begins.
-#[derive(Default)]
-struct Meanwhile(Mutex<Option<Deed>>);
-
-impl Progress for Meanwhile {
-    fn change(&self, _: &str, _: &str, outcome: Option<&Outcome>) {
-        let deed = self.0.lock().expect("a lock").take_if(|_| outcome.is_none());
-        if let Some(deed) = deed {
-            deed();
-        }
-    }
-    fn step(&self, _: &str, _: &str) {}
-    fn part(&self, _: &str, _: &str, _: u64, _: u64) {}
-}
 
 struct Sim {
     fleet: SimWorld,
@@ -98,7 +81,7 @@ impl Sim {
 
     fn meanwhile(&self, deed: impl FnOnce(&SimWorld) + Send + 'static) {
         let fleet = self.fleet.clone();
-        *self.meanwhile.0.lock().expect("a lock") = Some(Box::new(move || deed(&fleet)));
+        self.meanwhile.next(move || deed(&fleet));
     }
 
     fn shown(&self) -> String {

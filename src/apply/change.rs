@@ -15,7 +15,7 @@ use super::note::Note;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
 use super::works::Ticket;
-use super::{Executor, Stop};
+use super::{Did, Executor, Stop};
 
 /// Waits between tries of a step that failed for a passing reason (D3): 5 s doubling; five tries in all.
 const TRIES: u32 = 5;
@@ -101,12 +101,22 @@ fn takes_away(action: &Action) -> bool {
     )
 }
 
+/// Whether by it a Swarm learns what is declared of a service.
+fn tells_swarm(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::CreateService { .. } | Action::UpdateService { .. } | Action::RemoveService { .. }
+    )
+}
+
 /// What became of putting back.
 #[derive(Default)]
 struct Undone {
     /// For the end of the outcome's own words.
     words: String,
     failed: bool,
+    /// What was there before is there again.
+    is_back: bool,
 }
 
 impl Undone {
@@ -144,7 +154,7 @@ impl Asked<'_> {
 }
 
 impl Executor<'_> {
-    /// How it ended, and whether it took away what it was to take away, however it ended after that.
+    /// How it ended, and what it did, however it ended after that.
     pub(super) async fn carry_out_change<'l>(
         &self,
         plan: &Plan,
@@ -152,24 +162,23 @@ impl Executor<'_> {
         lane: Option<&'l Lane>,
         mut slot: Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
-    ) -> (Outcome, bool) {
+    ) -> (Outcome, Did) {
         let subject = change.subject.to_string();
         self.progress.change(&subject, change.action.name(), None);
-        let mut took = false;
+        let mut did = Did::default();
         let begun = Begun {
             change: change.clone(),
             revision: plan.revision.clone(),
             since: self.clock.now(),
             step: String::new(),
         };
-        let brings = change.app.as_ref().is_some_and(|app| self.brings.contains(app));
-        let note = Note::begins(self.store, begun, brings);
-        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut took), (ticket, &note)).await;
-        note.ends();
-        took &= !matches!(outcome, Outcome::NotNeeded { .. });
+        let note = Note::begins(self.store, begun, (self.brings)(change));
+        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut did), (ticket, &note)).await;
+        did.took &= !matches!(outcome, Outcome::NotNeeded { .. });
+        note.ends(&outcome, did);
         self.remember(plan, change, &subject, &outcome);
         self.progress.change(&subject, change.action.name(), Some(&outcome));
-        (outcome, took)
+        (outcome, did)
     }
 
     async fn steps<'l>(
@@ -178,7 +187,7 @@ impl Executor<'_> {
         change: &Change,
         subject: &str,
         lane: Option<&'l Lane>,
-        (slot, took): (&mut Option<SemaphorePermit<'l>>, &mut bool),
+        (slot, did): (&mut Option<SemaphorePermit<'l>>, &mut Did),
         (ticket, note): (&Ticket<'_>, &Note<'_>),
     ) -> Outcome {
         let engines = match self.engines_of(change) {
@@ -213,7 +222,8 @@ impl Executor<'_> {
             }
             // What was found gone may have gone by a try whose answer was lost, and so may what nobody answered for.
             let carried_out = lost || matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
-            *took |= change.destructive && carried_out && takes_away(&step.action);
+            did.took |= change.destructive && carried_out && takes_away(&step.action);
+            did.sent |= carried_out && tells_swarm(&step.action);
             match end {
                 StepEnd::Done => {}
                 StepEnd::NotNeeded(why) => not_needed.push(why),
@@ -221,9 +231,11 @@ impl Executor<'_> {
                     return Outcome::Skipped { why: format!("the world moved: {why}") };
                 }
                 StepEnd::Refused(why) => {
-                    let put_back = self.undo(plan, change, subject, &engines).await.words;
+                    let put_back = self.undo(plan, change, subject, &engines).await;
+                    did.sent &= !put_back.is_back;
+                    let words = put_back.words;
                     return Outcome::Failed {
-                        error: format!("{}: the world moved: {why}{put_back}", step.action.describe()),
+                        error: format!("{}: the world moved: {why}{words}", step.action.describe()),
                         transient: true,
                     };
                 }
@@ -234,8 +246,9 @@ impl Executor<'_> {
                     return put_back.after_giving_up(&format!("{}: {why}", step.action.describe()));
                 }
                 StepEnd::Failed { error, transient } => {
-                    let put_back = self.undo(plan, change, subject, &engines).await.words;
-                    let error = format!("{}: {error}{put_back}", step.action.describe());
+                    let put_back = self.undo(plan, change, subject, &engines).await;
+                    did.sent &= !put_back.is_back;
+                    let error = format!("{}: {error}{}", step.action.describe(), put_back.words);
                     return Outcome::Failed { error, transient };
                 }
             }
@@ -265,14 +278,15 @@ impl Executor<'_> {
                 }
             }
         }
-        let words = if problems.is_empty() && is_back {
+        is_back &= problems.is_empty();
+        let words = if is_back {
             "; what was there before was put back".to_owned()
         } else if problems.is_empty() {
             format!("; nothing was put back: {}", refusals.join("; "))
         } else {
             format!("; putting back what was there before failed too: {}", problems.join("; "))
         };
-        Undone { words, failed: !problems.is_empty() }
+        Undone { words, failed: !problems.is_empty(), is_back }
     }
 
     /// Journal, act with retries, settle (D5); and whether a try of it was sent and no answer came, so that it may have been

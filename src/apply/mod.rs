@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use serde::{Deserialize, Serialize};
 
 use crate::model::desired::Desired;
 use crate::model::drift::Subject;
@@ -49,17 +50,29 @@ pub trait Traffic: Send + Sync {
     async fn install(&self, set: &FileSet, planned: &Files) -> Result<(), String>;
 }
 
-/// Told how a change ended, and whether it took away what it was to take away; `None`: it never began.
-pub type Told<'a> = &'a (dyn Fn(&Change, &Outcome, Option<bool>) + Send + Sync);
+/// What a change did, however it ended after that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Did {
+    /// It took away what it was to take away (B3).
+    pub took: bool,
+    /// A Swarm was sent what is declared of a service, or may have been: no answer came. What was put back after that does not
+    /// count.
+    pub sent: bool,
+}
+
+/// Told how a change ended, and what it did; `None`: it never began.
+pub type Told<'a> = &'a (dyn Fn(&Change, &Outcome, Option<Did>) + Send + Sync);
 
 /// Told that a change begins, before its first step. An error keeps it from beginning.
 pub type Begins<'a> = &'a (dyn Fn(&Change) -> Result<(), String> + Send + Sync);
 
+/// Says of which apps a change brings what git changed; of none where it heals.
+pub type Brings<'a> = &'a (dyn Fn(&Change) -> BTreeSet<AppKey> + Send + Sync);
+
 /// Carries plans out. It makes no choices: a step whose precondition does not hold is refused.
 pub struct Executor<'a> {
     pub desired: &'a Desired,
-    /// Apps whose change it is; what is done to others is healing.
-    pub brings: &'a BTreeSet<AppKey>,
+    pub brings: Brings<'a>,
     /// The Swarms as the plan saw them.
     pub swarms: &'a BTreeMap<String, Seen<Swarm>>,
     pub owner: &'a Owner,
@@ -101,8 +114,15 @@ pub fn put_off(plan: &Plan) -> BTreeSet<usize> {
 #[must_use]
 pub struct Report {
     pub outcomes: Vec<(Change, Outcome)>,
-    /// Destructive changes that took away what they were to take away, however they ended after that (B3).
-    pub took: BTreeSet<Subject>,
+    /// What each of them did that has begun.
+    pub did: BTreeMap<Subject, Did>,
+}
+
+impl Report {
+    /// What a change did; one that never began did nothing.
+    pub fn did(&self, change: &Change) -> Did {
+        self.did.get(&change.subject).copied().unwrap_or_default()
+    }
 }
 
 impl Executor<'_> {
@@ -110,7 +130,7 @@ impl Executor<'_> {
     pub async fn carry_out(&self, plan: &Plan) -> Report {
         let lanes = self.lanes(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
-        let mut took_away = BTreeSet::new();
+        let mut all_did = BTreeMap::new();
         let put_off = if self.awaits { BTreeSet::new() } else { put_off(plan) };
         let mut started: Vec<bool> = (0..plan.changes.len()).map(|index| put_off.contains(&index)).collect();
         let mut running = FuturesUnordered::new();
@@ -135,9 +155,8 @@ impl Executor<'_> {
                 }
             }
             match running.next().await {
-                Some((index, Some((outcome, took)))) => {
-                    let change = plan.changes.get(index).filter(|_| took);
-                    took_away.extend(change.map(|change| change.subject.clone()));
+                Some((index, Some((outcome, did)))) => {
+                    all_did.extend(plan.changes.get(index).map(|change| (change.subject.clone(), did)));
                     outcomes.insert(index, outcome);
                 }
                 Some((_, None)) => {}
@@ -158,7 +177,7 @@ impl Executor<'_> {
             };
             Some((change.clone(), outcome))
         });
-        Report { outcomes: outcomes.collect(), took: took_away }
+        Report { outcomes: outcomes.collect(), did: all_did }
     }
 
     fn lanes(&self, plan: &Plan) -> BTreeMap<Place, Arc<Lane>> {
@@ -202,8 +221,8 @@ impl Executor<'_> {
         Readiness::Go
     }
 
-    /// How it ended, and whether it took something away; `None`: a newer plan says what becomes of it.
-    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<(Outcome, bool)> {
+    /// How it ended, and what it did; `None`: a newer plan says what becomes of it.
+    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<(Outcome, Did)> {
         // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
@@ -216,16 +235,16 @@ impl Executor<'_> {
             Some(_) | None => None,
         };
         let ticket = self.works.begin(self.flight, change, &plan.revision, self.clock.now())?;
-        let (outcome, took) = if self.stop.is_set() {
-            (Outcome::Skipped { why: "trueup was asked to end".to_owned() }, false)
+        let (outcome, did) = if self.stop.is_set() {
+            (Outcome::Skipped { why: "trueup was asked to end".to_owned() }, Did::default())
         } else if let Err(error) = (self.begins)(change) {
-            (Outcome::Failed { error, transient: true }, false)
+            (Outcome::Failed { error, transient: true }, Did::default())
         } else {
             self.carry_out_change(plan, change, lane, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
-        (self.ended)(change, &outcome, Some(took));
-        Some((outcome, took))
+        (self.ended)(change, &outcome, Some(did));
+        Some((outcome, did))
     }
 }
 

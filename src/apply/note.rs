@@ -1,5 +1,5 @@
 //! What is under way, kept beside the journal for the reports of other processes: `trueup drift` has no other way to know
-//! that a rollout of `run` is one (D6). What a process that was killed may have sent to a Swarm is known by it too (D5).
+//! that a rollout of `run` is one (D6). What a process that was killed had begun of a revision is known by it too (D5).
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -7,22 +7,28 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::model::file::Files;
-use crate::model::names::InstanceName;
-use crate::model::plan::{Action, Change, Step};
+use crate::model::names::{AppKey, InstanceName};
+use crate::model::plan::{Action, Change, Outcome, Step};
 use crate::plan::Begun;
 use crate::ports::{Record, Store, StoreError};
 
-/// A change that has begun and not ended, and whom it took out of the generated files.
+use super::Did;
+
+/// A change that has begun and is not settled, and whom it took out of the generated files.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Noted {
     pub begun: Begun,
     pub drained: BTreeSet<InstanceName>,
-    /// It belongs to what a revision changes of its app, and is no healing. Earlier releases did not write it.
+    /// Apps of which it brings what the revision changes; none where it heals. Earlier releases did not write it.
     #[serde(default)]
-    pub brings: bool,
+    pub of: BTreeSet<AppKey>,
+    /// How it ended; `None`: it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<(Outcome, Did)>,
 }
 
-/// Kept until [`Note::ends`]; what a process that was killed leaves is forgotten by the next writer.
+/// What heals is noted until it ends, what a revision brings until whoever carries the plan out has settled it: the one who
+/// is at it writes its note, and nobody else's. What a process that was killed leaves is read and forgotten by the next writer.
 pub(super) struct Note<'e> {
     store: &'e dyn Store,
     key: String,
@@ -30,10 +36,11 @@ pub(super) struct Note<'e> {
 }
 
 impl<'e> Note<'e> {
-    pub fn begins(store: &'e dyn Store, begun: Begun, brings: bool) -> Self {
+    pub fn begins(store: &'e dyn Store, begun: Begun, of: BTreeSet<AppKey>) -> Self {
         let begun = Begun { change: without_contents(&begun.change), ..begun };
         let key = begun.change.subject.to_string();
-        Self { store, key, noted: Mutex::new(Noted { begun, drained: BTreeSet::new(), brings }) }
+        let noted = Noted { begun, drained: BTreeSet::new(), of, ended: None };
+        Self { store, key, noted: Mutex::new(noted) }
     }
 
     /// Before the step is begun.
@@ -45,14 +52,25 @@ impl<'e> Note<'e> {
         } else if let Action::Undrain { instance } = action {
             noted.drained.remove(instance);
         }
-        let written = serde_json::to_string(&*noted)
+        self.write(&noted);
+    }
+
+    pub fn ends(&self, outcome: &Outcome, did: Did) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // What came to no step was not noted.
+        if noted.of.is_empty() || noted.begun.step.is_empty() {
+            told(self.store.delete(Record::UnderWay, &self.key));
+            return;
+        }
+        noted.ended = Some((outcome.clone(), did));
+        self.write(&noted);
+    }
+
+    fn write(&self, noted: &Noted) {
+        let written = serde_json::to_string(noted)
             .map_err(|error| StoreError { path: self.key.clone(), detail: error.to_string() })
             .and_then(|json| self.store.put(Record::UnderWay, &self.key, &json));
         told(written);
-    }
-
-    pub fn ends(&self) {
-        told(self.store.delete(Record::UnderWay, &self.key));
     }
 }
 

@@ -6,10 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::apply::Did;
 use crate::config;
+use crate::endpoints;
 use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
+use crate::model::file::{FileSet, Files};
 use crate::model::finding::{Effect, Finding};
 use crate::model::names::{AppKey, Revision};
 use crate::model::observed::Seen;
@@ -42,23 +45,23 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
 }
 
 /// After changes were carried out: apps of which something has come about are at this revision.
+///
+/// What is applied is read and written by one task alone, the one that looks and settles: plans that are carried out beside it
+/// only write how each change ended into its own note, which stays until that is settled. So nothing is lost between the two,
+/// whenever the process is killed (D5), and neither takes back what the other wrote.
 pub(super) fn note_begun(
     world: &World,
     pass: &Pass,
-    outcomes: &[(&Change, &Outcome)],
+    outcomes: &[(&Change, &Outcome, Did)],
 ) -> Result<(), ControlError> {
     let memory = Memory::new(&*world.store);
     let Some(mut applied) = memory.applied()? else { return Ok(()) };
     let brings = brings(pass);
-    let begun = outcomes.iter().filter(|(change, outcome)| is_begun(change, outcome));
-    let mut begun: BTreeSet<&AppKey> = begun.filter_map(|(change, _)| change.app.as_ref()).collect();
-    let mut files = outcomes.iter().filter(|(change, _)| change.subject.kind == Kind::Files);
-    if files.any(|(_, outcome)| matches!(outcome, Outcome::Done | Outcome::NotNeeded { .. })) {
-        begun.extend(brings.iter().filter(|app| changes_files(pass, app)));
-    }
     let before = applied.clone();
-    for app in begun.into_iter().filter(|app| brings.contains(*app)) {
-        moves_on(&mut applied, app, &pass.taken.desired.revision);
+    for (change, _, _) in outcomes.iter().filter(|(change, outcome, did)| is_begun(change, outcome, *did)) {
+        for app in of(pass, &brings, change) {
+            moves_on(&mut applied, &app, &pass.taken.desired.revision);
+        }
     }
     // Nothing of it is judged any more but what is held.
     if let Some(becomes) = pass.judged.becomes.as_ref().filter(|becomes| becomes.fleet == applied.fleet)
@@ -77,13 +80,19 @@ pub(super) fn note_begun(
     })
 }
 
-/// Before it is forgotten what a process that was killed was at: what it may have sent to a Swarm goes on there (D5).
+/// Before it is forgotten what a process that was killed was at: what had come about has, whether or not that was settled, and
+/// what it may have sent to a Swarm goes on there (D5). Anything else in the middle of its steps had not come about: it is put
+/// back where the policies hold it by now.
 pub(super) fn note_interrupted(memory: &Memory<'_>) -> Result<(), ControlError> {
     let Some(mut applied) = memory.applied()? else { return Ok(()) };
     let before = applied.clone();
-    for noted in memory.under_way()?.into_iter().filter(|noted| noted.brings) {
+    for noted in memory.noted()? {
         let change = &noted.begun.change;
-        if let (Kind::Service, true, Some(app)) = (change.subject.kind, is_bringing(change), &change.app) {
+        let begun = match &noted.ended {
+            Some((outcome, did)) => is_begun(change, outcome, *did),
+            None => change.subject.kind == Kind::Service && is_bringing(change),
+        };
+        for app in noted.of.iter().filter(|_| begun) {
             moves_on(&mut applied, app, &noted.begun.revision);
         }
     }
@@ -99,6 +108,15 @@ pub(super) fn brings(pass: &Pass) -> BTreeSet<AppKey> {
     pass.judged.changes.iter().filter(|app| !becomes.behind.contains_key(*app)).cloned().collect()
 }
 
+/// Those of the apps which this look's plan `brings` of which a change has something: its own, or those in its files.
+pub(super) fn of(pass: &Pass, brings: &BTreeSet<AppKey>, change: &Change) -> BTreeSet<AppKey> {
+    if change.subject.kind != Kind::Files {
+        return change.app.iter().filter(|app| brings.contains(*app)).cloned().collect();
+    }
+    let Ok(set) = change.subject.name.parse() else { return BTreeSet::new() };
+    brings.iter().filter(|app| is_in(pass, &set, app)).cloned().collect()
+}
+
 fn moves_on(applied: &mut Applied, app: &AppKey, revision: &Revision) {
     let Some(at) = applied.behind.get_mut(app) else { return };
     // A later revision may have been taken meanwhile.
@@ -108,29 +126,52 @@ fn moves_on(applied: &mut Applied, app: &AppKey, revision: &Revision) {
     }
 }
 
-/// What generated files have of an app that was there before differs: they carry its change, or a part of it.
-fn changes_files(pass: &Pass, app: &AppKey) -> bool {
+/// What these generated files have of an app that was there before differs: they carry its change, or a part of it.
+fn is_in(pass: &Pass, set: &FileSet, app: &AppKey) -> bool {
     let before = pass.taken.baseline.desired.as_ref().and_then(|desired| desired.apps.get(app));
     let after = pass.judged.enforced.desired.apps.get(app);
-    before.zip(after).is_some_and(|(a, b)| a.upstream != b.upstream || a.logs != b.logs)
+    before.zip(after).is_some_and(|(before, after)| match set {
+        FileSet::Nginx => before.upstream != after.upstream,
+        FileSet::Flume(_) => before.logs != after.logs,
+    })
 }
 
-/// Something of the app is now as this revision has it. A container that could not be made was put back; a service may have been
-/// sent all the same.
-fn is_begun(change: &Change, outcome: &Outcome) -> bool {
+/// Generated files that carry the app's change are not installed yet, or nobody can tell.
+fn lacks_files(pass: &Pass, app: &AppKey) -> bool {
+    let (none, own) = (Files::new(), endpoints::file_name(app));
+    pass.observed.files.iter().filter(|(set, _)| is_in(pass, set, app)).any(|(set, seen)| {
+        let Seen::Known(installed) = seen else { return true };
+        let (wanted, live) = (pass.rendered.sets.get(set), installed.as_ref());
+        match set {
+            // The others are installed where one is at fault (E1).
+            FileSet::Nginx => {
+                wanted.and_then(|files| files.get(&own)) != live.and_then(|files| files.get(&own))
+            }
+            FileSet::Flume(_) => wanted.unwrap_or(&none) != live.unwrap_or(&none),
+        }
+    })
+}
+
+/// Something of the app is now as this revision has it. A container that could not be made was put back; a service that failed
+/// counts where it was sent, or may have been.
+fn is_begun(change: &Change, outcome: &Outcome, did: Did) -> bool {
     is_bringing(change)
         && match (change.subject.kind, outcome) {
-            (Kind::Container | Kind::Service, Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. })
-            | (Kind::Service, Outcome::Failed { .. }) => true,
+            (
+                Kind::Container | Kind::Service | Kind::Files,
+                Outcome::Done | Outcome::Begun | Outcome::NotNeeded { .. },
+            ) => true,
+            // What is only waited for was sent before.
+            (Kind::Service, Outcome::Failed { .. }) => did.sent || change.action == Verb::Await,
             (_, _) => false,
         }
 }
 
 const fn is_bringing(change: &Change) -> bool {
     match change.action {
-        Verb::Create | Verb::Update | Verb::Replace | Verb::Remove => true,
+        Verb::Create | Verb::Update | Verb::Replace | Verb::Remove | Verb::Install => true,
         Verb::Await => matches!(change.subject.kind, Kind::Service),
-        Verb::Start | Verb::Restart | Verb::Install | Verb::Recover => false,
+        Verb::Start | Verb::Restart | Verb::Recover => false,
     }
 }
 
@@ -195,6 +236,7 @@ fn is_left(pass: &Pass, app: &AppKey) -> bool {
     planned
         || plan.under_way.iter().any(|begun| of_it(&begun.app))
         || plan.waiting.contains(app)
+        || lacks_files(pass, app)
         || unseen(desired)
         || pass.taken.baseline.desired.as_ref().is_some_and(unseen)
 }

@@ -28,6 +28,7 @@ use crate::policy::Source;
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
 use super::memory::Memory;
+use super::named::Dialled;
 use super::pass::{self, Pass};
 use super::revision::{Reader, Taken};
 use super::{ControlError, World, judge, named};
@@ -88,12 +89,17 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
     };
     let tip = reader.read_merged(world, &base).await?;
     let declared = declared(&repository.tree(&since).await?, &repository.tree(&head).await?, &before, &after);
-    let remembered = Known::remembered(world)?;
+    let enforced = enforced(world, &reader, &tip.desired).await?;
+    // What another fleet's reconciler knows proves nothing here.
+    let remembered = match &enforced {
+        Some(Dialled::NamedBy(..)) => Known::remembered(world)?,
+        Some(Dialled::Nobody(_)) | None => Known::default(),
+    };
     let applied = rules_applied(world, &question.look)?;
     let (rules, judged_by) = rules_that_judge(world, &reader, &tip, applied).await;
     let (observed, sight, known) = match question.look {
         Look::Fleet => {
-            let observed = fleet(world, &reader, &before.desired, &tip.desired).await?;
+            let observed = fleet(world, enforced.as_ref(), &before.desired, &tip.desired).await;
             let at = observed.at;
             (observed, Sight::Fleet { at }, remembered)
         }
@@ -218,23 +224,37 @@ fn both_judged(
     )
 }
 
-/// The fleet as it was declared where the branch began, by engines that the base's tip still names; where it is known what is
-/// enforced, only by those that it names too.
-async fn fleet(
-    world: &World,
-    reader: &Reader,
-    base: &Desired,
-    tip: &Desired,
-) -> Result<Observed, ControlError> {
-    let enforced = match Memory::new(&*world.store).last_good()? {
-        Some(last) => Some(reader.read_merged(world, &last.revision).await?.desired),
-        None => None,
-    };
-    let (mut asked, mut undialled) = (pass::within(world, base), BTreeMap::new());
-    for (who, desired) in [("the base", Some(tip)), ("the enforced revision", enforced.as_ref())] {
-        undialled.extend(desired.map(|desired| named::keep_to(&mut asked, who, desired)).unwrap_or_default());
-    }
-    Ok(named::dial(world, &asked, undialled).await)
+/// Whom what is enforced here lets dial. `None`: nothing is enforced as far as is known, or it is another fleet's.
+async fn enforced(world: &World, reader: &Reader, tip: &Desired) -> Result<Option<Dialled>, ControlError> {
+    let Some(last) = Memory::new(&*world.store).last_good()? else { return Ok(None) };
+    let short = last.revision.short();
+    let who = "the enforced revision";
+    Ok(match reader.parsed_or_kept(world, &last.revision).await {
+        Ok(parsed) if parsed.desired.fleet == tip.fleet || is_before(world, &last.revision, tip).await => {
+            Some(Dialled::NamedBy(who, Box::new(parsed.desired.clone())))
+        }
+        Ok(_) => None,
+        Err(ControlError::Source(_)) => Some(Dialled::Nobody(format!(
+            "{who} as far as is known here, {short}, is not in this clone, so that nothing says whom to dial (F4)"
+        ))),
+        Err(error) => {
+            Some(Dialled::Nobody(format!("whom {who}, {short}, lets dial is unknown (F4, A1): {error}")))
+        }
+    })
+}
+
+/// Whether it is in the base's own history: then the fleet was only renamed since, and stays as closed as it was (F4).
+async fn is_before(world: &World, revision: &Revision, tip: &Desired) -> bool {
+    world.repository.descends(&tip.revision, revision).await.unwrap_or(false)
+}
+
+/// The fleet as it was declared where the branch began, by engines that the base's tip still names; where something is
+/// enforced, only by those that it lets dial too.
+async fn fleet(world: &World, enforced: Option<&Dialled>, base: &Desired, tip: &Desired) -> Observed {
+    let mut asked = pass::within(world, base);
+    let mut undialled = named::keep_to(&mut asked, "the base", tip);
+    undialled.extend(enforced.map(|enforced| enforced.keep_to(&mut asked)).unwrap_or_default());
+    named::dial(world, &asked, undialled).await
 }
 
 /// Tags that the branch brings along: nobody asks a registry before it is merged.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::apply::{self, Executor, Report, Works};
+use crate::apply::{self, Did, Executor, Report, Works};
 use crate::model::drift::Subject;
 use crate::model::exit::Found;
 use crate::model::observed::Seen;
@@ -166,6 +166,7 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
             outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
             return Ok(Converged { outcomes, last: pass });
         }
+        let carried_out = pass.taken.desired.revision.clone();
         let forward = match scope.flights {
             None => {
                 let report = carry_out(world, &pass, scope).await?.outcomes;
@@ -202,6 +203,10 @@ pub async fn converge(world: &World, reader: &Reader, scope: &Scope<'_>) -> Resu
         let last = pass::look_quick(world, taken, surveyor, &Beside::default(), true).await?;
         // What did not come about after all keeps nobody from taking its host out of git (B2).
         last_seen::note(world, &last)?;
+        // And what came about of a change that failed as a whole has begun, such as all files but one that is at fault (E1, F3).
+        if last.taken.desired.revision == carried_out && !scope.stop.is_set() && !last.lost {
+            applying::note(world, &last)?;
+        }
         outcomes.extend(scope.flights.map(Flights::told).unwrap_or_default());
         return Ok(Converged { outcomes, last });
     }
@@ -239,8 +244,8 @@ pub(super) fn settle_ended(world: &World, flights: Option<&Flights>) -> Result<b
     let Some(flights) = flights else { return Ok(false) };
     let mut forward = false;
     while let Some(ended) = flights.next_ended() {
-        let took = ended.took.then(|| ended.change.subject.clone()).into_iter().collect();
-        let report = Report { outcomes: vec![(ended.change.clone(), ended.outcome.clone())], took };
+        let did = ended.did.map(|did| (ended.change.subject.clone(), did)).into_iter().collect();
+        let report = Report { outcomes: vec![(ended.change.clone(), ended.outcome.clone())], did };
         if let Err(error) = settle(world, &ended.pass, &report) {
             flights.put_back(ended);
             return Err(error);
@@ -275,10 +280,12 @@ pub(super) async fn execute_alone(
     let flight = works.flight();
     let (pulled, pulls) = collect::Pulls::new();
     let carried = async move {
-        let ended = |change: &Change, outcome: &Outcome, _: Option<bool>| {
+        let ended = |change: &Change, outcome: &Outcome, did: Option<Did>| {
             pulled.ended(change, outcome);
-            // At once, since this process may not come to the end of the plan (D5); the whole report says it again.
-            if let Err(error) = applying::note_begun(world, pass, &[(change, outcome)]) {
+            // At once, for whoever looks before the plan is at its end; the whole report says it again.
+            if let Err(error) =
+                applying::note_begun(world, pass, &[(change, outcome, did.unwrap_or_default())])
+            {
                 tracing::warn!("{error}; noted again at the end of the plan");
             }
         };
@@ -302,7 +309,7 @@ pub(super) async fn execute(
     let brings = applying::brings(pass);
     let executor = Executor {
         desired: &pass.desired,
-        brings: &brings,
+        brings: &|change| applying::of(pass, &brings, change),
         swarms: &pass.observed.swarms,
         owner: &owner,
         engines: &*world.engines,
@@ -332,7 +339,7 @@ fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlErro
     let (mut attempts, mut destroyed) = (BTreeMap::new(), BTreeMap::new());
     for (change, outcome) in &report.outcomes {
         let subject = change.subject.to_string();
-        if report.took.contains(&change.subject) {
+        if report.did(change).took {
             let count = plan::taken(&pass.observed, change);
             let one = Destroyed { at: now, revision: pass.plan.revision.clone(), count };
             destroyed.insert(subject.clone(), one);
@@ -343,8 +350,11 @@ fn settle(world: &World, pass: &Pass, report: &Report) -> Result<(), ControlErro
     }
     memory.note_destroyed(destroyed)?;
     memory.set_attempts(attempts)?;
-    let outcomes: Vec<_> = report.outcomes.iter().map(|(change, outcome)| (change, outcome)).collect();
-    applying::note_begun(world, pass, &outcomes)
+    let outcomes = report.outcomes.iter().map(|(change, outcome)| (change, outcome, report.did(change)));
+    applying::note_begun(world, pass, &outcomes.collect::<Vec<_>>())?;
+    // No other change of the same has begun meanwhile, whose note this would be: what ended is settled before the look that
+    // plans one.
+    Ok(memory.forget_ended(report.did.keys())?)
 }
 
 /// What a look teaches: since when things drift, what became stable, what goes round in circles. `true`: something was

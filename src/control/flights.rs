@@ -9,7 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use crate::apply::{Stop, Works};
+use crate::apply::{Did, Stop, Works};
 use crate::model::drift::Subject;
 use crate::model::names::InstanceName;
 use crate::model::plan::{Action, Change, Outcome};
@@ -48,8 +48,8 @@ pub struct Ended {
     pub pass: Arc<Pass>,
     pub change: Change,
     pub outcome: Outcome,
-    /// It took away what it was to take away (B3).
-    pub took: bool,
+    /// `None`: it never began.
+    pub did: Option<Did>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -104,14 +104,14 @@ impl Flights {
         let (of, at) = (Arc::clone(&pass), world.clone());
         let noted = async move { collect::note_pulls(&at, &of, pulls).await };
         let carried = async move {
-            let ended = |change: &Change, outcome: &Outcome, took: Option<bool>| {
+            let ended = |change: &Change, outcome: &Outcome, did: Option<Did>| {
                 // What never began drained nothing: another change may be at the same instance.
-                if took.is_some() {
+                if did.is_some() {
                     drains(change).for_each(|instance| sight.forget(instance));
                 }
                 pulled.ended(change, outcome);
                 let (pass, change, outcome) = (Arc::clone(&pass), change.clone(), outcome.clone());
-                lock(&all_ended).push_back(Ended { pass, change, outcome, took: took.unwrap_or_default() });
+                lock(&all_ended).push_back(Ended { pass, change, outcome, did });
             };
             let under = converge::Under { works: &works, flight, sight: &sight, ended: &ended };
             let _report = converge::execute(&world, &pass, &pass.plan, (&stop, false), &under).await;
@@ -149,6 +149,11 @@ impl Flights {
 
     pub fn is_idle(&self) -> bool {
         self.flying.count.load(Ordering::SeqCst) == 0
+    }
+
+    /// Nothing is under way, and nothing that has ended waits to be remembered.
+    pub fn is_at_rest(&self) -> bool {
+        self.is_idle() && lock(&self.ended).is_empty()
     }
 
     /// Returns when everything has ended, or after `patience`.

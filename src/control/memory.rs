@@ -456,6 +456,11 @@ impl<'a> Memory<'a> {
 
     /// What the writer is carrying out now, as far as it noted it.
     pub fn under_way(&self) -> Result<Vec<Noted>, StoreError> {
+        Ok(self.noted()?.into_iter().filter(|noted| noted.ended.is_none()).collect())
+    }
+
+    /// As [`Self::under_way`], with what has ended and is not settled.
+    pub fn noted(&self) -> Result<Vec<Noted>, StoreError> {
         Ok(self.all(Record::UnderWay)?.into_values().collect())
     }
 
@@ -463,6 +468,11 @@ impl<'a> Memory<'a> {
     pub fn forget_under_way(&self) -> Result<(), StoreError> {
         let all = self.store.all(Record::UnderWay)?;
         self.write_all(Record::UnderWay, all.into_keys().map(|key| (key, None::<Noted>)))
+    }
+
+    /// Changes of these have ended, and are settled.
+    pub fn forget_ended<'s>(&self, all: impl Iterator<Item = &'s Subject>) -> Result<(), StoreError> {
+        self.write_all(Record::UnderWay, all.map(|subject| (subject.to_string(), None::<Noted>)))
     }
 
     /// How many things were taken away for this revision or within the last hour; older notes are forgotten.

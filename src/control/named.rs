@@ -37,11 +37,24 @@ pub struct Bounds {
 }
 
 #[derive(Debug)]
-enum Dialled {
+pub(super) enum Dialled {
     /// Those that this revision names as well.
     NamedBy(&'static str, Box<Desired>),
     /// Nobody, since that revision cannot be told.
     Nobody(String),
+}
+
+impl Dialled {
+    /// Takes out of `asked` the hosts that are not dialled; they are unknown, with the reason.
+    pub(super) fn keep_to(&self, asked: &mut Desired) -> BTreeMap<HostName, Seen<Engine>> {
+        match self {
+            Self::NamedBy(who, desired) => keep_to(asked, who, desired),
+            Self::Nobody(why) => {
+                let all = std::mem::take(&mut asked.hosts).into_keys();
+                all.map(|host| (host, Seen::unknown(why.clone()))).collect()
+            }
+        }
+    }
 }
 
 impl Named {
@@ -234,13 +247,7 @@ pub(super) async fn look(world: &World, taken: Taken, bounds: &Bounds) -> Result
     let known = Known::of_revision(world, &taken.desired.revision)?.or(Known::remembered(world)?);
     let judged = judge::judge(world, &taken, &known.images, known.proof(), None).await?;
     let mut asked = pass::within(world, &judged.enforced.desired);
-    let undialled = match &bounds.dialled {
-        Dialled::NamedBy(who, desired) => keep_to(&mut asked, who, desired),
-        Dialled::Nobody(why) => {
-            let all = std::mem::take(&mut asked.hosts).into_keys();
-            all.map(|host| (host, Seen::unknown(why.clone()))).collect()
-        }
-    };
+    let undialled = bounds.dialled.keep_to(&mut asked);
     let observed = dial(world, &asked, undialled).await;
     let known = match &bounds.dialled {
         Dialled::NamedBy(_, desired) => {

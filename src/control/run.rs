@@ -64,10 +64,12 @@ pub async fn run(
         if flights.is_idle() {
             // A whole look is not kept beside the next one.
             last = None;
-            // Notes whose end could not be written, such as on a full disk.
-            if let Err(error) = Memory::new(&*world.store).forget_under_way() {
-                tracing::warn!("{error}; `trueup drift` may tell what is under way wrongly");
-            }
+        }
+        // Notes whose end could not be written, such as on a full disk.
+        if flights.is_at_rest()
+            && let Err(error) = Memory::new(&*world.store).forget_under_way()
+        {
+            tracing::warn!("{error}; `trueup drift` may tell what is under way wrongly");
         }
         let began = world.clock.now();
         let ended = match converge(world, &reader, &scope).await {

@@ -1,18 +1,23 @@
 //! How things stand, gathered from one look and from memory: what `trueup status` prints.
 
+use std::collections::BTreeSet;
+
 use crate::model::adoption;
 use crate::model::app::{App, Placement, Replicas, Runtime};
 use crate::model::drift::{Kind, Subject};
 use crate::model::host::Host;
 use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Seen;
-use crate::model::units::Timestamp;
+use crate::model::units::{TimeSpan, Timestamp};
 use crate::output::{Standing, Status};
 
 use super::memory::Memory;
 use super::pass::Pass;
 use super::person::whole_or;
 use super::{ControlError, World, permission};
+
+/// After so long it is told that rules wait: an ordinary rollout is over by then.
+const LONG: TimeSpan = TimeSpan::from_secs(3600);
 
 /// Everything `status` tells of this look.
 pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
@@ -25,14 +30,19 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         };
         (host.clone(), why)
     });
+    let enforced_since = memory.enforced_since(&pass.plan.revision)?;
     Ok(Status {
         fleet: pass.desired.fleet.clone(),
         revision: pass.plan.revision.clone(),
         summary: pass.taken.summary.clone(),
         committed: pass.taken.committed,
-        enforced_since: memory.enforced_since(&pass.plan.revision)?,
+        enforced_since,
         kept_because: pass.taken.kept_because.clone(),
         kept_since: pass.taken.kept_since,
+        rules_wait_for: match enforced_since.filter(|since| now.since(*since) >= LONG) {
+            Some(_) => rules_wait_for(pass),
+            None => BTreeSet::new(),
+        },
         permission: permission::standing(world, &pass.taken.by)?,
         now,
         hosts: hosts.collect(),
@@ -53,6 +63,14 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
         writer: world.store.become_writer("trueup status").err().map(|held| held.holder),
         under_way: under_way(world)?,
     })
+}
+
+/// Apps of which this commit's change is stuck, and its new rules with it: such as by a host that is silent (F1).
+fn rules_wait_for(pass: &Pass) -> BTreeSet<AppKey> {
+    let base = &pass.taken.baseline;
+    let taken = base.applied.fleet.as_ref() == Some(&pass.taken.desired.revision);
+    let waits = taken && pass.taken.rules != base.rules;
+    if waits { base.applied.behind.keys().cloned().collect() } else { BTreeSet::new() }
 }
 
 /// What the journal has of steps that have not ended.

@@ -1,6 +1,6 @@
 //! How things stand, in one page: what `trueup status` prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -31,6 +31,8 @@ pub struct Status {
     pub kept_because: Option<String>,
     /// Since when a newer head is refused, where that is noted.
     pub kept_since: Option<Timestamp>,
+    /// Apps whose change is stuck, where the commit's new rules have waited for them for long (F1).
+    pub rules_wait_for: BTreeSet<AppKey>,
     /// Who vouches for the revision (F0, F1).
     #[serde(skip)]
     pub permission: PermissionStanding,
@@ -123,7 +125,11 @@ fn revision_text(status: &Status, paint: Paint) -> String {
     let enforced = status
         .enforced_since
         .map_or_else(|| "never applied from here".to_owned(), |t| format!("since {}", moment(t, status.now)));
-    out += &format!("enforced    {enforced}\npermission  {}\n", line(&permission::words(&status.permission)));
+    out += &format!("enforced    {enforced}\n");
+    if !status.rules_wait_for.is_empty() {
+        out += &format!("rules       {}\n", paint.ink(Ink::Change, &rules_words(status)));
+    }
+    out += &format!("permission  {}\n", line(&permission::words(&status.permission)));
     if let Some(glass) = &status.permission.glass {
         out += &format!("glass       {}\n", paint.ink(Ink::Bad, &line(&permission::glass_words(glass))));
     }
@@ -137,6 +143,11 @@ fn revision_text(status: &Status, paint: Paint) -> String {
         out += &hang("  ", why);
     }
     out
+}
+
+fn rules_words(status: &Status) -> String {
+    let apps: Vec<String> = status.rules_wait_for.iter().map(ToString::to_string).collect();
+    format!("those of this commit judge nothing yet: they wait for what it changes of {}", apps.join(", "))
 }
 
 fn under_way_text(status: &Status, paint: Paint) -> String {
@@ -224,6 +235,7 @@ pub fn json(status: &Status) -> Value {
         enforced_since,
         kept_because,
         kept_since,
+        rules_wait_for,
         permission,
         now,
         hosts,
@@ -245,6 +257,7 @@ pub fn json(status: &Status) -> Value {
             (app.to_string(), json!({ "standing": word, "detail": detail }))
         })
         .collect();
+    let rules_wait_for: Vec<String> = rules_wait_for.iter().map(ToString::to_string).collect();
     let pauses: Vec<Value> = pauses
         .iter()
         .map(|(what, until, why)| json!({ "what": what, "until": until.map(|t| t.to_string()), "reason": why }))
@@ -262,6 +275,7 @@ pub fn json(status: &Status) -> Value {
         "enforced_since": enforced_since.map(|t| t.to_string()),
         "kept_because": kept_because,
         "kept_since": kept_since.map(|t| t.to_string()),
+        "rules_wait_for": rules_wait_for,
         "permission": permission::standing_json(permission),
         "now": now.to_string(),
         "summary": summary(status),
@@ -287,6 +301,9 @@ pub fn markdown(status: &Status) -> String {
     );
     if let Some(since) = status.enforced_since {
         out += &format!("- enforced since {}\n", moment(since, status.now));
+    }
+    if !status.rules_wait_for.is_empty() {
+        out += &format!("- **rules**: {}\n", prose(&rules_words(status)));
     }
     if let Some(why) = &status.kept_because {
         let since =

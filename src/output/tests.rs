@@ -50,6 +50,7 @@ fn status_sample() -> Status {
         enforced_since: Some(span(3_600)),
         kept_because: Some("fedcba9876 does not parse:\napps/quote/app.toml:3:1: unknown key".to_owned()),
         kept_since: Some(span(7_200)),
+        rules_wait_for: ["web-prod".parse().expect("a key"), "web-test".parse().expect("a key")].into(),
         permission: PermissionStanding { mode: Mode::Branch, by: Permitted::Branch, glass: None },
         now: NOW,
         hosts: [

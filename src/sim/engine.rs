@@ -107,7 +107,8 @@ impl SimEngine {
         let state = world.hosts.get_mut(&self.host)?;
         let (blow, after) = match state.fault {
             Some(Fault::Cut { mutations: 0 | 1, after_effect }) => {
-                (Some(Blow { kills: false, after_effect }), Some(Fault::Down))
+                // A manager that is away already would do nothing.
+                (Some(Blow { kills: false, after_effect }), (!after_effect).then_some(Fault::Down))
             }
             Some(Fault::Kill { mutations: 0 | 1, after_effect }) => {
                 (Some(Blow { kills: true, after_effect }), None)
@@ -504,7 +505,11 @@ impl Engine for SimEngine {
             None => self.mutate(action, contents),
             Some(Blow { kills, after_effect }) => {
                 if after_effect {
-                    self.mutate(action, contents)?;
+                    let done = self.mutate(action, contents);
+                    if let Some(state) = self.world.lock().hosts.get_mut(&self.host).filter(|_| !kills) {
+                        state.fault = Some(Fault::Down);
+                    }
+                    done?;
                 }
                 if kills {
                     self.world.killed.notify_one();

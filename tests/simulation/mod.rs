@@ -2,6 +2,9 @@
 
 #![allow(dead_code)]
 
+pub mod frozen;
+pub mod meanwhile;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -9,6 +9,7 @@ fn status_in_text() {
     revision    0123456789 quote 1.5
     committed   2026-01-01T02:04:05Z (1d 1h ago)
     enforced    since 2026-01-02T02:04:05Z (1h ago)
+    rules       those of this commit judge nothing yet: they wait for what it changes of web-prod, web-test
     permission  UNVERIFIED (mode branch: whoever may push to the branch may deploy)
     writer      trueup run, process 12
 
@@ -100,6 +101,10 @@ fn status_in_json() {
         "container web-prod-0 on edge": "memory: 3 times the same"
       },
       "revision": "0123456789abcdef0123456789abcdef01234567",
+      "rules_wait_for": [
+        "web-prod",
+        "web-test"
+      ],
       "summary": "1 of 2 hosts known; 4 apps: 1 in sync, 1 drifted, 1 held, 1 unknown.",
       "under_way": [],
       "writer": "trueup run, process 12"
@@ -117,6 +122,7 @@ fn status_in_markdown() {
     - commit: quote 1.5, 2026-01-01T02:04:05Z (1d 1h ago)
     - permission: UNVERIFIED (mode branch: whoever may push to the branch may deploy)
     - enforced since 2026-01-02T02:04:05Z (1h ago)
+    - **rules**: those of this commit judge nothing yet: they wait for what it changes of web-prod, web-test
     - **the head was not taken**, since 2026-01-02T01:04:05Z (2h ago): fedcba9876 does not parse:<br>apps/quote/app.toml:3:1: unknown key
     - writer: trueup run, process 12
 
