@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoints::Exceptions;
+use crate::model::adoption;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{Differing, FileSet, Files, Rendered, Sides};
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen, Snapshot};
 use crate::model::ownership::Owner;
@@ -35,6 +37,8 @@ pub struct Pass {
     pub plan: Plan,
     /// Instances that are no longer declared and stay for now; so does their traffic.
     pub staying: BTreeSet<InstanceName>,
+    /// Adopted containers of other names that stand for instances (B4).
+    pub adopted: LastSeen,
     /// Hosts and Swarms that are unknown only because they are still being read (D6).
     pub pending: Pending,
     /// What is to be remembered of rollouts on Swarms (D2).
@@ -274,6 +278,7 @@ fn conclude(
     if let Some(lost) = &lost {
         holds.paused_fleet = Some(lost.reason.clone());
     }
+    let adopted = adoption::stand_ins(&judged.enforced.desired, &observed, &holds.last_seen);
     let planned = |exceptions: &Exceptions| {
         let rendered = files_for(&desired, &observed, &owner, exceptions);
         let input = PlanInput {
@@ -290,13 +295,17 @@ fn conclude(
         let (plan, rollouts) = (plan::plan(&input), plan::rollouts(&input));
         (rendered, plan, rollouts)
     };
-    let (mut rendered, mut plan, rollouts) =
-        planned(&Exceptions { drained: beside.drained.clone(), ..Exceptions::default() });
+    let (mut rendered, mut plan, rollouts) = planned(&Exceptions {
+        drained: beside.drained.clone(),
+        adopted: adopted.clone(),
+        ..Exceptions::default()
+    });
     let staying = staying(&plan);
     // Only the plan knows who stays, and files follow from that: what may not be taken away keeps its traffic (B3).
     if !staying.is_empty() {
         let drained = beside.drained.clone();
-        (rendered, plan, _) = planned(&Exceptions { staying: staying.clone(), drained });
+        (rendered, plan, _) =
+            planned(&Exceptions { staying: staying.clone(), drained, adopted: adopted.clone() });
     }
     plan.findings = judged.findings.clone();
     plan.kept_because.clone_from(&taken.kept_because);
@@ -315,6 +324,7 @@ fn conclude(
         rendered,
         plan,
         staying,
+        adopted,
         pending,
         rollouts,
         judged,
