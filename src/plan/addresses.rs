@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::model::app::{AddressSource, App, Runtime};
 use crate::model::container::{ContainerSpec, Networks};
 use crate::model::drift::Kind;
-use crate::model::names::{HostName, InstanceName, NetworkName};
+use crate::model::names::{ContainerName, HostName, InstanceName, NetworkName};
 use crate::model::network::Network;
 use crate::model::observed::Seen;
+use crate::model::ownership::PlaceInReplacement;
 
 use super::draft::{Draft, subject};
 use super::place::Seat;
@@ -70,11 +71,19 @@ pub(super) fn targets(
 /// Every address any container asked for or holds: foreign and stopped ones included (C4).
 fn holders(fleet: &Fleet<'_>) -> Ledger {
     let mut ledger = Ledger::new();
+    // What is adopted under a name of its own holds them as its instance (B4).
+    let adopted = fleet.owned.iter().flat_map(|(instance, all)| all.iter().map(move |one| (instance, one)));
+    let adopted = adopted.filter(|(_, one)| one.adopted && one.place == PlaceInReplacement::Current);
+    let adopted: BTreeMap<(&HostName, &ContainerName), &InstanceName> =
+        adopted.map(|(instance, one)| ((one.host, &one.container.name), instance)).collect();
     for (host, engine) in &fleet.engines {
         for container in engine.containers.values().filter_map(Seen::known) {
             for (network, attachment) in &container.live.networks {
                 for address in attachment.requested.into_iter().chain(attachment.address) {
-                    let holder = ((*host).clone(), container.name.to_string());
+                    let name = adopted
+                        .get(&(*host, &container.name))
+                        .map_or_else(|| container.name.to_string(), ToString::to_string);
+                    let holder = ((*host).clone(), name);
                     ledger.entry((network.clone(), address)).or_default().insert(holder);
                 }
             }

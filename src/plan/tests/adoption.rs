@@ -324,3 +324,34 @@ fn a_stranger_with_the_name_of_what_was_taken_over_is_left_alone() {
     }
     assert_eq!((world.names("h1"), world.names("h2")), (vec!["quote-prod-0".into()], vec!["old-web".into()]));
 }
+
+/// C1: the address that what was taken over holds is its instance's own: kept where it stands, and free where that goes first.
+#[test]
+fn what_was_taken_over_keeps_its_address() {
+    let over = |app| {
+        let beside = leasing(super::build::app("beside-prod", 2));
+        let mut world = World::of(&desired(2, vec![]));
+        world.carry_out(&plan_of(&desired(2, vec![beside.clone()]), &world.observed));
+        let mut fleet = desired(2, vec![app, beside]);
+        edit(&mut fleet, "quote-prod", |app| {
+            app.container.image = name("other:1");
+            app.adopt = true;
+            app.adopted.insert(0, name("old-web@h2"));
+        });
+        world.foreign("h2", "old-web", Some(ip("192.0.2.70")));
+        (fleet, world)
+    };
+    for app in [leasing(app("quote-prod", 1)), fixed(app("quote-prod", 1), &["192.0.2.70"])] {
+        let (mut fleet, mut world) = over(app);
+        let plan = plan_of(&fleet, &world.observed);
+        assert_eq!((told(&plan), plan.exit_code()), (NOTHING, 0), "{plan:#?}");
+        drain(&mut fleet, true);
+        let mut holds = Holds::default();
+        for _ in 0..4 {
+            holds = look(&fleet, &world, &holds);
+            world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+        }
+        let has = |host, container: &str| world.names(host).iter().any(|name| name == container);
+        assert!(has("h1", "quote-prod-0") && !has("h2", "old-web"), "{:?}", world.names("h2"));
+    }
+}
