@@ -158,7 +158,8 @@ fn collide(input: &PlanInput<'_>, target: &Target, subject: Subject, live: &Cont
         Belongs::Foreign { why } => why,
         Belongs::Ours(_) => String::new(),
     };
-    draft.unmanaged.push(Unmanaged { subject: subject.clone(), why: why.clone(), collides: true });
+    let stranger = Subject::on_host(Kind::Container, &live.name, &target.seat.host);
+    draft.unmanaged.push(Unmanaged { subject: stranger, why: why.clone(), collides: true });
     let (reason, hint) = if live.name == target.instance.container() {
         (
             format!("a container of this name is there that trueup did not make: {why} (B1)"),
