@@ -119,3 +119,37 @@ fn what_begins_while_a_look_is_noted_stays() {
     memory.set_last_seen(&seen, &seen).expect("written");
     assert_eq!(noted(&sim.world), ["web-prod-0@b"], "it was seen there");
 }
+
+/// C5: an instance that stands on both hosts of a move holds an address on each, and goes on to where one of them is silent.
+#[test]
+fn what_is_held_on_both_hosts_of_a_move_is_noted() {
+    rt().block_on(async {
+        let sim = Sim::new(1);
+        let commit = |hosts: &[(&str, bool)]| {
+            let lan = "[network.lan]\ndriver = \"macvlan\"\nsubnet = \"198.51.100.0/24\"\nparent = \"eth0\"\npools = { all = \"198.51.100.10-198.51.100.99\" }\n";
+            let mut files = files("[network.lan]\npool = \"all\"", hosts);
+            files.insert("networks/lan.toml".to_owned(), lan.to_owned());
+            sim.repository.commit(&files);
+        };
+        commit(&[("a", false)]);
+        let _ = apply(&sim.world).await;
+        // The old one is not taken away, and both stand.
+        sim.fleet.set_fault(&host("a"), Some(Fault::Cut { mutations: 1, after_effect: false }));
+        commit(&[("a", true), ("b", false)]);
+        let _ = apply(&sim.world).await;
+        sim.fleet.set_fault(&host("a"), None);
+        let held = || {
+            let held = Memory::new(&*sim.world.store).holdings().expect("the memory");
+            let pairs = held.iter().flat_map(|((_, host), held)| held.pairs().map(move |(_, at)| format!("{at} on {host}")));
+            pairs.collect::<Vec<String>>()
+        };
+        // On its way back the new one is seen beside it, and then its host is silent.
+        commit(&[("a", false), ("b", true)]);
+        sim.fleet.set_fault(&host("b"), Some(Fault::Cut { mutations: 1, after_effect: false }));
+        let _ = apply(&sim.world).await;
+        assert_eq!(held(), ["198.51.100.10 on a", "198.51.100.11 on b"]);
+        sim.fleet.set_fault(&host("b"), None);
+        let _ = apply(&sim.world).await;
+        assert_eq!(held(), ["198.51.100.10 on a"]);
+    });
+}

@@ -601,6 +601,14 @@ fn what_earlier_releases_noted_of_instances_is_read() {
     assert_eq!(memory.last_seen().expect("read"), seen);
     let written = || store.get(Record::Lease, "web-test-0").expect("read");
     assert_eq!(written().as_deref(), Some("[\"a\",\"b\"]"));
+    // Where what was taken over stood for it, with that one's id.
+    let instance = || "web-test-0".parse().expect("a name");
+    seen.note_adopted(instance(), host("a"), "abc".to_owned());
+    set(&seen);
+    assert_eq!(written().as_deref(), Some("{\"a\":\"abc\",\"b\":null}"));
+    assert_eq!(memory.last_seen().expect("read"), seen);
+    memory.note_creation(&instance(), &host("a")).expect("written");
+    assert_eq!(memory.last_seen().expect("read").adopted(&instance(), &host("a")), Some("abc"));
     seen.retain(|_, at| *at == host("b"));
     set(&seen);
     assert_eq!(written().as_deref(), Some("\"b\""));

@@ -53,6 +53,7 @@ scenarios! {
     b3_swarm_tasks
     b4_adopt
     b4_adopted_is_remembered
+    b4_adopted_moves
     b5_data_stays
     c5_held_addresses
     c8_copy_stays_behind

@@ -45,7 +45,8 @@ pub async fn run(global: &GlobalArgs, args: &Args) -> Exit {
                     let instance = match owner.container(&container.name, host, &container.labels) {
                         Belongs::Ours(owned) => Some(owned.instance),
                         Belongs::Foreign { .. } => {
-                            adoption::adopted(&pass.desired, &pass.observed, host, container).map(|(i, _)| i)
+                            adoption::adopted(&pass.desired, &pass.observed, &pass.adopted, host, container)
+                                .map(|(instance, _)| instance)
                         }
                     };
                     if let Some(instance) = instance.filter(|instance| keys.contains(&instance.key)) {

@@ -3,8 +3,8 @@
 use std::panic::resume_unwind;
 use std::thread;
 
-/// What both come to. `one` gets a thread of its own; where the system gives none, it comes after the other. A panic of either
-/// is the caller's.
+/// What both come to, of pure work: `one` gets a thread of its own, which knows no runtime and no clock of it. Where the system
+/// gives none, it comes after the other. A panic of either is the caller's.
 pub(super) fn abreast<A: Send, B>(one: impl Fn() -> A + Sync, other: impl FnOnce() -> B) -> (A, B) {
     thread::scope(|scope| {
         let begun = thread::Builder::new().spawn_scoped(scope, &one);

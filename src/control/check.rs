@@ -126,7 +126,7 @@ pub async fn check(world: &World, question: Question) -> Result<Checked, Control
     let blind = observed.key != world.key.id();
     let (imagined, mut assumed) = imagine(&observed, &before.desired, &after.desired);
     assumed.extend(unresolved(&known, &before.desired, &after.desired));
-    let behind = left_behind(world, &observed, &before.desired, &after.desired);
+    let behind = left_behind(world, &observed, &before.desired, &after.desired)?;
     let now = pass::forecast(world, before, &known, observed).await?;
     let then = pass::forecast(world, after, &known, imagined).await?;
     let findings = then.judged.findings.clone();
@@ -295,13 +295,20 @@ fn imagine(observed: &Observed, base: &Desired, head: &Desired) -> (Observed, Ve
 }
 
 /// Hosts that the branch takes out of the inventory while they run what is ours: the reconciler would not take it (B2).
-fn left_behind(world: &World, observed: &Observed, base: &Desired, head: &Desired) -> Vec<Blocked> {
+fn left_behind(
+    world: &World,
+    observed: &Observed,
+    base: &Desired,
+    head: &Desired,
+) -> Result<Vec<Blocked>, ControlError> {
+    let last_seen = Memory::new(&*world.store).last_seen()?;
     let owner = world.owner(&base.fleet);
     let gone = base.hosts.keys().filter(|host| !head.hosts.contains_key(*host));
     let one = |host: &HostName| {
         let containers = observed.engine(host)?.containers.values().filter_map(Seen::known);
         let labelled = |c: &Container| matches!(owner.container(&c.name, host, &c.labels), Belongs::Ours(_));
-        let ours = containers.filter(|c| labelled(c) || adoption::adopted(base, observed, host, c).is_some());
+        let adopted = |c: &Container| adoption::adopted(base, observed, &last_seen, host, c).is_some();
+        let ours = containers.filter(|c| labelled(c) || adopted(c));
         let names: Vec<String> = ours.map(|container| container.name.to_string()).collect();
         (!names.is_empty()).then(|| Blocked {
             subject: Subject::of_fleet(Kind::Host, host),
@@ -310,7 +317,7 @@ fn left_behind(world: &World, observed: &Observed, base: &Desired, head: &Desire
             hint: "declare it with drain = true first, and take it out once it is empty".to_owned(),
         })
     };
-    gone.filter_map(one).collect()
+    Ok(gone.filter_map(one).collect())
 }
 
 /// An engine that runs nothing, otherwise like the others.

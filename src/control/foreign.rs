@@ -122,9 +122,12 @@ impl Look<'_> {
     /// By its labels (B1), or taken over (B4).
     fn is_own(&self, host: &HostName, container: &Container) -> bool {
         let labelled = self.owner.container(&container.name, host, &container.labels);
-        let observed = &self.pass.observed;
+        let Pass { observed, adopted, .. } = self.pass;
         matches!(labelled, Belongs::Ours(_))
-            || self.declared.iter().any(|d| adoption::adopted(d, observed, host, container).is_some())
+            || self
+                .declared
+                .iter()
+                .any(|d| adoption::adopted(d, observed, adopted, host, container).is_some())
     }
 
     /// A task is its service's.

@@ -6,6 +6,7 @@ use crate::model::adoption;
 use crate::model::app::{App, PullPolicy};
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::image::{Digest, ImageRef};
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{AppKey, HostName, Revision};
 use crate::model::observed::{Container, Engine, Observed, Seen, Snapshot};
 use crate::model::ownership::{Belongs, Owner};
@@ -136,7 +137,9 @@ fn app_of(
     match owner.container(&container.name, host, &container.labels) {
         Belongs::Ours(owned) => Some(owned.instance.key),
         Belongs::Foreign { .. } => {
-            adoption::adopted(declared, observed, host, container).map(|(instance, _)| instance.key)
+            // Of one that moves, its successor tells: what was made last.
+            let none = LastSeen::default();
+            adoption::adopted(declared, observed, &none, host, container).map(|(instance, _)| instance.key)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where instances are, noted for the time when a host cannot be asked (C8, D5, H).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::model::adoption;
 use crate::model::desired::Desired;
@@ -11,7 +11,7 @@ use crate::model::observed::{Container, Engine, Seen};
 use crate::model::ownership::{Belongs, PlaceInReplacement};
 use crate::model::plan::{Change, UnderWay, Verb};
 
-use super::memory::{Holding, Memory};
+use super::memory::{Holding, Holdings, Memory};
 use super::pass::Pass;
 use super::{ControlError, World};
 
@@ -35,19 +35,26 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
         .filter_map(|begun: &UnderWay| Some((begun.instance()?, begun.subject.host.as_ref()?)))
         .collect();
     let before = memory.last_seen()?;
-    let unread = unread(pass, &before);
+    let (unread, standing) = (unread(pass, &before), standing(world, pass, &before));
     let mut now = before.clone();
     now.retain(|instance, host| !answered(host) || under_way.contains(&(instance.clone(), host)));
-    now.extend(unread);
-    let mut holdings: BTreeMap<InstanceName, Holding> = BTreeMap::new();
-    for Stands { instance, host, engine, container } in standing(world, pass) {
-        now.note(instance.clone(), host.clone());
-        let holding = holdings.entry(instance).or_insert_with(|| Holding::of(host));
-        if holding.host == *host {
-            holding.add(engine, container);
+    for (instance, host) in unread {
+        match before.adopted(&instance, &host) {
+            Some(id) => now.note_adopted(instance, host, id.to_owned()),
+            None => now.note(instance, host),
         }
     }
-    memory.note_holdings(&holdings)?;
+    let mut holdings = Holdings::new();
+    for Stands { instance, host, engine, container, adopted } in standing {
+        if adopted {
+            now.note_adopted(instance.clone(), host.clone(), container.id.clone());
+        } else {
+            now.note(instance.clone(), host.clone());
+        }
+        let holding = holdings.entry((instance, host.clone())).or_insert_with(|| Holding::of(host));
+        holding.add(engine, container);
+    }
+    memory.note_holdings(holdings)?;
     memory.set_last_seen(&before, &now)?;
     if !memory.is_complete()? && pass.desired.hosts.keys().all(answered) {
         memory.set_complete()?;
@@ -66,12 +73,14 @@ struct Stands<'a> {
     host: &'a HostName,
     engine: &'a Engine,
     container: &'a Container,
+    /// By its name in git and its id alone (B4).
+    adopted: bool,
 }
 
 /// What stands for instances on hosts that answered: under their own names, or adopted (B4); what a replacement moved aside, or
 /// had not put in place; and what runs with an instance's labels that stands nowhere by itself: somebody renamed it. What
 /// stands under the instance's own name comes first.
-fn standing<'a>(world: &World, pass: &'a Pass) -> Vec<Stands<'a>> {
+fn standing<'a>(world: &World, pass: &'a Pass, before: &LastSeen) -> Vec<Stands<'a>> {
     let (owner, desired) = (world.owner(&pass.desired.fleet), whole(pass));
     let (mut current, mut renamed, mut aside) = (Vec::new(), Vec::new(), Vec::new());
     for (host, engine) in &pass.observed.hosts {
@@ -79,9 +88,15 @@ fn standing<'a>(world: &World, pass: &'a Pass) -> Vec<Stands<'a>> {
         for container in engine.containers.values().filter_map(Seen::known) {
             let found = match owner.container(&container.name, host, &container.labels) {
                 Belongs::Ours(owned) => Some((owned.instance, owned.place)),
-                Belongs::Foreign { .. } => adoption::adopted(desired, &pass.observed, host, container),
+                Belongs::Foreign { .. } => {
+                    adoption::adopted(desired, &pass.observed, before, host, container)
+                }
             };
-            let stands = |instance| Stands { instance, host, engine, container };
+            let stands = |instance: InstanceName| {
+                let named = adoption::named(desired, host, &container.name).as_ref() == Some(&instance);
+                let adopted = named && container.name != instance.container();
+                Stands { instance, host, engine, container, adopted }
+            };
             match found {
                 Some((instance, PlaceInReplacement::Current)) => current.push(stands(instance)),
                 Some((instance, PlaceInReplacement::Aside | PlaceInReplacement::Next)) => {

@@ -24,10 +24,10 @@ use crate::ports::{HistoryEntry, Record, Store, StoreError};
 
 use super::baseline::Applied;
 
-use documents::Seats;
 pub use documents::{
     Attempts, Delivery, Destroyed, FirstSeen, Holding, LastAsked, LastGood, LastReport, Override, Pause,
 };
+use documents::{Held, Seats};
 
 /// Digests that ran healthy, kept; the oldest are forgotten first.
 const MOST_DIGESTS: usize = 10_000;
@@ -41,6 +41,9 @@ const EVERY_HOST_SEEN: &str = "every host was seen";
 /// Before an app that was last declared without `protect`.
 const UNPROTECTED: &str = "unprotected ";
 const WHOLE_FLEET: &str = "*";
+
+/// What instances hold, by instance and host.
+pub type Holdings = BTreeMap<(InstanceName, HostName), Holding>;
 
 /// A lock as it is written: tags and the digests that they stand for.
 type Pairs = Vec<(String, String)>;
@@ -315,12 +318,9 @@ impl<'a> Memory<'a> {
     }
 
     fn seats(&self) -> Result<LastSeen, StoreError> {
-        let seats = self.all::<Seats>(Record::Lease)?;
-        let seats = seats.into_iter().filter_map(|(key, seats)| Some((key.parse().ok()?, seats)));
-        let pairs = |(instance, seats): (InstanceName, Seats)| {
-            seats.hosts().into_iter().map(move |host| (instance.clone(), host))
-        };
-        Ok(seats.flat_map(pairs).collect())
+        let seats = self.all::<Seats>(Record::Lease)?.into_iter();
+        let hosts = seats.filter_map(|(key, seats)| Some((key.parse::<InstanceName>().ok()?, seats.hosts())));
+        Ok(hosts.collect::<BTreeMap<_, _>>().into())
     }
 
     /// An instance is about to be made there: from now on it counts as seen.
@@ -332,8 +332,9 @@ impl<'a> Memory<'a> {
     /// no longer. What began to be made since it was read stays noted.
     pub fn set_last_seen(&self, before: &LastSeen, seen: &LastSeen) -> Result<(), StoreError> {
         let held = self.holdings()?;
-        let gone = held.into_iter().filter(|(instance, holding)| !seen.is_on(instance, &holding.host));
-        self.write_all(Record::Address, gone.map(|(instance, _)| (instance.to_string(), None::<Holding>)))?;
+        let mut still = held.clone();
+        still.retain(|(instance, host), _| seen.is_on(instance, host));
+        self.set_holdings(&held, &still)?;
         let seats = self.seats()?;
         let news = seen.news(&seats).map(|(instance, hosts)| (instance.to_string(), hosts.map(Seats::of)));
         self.write_all(Record::Lease, news)?;
@@ -345,17 +346,32 @@ impl<'a> Memory<'a> {
         self.all(Record::Creation)
     }
 
-    /// What instances hold, as they were seen last.
-    pub fn holdings(&self) -> Result<BTreeMap<InstanceName, Holding>, StoreError> {
-        let all: BTreeMap<String, Holding> = self.all(Record::Address)?;
-        Ok(all.into_iter().filter_map(|(key, holding)| Some((key.parse().ok()?, holding))).collect())
+    /// What instances hold on their hosts, as they were seen last.
+    pub fn holdings(&self) -> Result<Holdings, StoreError> {
+        let all: BTreeMap<String, Held> = self.all(Record::Address)?;
+        let all = all.into_iter().filter_map(|(key, held)| Some((key.parse::<InstanceName>().ok()?, held)));
+        let each = |(instance, held): (InstanceName, Held)| {
+            held.all().into_iter().map(move |one| ((instance.clone(), one.host.clone()), one))
+        };
+        Ok(all.flat_map(each).collect())
     }
 
-    /// Notes what was seen just now, where it is news.
-    pub fn note_holdings(&self, seen: &BTreeMap<InstanceName, Holding>) -> Result<(), StoreError> {
+    /// Notes what was seen just now; what was seen on other hosts before stays noted.
+    pub fn note_holdings(&self, seen: Holdings) -> Result<(), StoreError> {
         let known = self.holdings()?;
-        let news = seen.iter().filter(|(instance, now)| known.get(instance) != Some(now));
-        self.write_all(Record::Address, news.map(|(instance, now)| (instance.to_string(), Some(now))))
+        let mut all = known.clone();
+        all.extend(seen);
+        self.set_holdings(&known, &all)
+    }
+
+    /// Writes what is news.
+    fn set_holdings(&self, known: &Holdings, all: &Holdings) -> Result<(), StoreError> {
+        let (known, mut all) = (by_instance(known), by_instance(all));
+        let gone = known.keys().filter(|instance| !all.contains_key(*instance));
+        let gone: Vec<_> = gone.map(|instance| (instance.to_string(), None)).collect();
+        all.retain(|instance, now| known.get(instance) != Some(now));
+        let news = all.into_iter().map(|(instance, now)| (instance.to_string(), Held::of(now)));
+        self.write_all(Record::Address, gone.into_iter().chain(news))
     }
 
     /// Whether every host was seen at once since this memory began: what it does not know was never started (H).
@@ -505,6 +521,14 @@ impl<'a> Memory<'a> {
             detail: detail.to_owned(),
         })
     }
+}
+
+fn by_instance(all: &Holdings) -> BTreeMap<&InstanceName, Vec<&Holding>> {
+    let mut sorted: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for ((instance, _), holding) in all {
+        sorted.entry(instance).or_default().push(holding);
+    }
+    sorted
 }
 
 fn pause_key(app: Option<&AppKey>) -> String {

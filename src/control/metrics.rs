@@ -227,8 +227,10 @@ fn running(world: &World, pass: &Pass) -> Metric {
         for container in containers.filter_map(Seen::known).filter(|c| c.state.is_running()) {
             let key = match owner.container(&container.name, host, &container.labels) {
                 Belongs::Ours(owned) => Some(owned.instance.key),
-                Belongs::Foreign { .. } => adoption::adopted(&pass.desired, &pass.observed, host, container)
-                    .map(|(instance, _)| instance.key),
+                Belongs::Foreign { .. } => {
+                    adoption::adopted(&pass.desired, &pass.observed, &pass.adopted, host, container)
+                        .map(|(instance, _)| instance.key)
+                }
             };
             if let Some(key) = key {
                 running.add(labels(&key), 1.0);

@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoints::Exceptions;
+use crate::model::adoption;
 use crate::model::desired::{Desired, ImageLock};
 use crate::model::drift::{Kind, Nature};
 use crate::model::file::{Differing, FileSet, Files, Rendered, Sides};
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{AppKey, InstanceName};
 use crate::model::observed::{Observed, Seen, Snapshot};
 use crate::model::ownership::Owner;
 use crate::model::plan::{Plan, Verb};
 use crate::model::rollout::Rollout;
+use crate::model::units::Timestamp;
 use crate::observe::{self, Asked, Pending, Surveyor};
 use crate::plan::{self, Begun, Holds, PlanInput, Wait};
 use crate::render;
@@ -36,6 +39,8 @@ pub struct Pass {
     pub plan: Plan,
     /// Instances that are no longer declared and stay for now; so does their traffic.
     pub staying: BTreeSet<InstanceName>,
+    /// Adopted containers of other names that stand for instances (B4).
+    pub adopted: LastSeen,
     /// Hosts and Swarms that are unknown only because they are still being read (D6).
     pub pending: Pending,
     /// What is to be remembered of rollouts on Swarms (D2).
@@ -264,18 +269,24 @@ fn conclude(
     let desired = within(world, &judged.enforced.desired);
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
-    let files = |staying: &BTreeSet<InstanceName>| {
-        let exceptions = Exceptions { staying: staying.clone(), drained: beside.drained.clone() };
-        files_for(&desired, &observed, &owner, &exceptions)
+    let now = world.clock.now();
+    let mut holds = Holds {
+        pending: pending.hosts.clone(),
+        under_way: beside.begun.clone(),
+        ..holds(world, &desired, all_known, now)?
     };
-    let (held, mut rendered) = abreast(|| holds(world, &desired, all_known), || files(&BTreeSet::default()));
-    let mut holds = Holds { pending: pending.hosts.clone(), under_way: beside.begun.clone(), ..held? };
     holds.paused.extend(judged.enforced.paused.clone());
     holds.paused_fleet = holds.paused_fleet.or_else(|| judged.enforced.paused_fleet.clone());
     let lost = if taken.first { permission::state_was_lost(&desired, &observed, &owner) } else { None };
     if let Some(lost) = &lost {
         holds.paused_fleet = Some(lost.reason.clone());
     }
+    let adopted = adoption::stand_ins(&judged.enforced.desired, &observed, &holds.last_seen);
+    let files = |staying: &BTreeSet<InstanceName>| {
+        let (drained, adopted) = (beside.drained.clone(), adopted.clone());
+        files_for(&desired, &observed, &owner, &Exceptions { drained, staying: staying.clone(), adopted })
+    };
+    let mut rendered = files(&BTreeSet::default());
     let input = PlanInput {
         desired: &desired,
         observed: &observed,
@@ -283,7 +294,7 @@ fn conclude(
         key: &world.key,
         owner: &owner,
         limits: &world.limits,
-        now: world.clock.now(),
+        now,
         rendered: &rendered,
         holds: &holds,
     };
@@ -312,6 +323,7 @@ fn conclude(
         rendered,
         plan,
         staying,
+        adopted,
         pending,
         rollouts,
         judged,
@@ -344,9 +356,8 @@ fn installed(observed: &Observed) -> BTreeMap<FileSet, Option<Files>> {
 }
 
 /// What people, failures and time hold back.
-fn holds(world: &World, desired: &Desired, all_known: bool) -> Result<Holds, ControlError> {
+fn holds(world: &World, desired: &Desired, all_known: bool, now: Timestamp) -> Result<Holds, ControlError> {
     let memory = Memory::new(&*world.store);
-    let now = world.clock.now();
     let mut holds = Holds::default();
     for (app, pause) in memory.pauses(now)? {
         let until = pause.until.map_or_else(|| "until resumed".to_owned(), |t| format!("until {t}"));

@@ -164,7 +164,7 @@ fn on_silent_hosts(
     since: &BTreeMap<String, Timestamp>,
 ) -> Result<Vec<HeldAddress>, ControlError> {
     let mut held = Vec::new();
-    for (instance, holding) in memory.holdings()? {
+    for ((instance, _), holding) in memory.holdings()? {
         if !silent.contains_key(&holding.host) || !concern.app(&instance.key) {
             continue;
         }

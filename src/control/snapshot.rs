@@ -19,13 +19,14 @@ pub fn of(world: &World, pass: &Pass) -> Result<Snapshot, ControlError> {
         known
     });
     let owner = world.owner(&pass.desired.fleet);
-    let exceptions = Exceptions { staying: pass.staying.clone(), ..Exceptions::default() };
+    let (staying, adopted) = (pass.staying.clone(), pass.adopted.clone());
+    let exceptions = Exceptions { staying, adopted, ..Exceptions::default() };
     let written = written_here(&pass.desired, &pass.observed, &owner, &exceptions);
     Ok(Snapshot {
         installation: Some(world.installation.clone()),
         images: images.digests,
         healthy_in_test,
         judged_by: pass.taken.baseline.applied.judges(),
-        observed: veil(&pass.observed, &owner, &pass.desired, &written, &world.key),
+        observed: veil(&pass.observed, &owner, (&pass.desired, &pass.adopted), &written, &world.key),
     })
 }

@@ -11,6 +11,7 @@ use crate::apply::Traffic;
 use crate::endpoints::Exceptions;
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files, Rendered};
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{HostName, InstanceName};
 use crate::model::observed::Observed;
 use crate::model::units::TimeSpan;
@@ -43,13 +44,16 @@ struct Picture {
     began: BTreeMap<HostName, u64>,
     /// Those whose removal waits: see [`Exceptions`].
     staying: BTreeSet<InstanceName>,
+    /// Adopted containers that stand for instances.
+    adopted: LastSeen,
 }
 
 impl Sight {
     pub fn of(pass: &Pass) -> Self {
         let (desired, observed) = (Arc::new(pass.desired.clone()), pass.observed.clone());
         let (began, staying) = (pass.pending.began.clone(), pass.staying.clone());
-        let picture = std::sync::Mutex::new(Picture { desired, observed, began, staying });
+        let adopted = pass.adopted.clone();
+        let picture = std::sync::Mutex::new(Picture { desired, observed, began, staying, adopted });
         Self { drained: std::sync::Mutex::default(), picture, installs: Mutex::default() }
     }
 
@@ -71,6 +75,7 @@ impl Sight {
             }
         }
         picture.staying.clone_from(&pass.staying);
+        picture.adopted.clone_from(&pass.adopted);
     }
 
     /// What a change read of some hosts, begun as `number`.
@@ -141,8 +146,8 @@ impl<'a> Edge<'a> {
 
     fn render(&self, picture: &Picture) -> Rendered {
         let owner = self.world.owner(&picture.desired.fleet);
-        let staying = picture.staying.clone();
-        let exceptions = Exceptions { staying, drained: self.seen.drained() };
+        let (staying, adopted) = (picture.staying.clone(), picture.adopted.clone());
+        let exceptions = Exceptions { staying, drained: self.seen.drained(), adopted };
         files_for(&picture.desired, &picture.observed, &owner, &exceptions)
     }
 

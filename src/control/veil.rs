@@ -11,6 +11,7 @@ use crate::model::adoption;
 use crate::model::container::{FileSpec, HealthCheck, Logging};
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
+use crate::model::last_seen::LastSeen;
 use crate::model::names::HostName;
 use crate::model::network::{NetworkSpec, VolumeSpec};
 use crate::model::observed::{
@@ -23,13 +24,13 @@ use crate::model::swarm::{LiveConfig, LiveService, Swarm, Task, UpdateStatus};
 
 pub use installed::written_here;
 
-/// Veils what is neither ours nor adopted by `desired`, and of all the words of programs and engines. `written` is what this
+/// Veils what is neither ours nor adopted by `desired` (`stand_ins` among it), and of all the words of programs and engines. `written` is what this
 /// look itself wrote of the generated files. What is veiled is taken apart field by field, so that a new one has to be
 /// thought of here.
 pub fn veil(
     observed: &Observed,
     owner: &Owner,
-    desired: &Desired,
+    (desired, stand_ins): (&Desired, &LastSeen),
     written: &BTreeMap<FileSet, Files>,
     key: &HashKey,
 ) -> Observed {
@@ -38,8 +39,9 @@ pub fn veil(
     let Observed { hosts, swarms, files, at: _, key: _ } = &mut veiled;
     for (host, seen) in hosts {
         if let Some(engine) = known(seen) {
-            let adopted =
-                |container: &Container| adoption::adopted(desired, observed, host, container).is_some();
+            let adopted = |container: &Container| {
+                adoption::adopted(desired, observed, stand_ins, host, container).is_some()
+            };
             veil.engine(host, engine, &adopted);
         }
     }

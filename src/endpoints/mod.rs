@@ -14,6 +14,7 @@ use crate::model::adoption;
 use crate::model::app::{App, Replicas, Runtime, Upstream};
 use crate::model::desired::Desired;
 use crate::model::file::Files;
+use crate::model::last_seen::LastSeen;
 use crate::model::names::{AppKey, ContainerName, HostName, InstanceName};
 use crate::model::observed::{Container, Health, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, Owner, PlaceInReplacement};
@@ -80,6 +81,9 @@ pub struct Exceptions {
     /// No longer declared, and left standing: while their removal waits (B3), they are protected (B2) or nothing is
     /// done (A6), their traffic stays too.
     pub staying: BTreeSet<InstanceName>,
+    /// Adopted containers that stood for instances when they were seen last: one that moves keeps its traffic until it is gone,
+    /// as everything does that moves (B4).
+    pub adopted: LastSeen,
 }
 
 /// The endpoints of every app with an upstream.
@@ -198,7 +202,8 @@ impl View<'_> {
                 // `quote-prod-007` parses to the instance `quote-prod-7` and is not it.
                 let own =
                     name.as_str().parse::<InstanceName>().ok().filter(|i| i.to_string() == name.as_str());
-                let Some(instance) = own.or_else(|| self.adopted(host, name)) else { continue };
+                let id = container.known().map(|container| container.id.as_str());
+                let Some(instance) = own.or_else(|| self.adopted(host, (name, id))) else { continue };
                 if instance.key != app.key {
                     continue;
                 }
@@ -214,9 +219,8 @@ impl View<'_> {
     }
 
     /// The instance for which a container of another name stands until its next replacement (B4).
-    fn adopted(&self, host: &HostName, name: &ContainerName) -> Option<InstanceName> {
-        let instance = adoption::named(self.desired, host, name)?;
-        (!adoption::stands_itself(self.observed, &instance)).then_some(instance)
+    fn adopted(&self, host: &HostName, container: (&ContainerName, Option<&str>)) -> Option<InstanceName> {
+        adoption::stands_for(self.desired, self.observed, &self.exceptions.adopted, host, container)
     }
 
     fn judge(
@@ -235,12 +239,12 @@ impl View<'_> {
                 }
             },
             // B4: adopted by name.
-            Belongs::Foreign { .. }
-                if app.adopt && adoption::adopted(self.desired, self.observed, host, container).is_some() =>
-            {
-                Ok(())
+            Belongs::Foreign { why } => {
+                let last_seen = &self.exceptions.adopted;
+                let adopted =
+                    adoption::adopted(self.desired, self.observed, last_seen, host, container).is_some();
+                if app.adopt && adopted { Ok(()) } else { Err(format!("it is not trueup's: {why}")) }
             }
-            Belongs::Foreign { why } => Err(format!("it is not trueup's: {why}")),
         };
         let inventory =
             self.desired.hosts.get(host).ok_or_else(|| "its host is no longer in the inventory".to_owned());

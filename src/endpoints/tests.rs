@@ -151,6 +151,38 @@ fn what_is_not_ours_serves_only_where_it_is_adopted() {
     assert!(one(&desired(2, vec![app("quote-prod", 1)]), &copied, &[], None).servers.is_empty());
 }
 
+/// B4: while it moves, what was taken over keeps its traffic as everything does that moves; a stranger of its name has none.
+#[test]
+fn what_was_taken_over_serves_until_it_is_gone() {
+    let mut adopting = app("quote-prod", 1);
+    adopting.adopt = true;
+    adopting.adopted.insert(0, name("old-web@h1"));
+    let wanted = desired(2, vec![adopting]);
+    let mut old = container("quote-prod-0", "h1", "10.0.0.1");
+    (old.name, old.id) = (name("old-web"), "old".into());
+    old.labels.clear();
+    let served = |successor: Option<RunState>, id: Option<&str>| {
+        let next = successor.map(|state| in_state(container("quote-prod-0", "h2", "10.0.0.2"), state));
+        let seen =
+            observed(vec![("h1", known(vec![old.clone()])), ("h2", known(next.into_iter().collect()))]);
+        let mut adopted = LastSeen::default();
+        if let Some(id) = id {
+            adopted.note_adopted(name("quote-prod-0"), name("h1"), id.into());
+        }
+        let exceptions = Exceptions { adopted, ..Exceptions::default() };
+        servers(&project(&wanted, &seen, &owner(), &exceptions, None).apps[&key("quote-prod")])
+    };
+    let (first, second) = ("quote-prod-0 h1 10.0.0.1:8080", "quote-prod-0 h2 10.0.0.2:8080");
+    assert_eq!(served(None, None), [first]);
+    for state in [RunState::Created, running(Health::Starting)] {
+        assert_eq!(served(Some(state.clone()), Some("old")), [first]);
+        assert_eq!(served(Some(state), Some("another")), [""; 0]);
+    }
+    assert_eq!(served(Some(running(Health::Healthy)), Some("old")), [first, second]);
+    assert_eq!(served(Some(running(Health::Healthy)), Some("another")), [second]);
+    assert_eq!(served(Some(running(Health::Healthy)), None), [second]);
+}
+
 #[test]
 fn drained_undeclared_replaced_and_missing_instances_say_why() {
     let mut aside = container("quote-prod-0", "h1", "10.0.0.9");

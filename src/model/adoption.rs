@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use super::app::{App, Replicas, Runtime};
 use super::desired::Desired;
+use super::last_seen::LastSeen;
 use super::names::{ContainerName, HostName, InstanceName};
 use super::observed::{Container, Engine, Observed, Seen};
 use super::ownership::{ASIDE, NEXT, PREFIX, PlaceInReplacement};
@@ -43,10 +44,11 @@ serialize_as_text!(Adopted);
 
 /// The instance for which a container that is not proven ours stands, and where it stands in a replacement.
 ///
-/// `None`: git does not name it, it carries somebody's trueup labels, or the instance stands under its own name by now.
+/// `None`: git does not name it, it carries somebody's trueup labels, or what was adopted is spent.
 pub fn adopted(
     desired: &Desired,
     observed: &Observed,
+    last_seen: &LastSeen,
     host: &HostName,
     container: &Container,
 ) -> Option<(InstanceName, PlaceInReplacement)> {
@@ -56,8 +58,53 @@ pub fn adopted(
     if let Some(found) = by_own_name(desired, &container.name) {
         return Some(found);
     }
-    let instance = named(desired, host, &container.name)?;
-    (!stands_itself(observed, &instance)).then_some((instance, PlaceInReplacement::Current))
+    let instance = stands_for(desired, observed, last_seen, host, (&container.name, Some(&container.id)))?;
+    Some((instance, PlaceInReplacement::Current))
+}
+
+/// The instance for which a container of another name stands, told by its name and, where it could be read, its id.
+///
+/// What was adopted is spent once a container of the instance's own name was seen: somebody who starts the old one again does
+/// not get a second instance. While an instance moves to another host both are there: then the old one is the instance as long
+/// as it is the very container that was seen as it before, until it is gone (C8, B2). A stranger that took its name is not.
+pub fn stands_for(
+    desired: &Desired,
+    observed: &Observed,
+    last_seen: &LastSeen,
+    host: &HostName,
+    (name, id): (&ContainerName, Option<&str>),
+) -> Option<InstanceName> {
+    let instance = named(desired, host, name)?;
+    let own = instance.container();
+    let has_own = |engine: &Engine| engine.containers.contains_key(&own);
+    let was_it = || last_seen.adopted(&instance, host).is_some_and(|was| id.is_none_or(|id| id == was));
+    let moves = || was_it() && observed.engine(host).is_some_and(|engine| !has_own(engine));
+    let spent = observed.hosts.values().filter_map(Seen::known).any(has_own);
+    (!spent || moves()).then_some(instance)
+}
+
+/// The containers of other names that stand for instances, by their ids: those that this look shows, and those that it cannot
+/// show (A1).
+pub fn stand_ins(desired: &Desired, observed: &Observed, last_seen: &LastSeen) -> LastSeen {
+    let mut found = LastSeen::default();
+    for app in desired.apps.values() {
+        for (slot, Adopted { container, host }) in &app.adopted {
+            let instance = InstanceName { key: app.key.clone(), slot: *slot };
+            let before = || last_seen.adopted(&instance, host).map(str::to_owned);
+            let id = match observed.engine(host).map(|engine| engine.containers.get(container)) {
+                Some(Some(Seen::Known(there))) => {
+                    let stands = adopted(desired, observed, last_seen, host, there);
+                    stands.filter(|(of, _)| *of == instance).map(|_| there.id.clone())
+                }
+                Some(Some(Seen::Unknown { .. })) | None => before(),
+                Some(None) => None,
+            };
+            if let Some(id) = id {
+                found.note_adopted(instance, host.clone(), id);
+            }
+        }
+    }
+    found
 }
 
 /// The instance as which git takes over the container of this name on this host, whatever stands there.
@@ -78,13 +125,6 @@ pub fn by_name_alone(desired: &Desired, host: &HostName, name: &ContainerName) -
     let own = text.strip_suffix(ASIDE).or_else(|| text.strip_suffix(NEXT)).unwrap_or(text);
     let instance = own.parse().ok().filter(|instance: &InstanceName| instance.to_string() == own);
     instance.or_else(|| named(desired, host, name))
-}
-
-/// Whether a container of the instance's own name was seen: then what was adopted for it is spent. Somebody who starts
-/// the old one again does not get a second instance.
-pub fn stands_itself(observed: &Observed, instance: &InstanceName) -> bool {
-    let mut engines = observed.hosts.values().filter_map(Seen::known);
-    engines.any(|engine| engine.containers.contains_key(&instance.container()))
 }
 
 /// The name under which the instance stands on the host: its own, unless only the adopted one is there.

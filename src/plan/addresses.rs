@@ -7,14 +7,15 @@ use std::sync::Arc;
 use crate::model::app::{AddressSource, App, Runtime};
 use crate::model::container::{ContainerSpec, Networks};
 use crate::model::drift::Kind;
-use crate::model::names::{HostName, InstanceName, NetworkName};
+use crate::model::names::{ContainerName, HostName, InstanceName, NetworkName};
 use crate::model::network::Network;
 use crate::model::observed::Seen;
+use crate::model::ownership::PlaceInReplacement;
 
 use super::draft::{Draft, subject};
 use super::place::Seat;
 use super::seen::Fleet;
-use super::{PlanInput, under_way};
+use super::{PlanInput, elsewhere, under_way};
 
 /// An instance, its host, and what it should be there.
 pub(super) struct Target {
@@ -70,11 +71,19 @@ pub(super) fn targets(
 /// Every address any container asked for or holds: foreign and stopped ones included (C4).
 fn holders(fleet: &Fleet<'_>) -> Ledger {
     let mut ledger = Ledger::new();
+    // What is adopted under a name of its own holds them as its instance (B4).
+    let adopted = fleet.owned.iter().flat_map(|(instance, all)| all.iter().map(move |one| (instance, one)));
+    let adopted = adopted.filter(|(_, one)| one.adopted && one.place == PlaceInReplacement::Current);
+    let adopted: BTreeMap<(&HostName, &ContainerName), &InstanceName> =
+        adopted.map(|(instance, one)| ((one.host, &one.container.name), instance)).collect();
     for (host, engine) in &fleet.engines {
         for container in engine.containers.values().filter_map(Seen::known) {
             for (network, attachment) in &container.live.networks {
                 for address in attachment.requested.into_iter().chain(attachment.address) {
-                    let holder = ((*host).clone(), container.name.to_string());
+                    let name = adopted
+                        .get(&(*host, &container.name))
+                        .map_or_else(|| container.name.to_string(), ToString::to_string);
+                    let holder = ((*host).clone(), name);
                     ledger.entry((network.clone(), address)).or_default().insert(holder);
                 }
             }
@@ -218,13 +227,29 @@ fn grant_possible(
             ));
         }
     }
-    match fleet.unknown_hosts.keys().find(|host| everywhere && may_hold(input, network, host)) {
-        Some(host) => Err((
+    if !everywhere {
+        return Ok(());
+    }
+    if let Some(host) = fleet.unknown_hosts.keys().find(|host| may_hold(input, network, host)) {
+        return Err((
             format!(
                 "no address of {} is granted while {host} is unknown: it may hold any of them (C1)",
                 network.name
             ),
             "bring the host back, or take it out of the inventory once it is surely off",
+        ));
+    }
+    // What is not declared here may be on any network.
+    let on_it =
+        |instance: &InstanceName| input.desired.apps.get(&instance.key).is_none_or(|app| is_on(app, network));
+    match elsewhere::undeclared(input).find(|(instance, _)| on_it(instance)) {
+        Some((instance, host)) => Err((
+            format!(
+                "no address of {} is granted while {instance} may run on {host}, which is not declared any more: it may hold any \
+                 of them (C1)",
+                network.name
+            ),
+            "declare the host again with drain = true, and remove it once it is empty; where it is gone for good, run `trueup trust`",
         )),
         None => Ok(()),
     }
@@ -232,16 +257,23 @@ fn grant_possible(
 
 /// The host serves an environment with apps on the network, or one that is out of view.
 fn may_hold(input: &PlanInput<'_>, network: &Network, host: &HostName) -> bool {
-    let on_it = |app: &App| match &app.container.networks {
-        Networks::Named(named) => named.contains_key(&network.name),
-        Networks::Default | Networks::Host | Networks::None => false,
-    };
     input.desired.hosts.get(host).is_some_and(|host| {
         host.environments.iter().any(|environment| {
             !input.desired.environments.contains_key(environment)
-                || input.desired.apps.values().any(|app| app.key.environment == *environment && on_it(app))
+                || input
+                    .desired
+                    .apps
+                    .values()
+                    .any(|app| app.key.environment == *environment && is_on(app, network))
         })
     })
+}
+
+fn is_on(app: &App, network: &Network) -> bool {
+    match &app.container.networks {
+        Networks::Named(named) => named.contains_key(&network.name),
+        Networks::Default | Networks::Host | Networks::None => false,
+    }
 }
 
 fn fixed_addresses(input: &PlanInput<'_>, network: &NetworkName) -> BTreeSet<IpAddr> {

@@ -19,6 +19,14 @@ pub(super) fn last_seen<'a>(
     input.holds.last_seen.on(instance).find(|host| !other_than.contains(host) && unasked(host))
 }
 
+/// What was seen last on hosts that left git's inventory, and may run there.
+pub(super) fn undeclared<'a>(
+    input: &PlanInput<'a>,
+) -> impl Iterator<Item = (&'a InstanceName, &'a HostName)> {
+    let hosts = &input.desired.hosts;
+    input.holds.last_seen.iter().filter(|(_, host)| !hosts.contains_key(*host))
+}
+
 fn is_undeclared(input: &PlanInput<'_>, host: &HostName) -> bool {
     !input.desired.hosts.contains_key(host)
 }

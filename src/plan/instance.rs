@@ -158,13 +158,23 @@ fn collide(input: &PlanInput<'_>, target: &Target, subject: Subject, live: &Cont
         Belongs::Foreign { why } => why,
         Belongs::Ours(_) => String::new(),
     };
-    draft.unmanaged.push(Unmanaged { subject: subject.clone(), why: why.clone(), collides: true });
-    draft.block(
-        subject,
-        Some(target.app.key.clone()),
-        format!("a container of this name is there that trueup did not make: {why} (B1)"),
-        "rename or remove it, or set adopt = true to take it over (B4)",
-    );
+    let stranger = Subject::on_host(Kind::Container, &live.name, &target.seat.host);
+    draft.unmanaged.push(Unmanaged { subject: stranger, why: why.clone(), collides: true });
+    let (reason, hint) = if live.name == target.instance.container() {
+        (
+            format!("a container of this name is there that trueup did not make: {why} (B1)"),
+            "rename or remove it, or set adopt = true to take it over (B4)",
+        )
+    } else {
+        (
+            format!(
+                "{} is there, which `adopt` names and which is not this instance: {why} (B1, B4)",
+                live.name
+            ),
+            "take its name out of `adopt`, or rename or remove it",
+        )
+    };
+    draft.block(subject, Some(target.app.key.clone()), reason, hint);
 }
 
 fn existing(

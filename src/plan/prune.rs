@@ -174,11 +174,18 @@ fn removal(
         action: Action::Drain { instance: instance.clone(), timeout },
         expect: Expect::Anything,
     });
+    // What is adopted stands under a name of its own (B4); people are told of the instance, and nothing else is done to that
+    // meanwhile.
+    let own = instance.container();
+    let other_name = one.adopted && one.place == PlaceInReplacement::Current && one.container.name != own;
+    let name = if other_name { &own } else { &one.container.name };
+    let stood_as = other_name.then(|| format!("it stands there as {} until now (B4)", one.container.name));
+    let because = std::iter::once(because).chain(stood_as).chain(volumes::left_behind(one.container));
     Change {
         action: Verb::Remove,
-        subject: subject(Kind::Container, &one.container.name, one.host),
+        subject: subject(Kind::Container, name, one.host),
         app: Some(instance.key.clone()),
-        because: std::iter::once(because).chain(volumes::left_behind(one.container)).collect(),
+        because: because.collect(),
         from: Some(ContentHash::of(one.container.id.as_bytes())),
         to: None,
         steps: drain.into_iter().chain(steps::remove(&one.container.name, one.container, timeout)).collect(),

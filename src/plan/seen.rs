@@ -185,7 +185,9 @@ fn ours<'a>(
             Some((owned.instance, Owned { host, container, place, adopted: false, left_behind }))
         }
         Belongs::Foreign { .. } => {
-            let (instance, place) = adoption::adopted(input.desired, input.observed, host, container)?;
+            let last_seen = &input.holds.last_seen;
+            let (instance, place) =
+                adoption::adopted(input.desired, input.observed, last_seen, host, container)?;
             // What it was adopted from is not the instance while that may run under its own name (C8); what runs under that name
             // here stands legally.
             let itself = container.name == instance.container() && runs(container);

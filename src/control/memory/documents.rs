@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::last_seen::Hosts;
 use crate::model::names::{EnvironmentName, HostName, Revision};
 use crate::model::observed::{Container, Engine, Seen};
 use crate::model::permission::Permitted;
@@ -137,26 +138,58 @@ impl Holding {
     }
 }
 
+/// What an instance held, by its hosts. That of a single one stands by itself, as earlier releases wrote it and read it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Held {
+    One(Holding),
+    Several(Vec<Holding>),
+}
+
+impl Held {
+    /// `None`: it holds nothing anywhere.
+    pub fn of(holdings: Vec<&Holding>) -> Option<Self> {
+        match holdings.as_slice() {
+            [] => None,
+            [one] => Some(Self::One((*one).clone())),
+            _ => Some(Self::Several(holdings.into_iter().cloned().collect())),
+        }
+    }
+
+    pub fn all(self) -> Vec<Holding> {
+        match self {
+            Self::One(holding) => vec![holding],
+            Self::Several(holdings) => holdings,
+        }
+    }
+}
+
 /// The hosts of an instance. A single one is a word, as earlier releases wrote it and read it.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Seats {
     One(HostName),
     Several(BTreeSet<HostName>),
+    /// Of an instance that an adopted container stood for.
+    Adopted(Hosts),
 }
 
 impl Seats {
-    pub fn of(hosts: &BTreeSet<HostName>) -> Self {
-        match hosts.first() {
-            Some(host) if hosts.len() == 1 => Self::One(host.clone()),
-            Some(_) | None => Self::Several(hosts.clone()),
+    pub fn of(hosts: &Hosts) -> Self {
+        if hosts.values().any(Option::is_some) {
+            return Self::Adopted(hosts.clone());
+        }
+        match hosts.first_key_value() {
+            Some((host, _)) if hosts.len() == 1 => Self::One(host.clone()),
+            Some(_) | None => Self::Several(hosts.keys().cloned().collect()),
         }
     }
 
-    pub fn hosts(self) -> BTreeSet<HostName> {
+    pub fn hosts(self) -> Hosts {
         match self {
-            Self::One(host) => BTreeSet::from([host]),
-            Self::Several(hosts) => hosts,
+            Self::One(host) => Hosts::from([(host, None)]),
+            Self::Several(hosts) => hosts.into_iter().map(|host| (host, None)).collect(),
+            Self::Adopted(hosts) => hosts,
         }
     }
 }

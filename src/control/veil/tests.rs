@@ -9,6 +9,7 @@ use crate::endpoints::{Exceptions, fixture};
 use crate::model::app::{App, Runtime, SwarmService};
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files};
+use crate::model::last_seen::LastSeen;
 use crate::model::observed::{Health, Observed, RunState, Seen};
 use crate::model::secrecy::HashKey;
 use crate::model::service::ServiceMode;
@@ -84,7 +85,7 @@ fn veiled(snapshot: &Value) -> Option<String> {
 /// As in a saved snapshot.
 fn saved(observed: &Observed, desired: &Desired) -> Observed {
     let written = written_here(desired, observed, &fixture::owner(), &Exceptions::default());
-    veil(observed, &fixture::owner(), desired, &written, &HashKey::new([0; 32]))
+    veil(observed, &fixture::owner(), (desired, &LastSeen::default()), &written, &HashKey::new([0; 32]))
 }
 
 fn on_swarm(swarm: &str) -> Runtime {

@@ -3,12 +3,15 @@
 use super::build::*;
 use super::rules::fail;
 use super::world::World;
+use crate::model::adoption;
 use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::observed::Seen;
-use crate::model::plan::Plan;
+use crate::model::names::{HostName, InstanceName};
+use crate::model::observed::{Health, RunState, Seen};
+use crate::model::plan::{Change, Plan, Verb};
 use crate::model::units::Timestamp;
+use crate::plan::{Begun, Holds};
 
 fn told(plan: &Plan) -> Vec<String> {
     let containers = plan.changes.iter().filter(|change| change.subject.kind == Kind::Container);
@@ -180,4 +183,175 @@ fn what_a_snapshot_veils_is_not_compared() {
         "{:?}",
         plan.blocked
     );
+}
+
+/// `quote-prod` is to leave h2, where `old-web` stands for it.
+fn leaving() -> (Desired, World) {
+    let (mut fleet, world) = taking_over();
+    drain(&mut fleet, true);
+    (fleet, world)
+}
+
+fn drain(fleet: &mut Desired, drained: bool) {
+    fleet.hosts.get_mut(&name::<HostName>("h2")).expect("h2").drain = drained;
+}
+
+/// What is remembered of a look at all hosts, after what was remembered before.
+fn look(fleet: &Desired, world: &World, before: &Holds) -> Holds {
+    let mut last_seen = adoption::stand_ins(fleet, &world.observed, &before.last_seen);
+    for (host, container) in world.containers() {
+        if let Ok(instance) = container.name.as_str().parse::<InstanceName>() {
+            last_seen.note(instance, host.clone());
+        }
+    }
+    Holds { memory_complete: true, last_seen, ..Holds::default() }
+}
+
+fn change(plan: &Plan, verb: Verb) -> &Change {
+    let of_it = |change: &&Change| change.subject.kind == Kind::Container && change.action == verb;
+    plan.changes.iter().find(of_it).expect("the change")
+}
+
+const MOVES: [&str; 2] = ["create container quote-prod-0 on h1", "remove container quote-prod-0 on h2"];
+
+/// D5: trueup ends after any step of the move, and goes on from what it remembers; one that is done is over.
+#[test]
+fn a_move_that_was_cut_short_anywhere_comes_to_its_end_c8() {
+    let (fleet, world) = leaving();
+    let plan = plan_with(&fleet, &world.observed, &look(&fleet, &world, &Holds::default()));
+    assert_eq!(told(&plan), MOVES);
+    assert!(plan.changes.iter().any(|c| c.because.iter().any(|why| why.contains("old-web"))), "{plan:?}");
+    let steps: usize = plan.changes.iter().map(|change| change.steps.len()).sum();
+    for cut in 0..=steps {
+        let (_, mut world) = leaving();
+        let mut holds = look(&fleet, &world, &Holds::default());
+        let mut left = cut;
+        for change in &plan.changes {
+            world.carry_out_partly(change, left);
+            left = left.saturating_sub(change.steps.len());
+        }
+        for _ in 0..6 {
+            holds = look(&fleet, &world, &holds);
+            let plan = plan_with(&fleet, &world.observed, &holds);
+            world.carry_out(&plan);
+        }
+        assert_eq!(
+            (world.names("h1"), world.names("h2")),
+            (vec!["quote-prod-0".into()], vec![]),
+            "cut: {cut}"
+        );
+        // Who starts the old one again gets no second instance, and loses nothing.
+        world.foreign("h2", "old-web", None);
+        for _ in 0..2 {
+            holds = look(&fleet, &world, &holds);
+            assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), NOTHING, "cut: {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_was_taken_over_goes_when_its_successor_serves_and_stays_where_that_is_given_up() {
+    let (mut fleet, mut world) = leaving();
+    let before = look(&fleet, &world, &Holds::default());
+    let plan = plan_with(&fleet, &world.observed, &before);
+    for change in plan.changes.iter().filter(|change| change.subject.kind != Kind::Container) {
+        world.carry_out_partly(change, change.steps.len());
+    }
+    world.carry_out_partly(change(&plan, Verb::Create), 1);
+    let holds = look(&fleet, &world, &before);
+    let up = ["start container quote-prod-0 on h1", MOVES[1]];
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), up);
+    let at = Timestamp(9_999_999);
+    let healthy = |world: &mut World, health| {
+        world.container("h1", "quote-prod-0").state = RunState::Running { since: at, health };
+    };
+    healthy(&mut world, Health::Starting);
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), NOTHING, "it is not well yet");
+    healthy(&mut world, Health::Healthy);
+    let plan = plan_with(&fleet, &world.observed, &holds);
+    assert_eq!(told(&plan), MOVES[1..]);
+    // Its host serves again, and the new one's does not: it is kept, unless it is going already.
+    drain(&mut fleet, false);
+    fleet.hosts.get_mut(&name::<HostName>("h1")).expect("h1").drain = true;
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), ["remove container quote-prod-0 on h1"]);
+    let begun = Begun {
+        change: change(&plan, Verb::Remove).clone(),
+        revision: fleet.revision.clone(),
+        since: at,
+        step: String::new(),
+    };
+    let beside = Holds { under_way: vec![begun], ..holds };
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &beside)), NOTHING, "one goes already");
+}
+
+/// B1, B4: git's entry and the id that stood for the instance together tell whose it is; a name alone takes nothing away.
+#[test]
+fn a_stranger_with_the_name_of_what_was_taken_over_is_left_alone() {
+    let stays = |fleet: &Desired, world: &World, holds: &Holds| {
+        let plan = plan_with(fleet, &world.observed, holds);
+        assert!(!told(&plan).iter().any(|told| told.starts_with("remove")), "{:?}", told(&plan));
+    };
+    let (fleet, mut world) = leaving();
+    let before = look(&fleet, &world, &Holds::default());
+    let plan = plan_with(&fleet, &world.observed, &before);
+    for change in plan.changes.iter().filter(|change| change.action != Verb::Remove) {
+        world.carry_out_partly(change, change.steps.len());
+    }
+    let holds = look(&fleet, &world, &before);
+    assert_eq!(told(&plan_with(&fleet, &world.observed, &holds)), MOVES[1..]);
+    // Not named any more, or by a state that never knew it.
+    let mut unnamed = fleet.clone();
+    edit(&mut unnamed, "quote-prod", |app| app.adopted.clear());
+    stays(&unnamed, &world, &holds);
+    stays(&fleet, &world, &remembering(&[("quote-prod-0", "h1"), ("quote-prod-0", "h2")]));
+    // Somebody made it anew, or it is another trueup's.
+    let mut other = world.clone();
+    other.container("h2", "old-web").id = "another".into();
+    stays(&fleet, &other, &holds);
+    let mut other = world.clone();
+    other.container("h2", "old-web").labels.insert("io.trueup.owner".into(), "somebody".into());
+    stays(&fleet, &other, &holds);
+    // Replaced on its host long ago, and now that one leaves it.
+    let (mut fleet, mut world) = taking_over();
+    differ(&mut fleet);
+    let mut holds = look(&fleet, &world, &Holds::default());
+    world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+    world.foreign("h2", "old-web", None);
+    drain(&mut fleet, true);
+    for _ in 0..3 {
+        holds = look(&fleet, &world, &holds);
+        world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+    }
+    assert_eq!((world.names("h1"), world.names("h2")), (vec!["quote-prod-0".into()], vec!["old-web".into()]));
+}
+
+/// C1: the address that what was taken over holds is its instance's own: kept where it stands, and free where that goes first.
+#[test]
+fn what_was_taken_over_keeps_its_address() {
+    let over = |app| {
+        let beside = leasing(super::build::app("beside-prod", 2));
+        let mut world = World::of(&desired(2, vec![]));
+        world.carry_out(&plan_of(&desired(2, vec![beside.clone()]), &world.observed));
+        let mut fleet = desired(2, vec![app, beside]);
+        edit(&mut fleet, "quote-prod", |app| {
+            app.container.image = name("other:1");
+            app.adopt = true;
+            app.adopted.insert(0, name("old-web@h2"));
+        });
+        world.foreign("h2", "old-web", Some(ip("192.0.2.70")));
+        (fleet, world)
+    };
+    for app in [leasing(app("quote-prod", 1)), fixed(app("quote-prod", 1), &["192.0.2.70"])] {
+        let (mut fleet, mut world) = over(app);
+        let plan = plan_of(&fleet, &world.observed);
+        assert_eq!((told(&plan), plan.exit_code()), (NOTHING, 0), "{plan:#?}");
+        drain(&mut fleet, true);
+        let mut holds = Holds::default();
+        for _ in 0..4 {
+            holds = look(&fleet, &world, &holds);
+            world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+        }
+        let has = |host, container: &str| world.names(host).iter().any(|name| name == container);
+        assert!(has("h1", "quote-prod-0") && !has("h2", "old-web"), "{:?}", world.names("h2"));
+    }
 }

@@ -3,11 +3,15 @@
 
 use super::build::*;
 use super::rules::*;
+use super::world::World;
 use crate::model::app::Replicas;
 use crate::model::desired::Desired;
 use crate::model::names::HostName;
+use crate::model::network::NetworkDriver;
 use crate::model::observed::{RunState, Seen};
+use crate::model::plan::Blocked;
 use crate::model::units::Timestamp;
+use crate::plan::Holds;
 
 fn drain(fleet: &mut Desired, host: &str, drain: bool) {
     fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = drain;
@@ -99,6 +103,29 @@ fn what_was_seen_last_on_a_host_that_left_is_started_nowhere_else() {
         1,
         "once a person says so"
     );
+}
+
+/// C1, B2: what may run on a host that left may hold any address of a network that hosts share, and none is granted.
+#[test]
+fn no_address_is_granted_while_one_may_be_held_on_a_host_that_left() {
+    let apps = || vec![leasing(app("quote-prod", 1)), leasing(app("other-prod", 1)), app("plain-prod", 1)];
+    let mut fleet = desired(2, apps());
+    let world = World::of(&fleet);
+    let made = |fleet: &Desired, holds: &Holds| {
+        let plan = plan_with(fleet, &world.observed, holds);
+        let granted = told(&plan).iter().any(|told| told.starts_with("create other-prod-0"));
+        let refused =
+            |b: &Blocked| b.subject.name == "other-prod-0" && b.reason.contains("h9, which is not declared");
+        assert_eq!(plan.blocked.iter().any(refused), !granted, "{:?}", plan.blocked);
+        granted
+    };
+    assert!(made(&fleet, &remembering(&[])));
+    assert!(!made(&fleet, &remembering(&[("quote-prod-0", "h9")])));
+    assert!(!made(&fleet, &remembering(&[("gone-prod-0", "h9")])), "it may have been on the network");
+    assert!(made(&fleet, &remembering(&[("plain-prod-0", "h9")])), "it is not on it");
+    // A bridge is its host's own.
+    fleet.networks.insert(name("market"), network("market", NetworkDriver::Bridge));
+    assert!(made(&fleet, &remembering(&[("quote-prod-0", "h9")])));
 }
 
 /// C8: what was moved aside on one host is not the instance while that may run on another one, which is silent or not declared
