@@ -224,6 +224,36 @@ fn who_only_looks_reads_what_is_sound_and_is_told_what_is_not() {
 }
 
 #[test]
+fn who_only_looks_makes_no_files_and_sees_what_is_written_meanwhile() {
+    let at = tempfile::tempdir().expect("a temporary directory");
+    let names = || {
+        let names = fs::read_dir(at.path()).expect("read").map(|entry| entry.expect("an entry").file_name());
+        names.filter_map(|name| name.into_string().ok()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let writing = open(at.path());
+    writing.put(Record::Lease, "a", "1").expect("kept");
+    assert!(names().contains("trueup.db-wal"), "a log while somebody writes: {:?}", names());
+    let looking = SqliteStore::open_to_look(at.path()).expect("it is opened");
+    assert_eq!(looking.get(Record::Lease, "a").expect("read").as_deref(), Some("1"));
+    writing.put(Record::Lease, "a", "2").expect("kept");
+    assert_eq!(looking.get(Record::Lease, "a").expect("read").as_deref(), Some("2"));
+    // The one who writes goes first: the log stays for the other, and what was written does.
+    drop(writing);
+    assert_eq!(looking.get(Record::Lease, "a").expect("read").as_deref(), Some("2"));
+    drop(looking);
+    drop(open(at.path()));
+    let rest = names();
+    assert!(!rest.contains("trueup.db-wal") && !rest.contains("trueup.db-shm"), "{rest:?}");
+    let looking = SqliteStore::open_to_look(at.path()).expect("it is opened");
+    assert_eq!(looking.get(Record::Lease, "a").expect("read").as_deref(), Some("2"));
+    assert_eq!(names(), rest, "nothing is made to look");
+    // And who writes begins beside it.
+    let writing = open(at.path());
+    writing.put(Record::Lease, "a", "3").expect("kept");
+    assert_eq!(looking.get(Record::Lease, "a").expect("read").as_deref(), Some("3"));
+}
+
+#[test]
 fn a_damaged_file_is_left_to_the_writer_that_has_it() {
     let at = tempfile::tempdir().expect("a temporary directory");
     let store = open(at.path());

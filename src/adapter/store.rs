@@ -23,6 +23,15 @@ pub struct SqliteStore {
     directory: PathBuf,
     connection: Mutex<Connection>,
     notice: Option<String>,
+    care: Care,
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        if self.care == Care::Whole {
+            open::close(&self.connection());
+        }
+    }
 }
 
 impl SqliteStore {
@@ -32,15 +41,15 @@ impl SqliteStore {
         Self::opened(dir, Care::Whole)
     }
 
-    /// As [`Self::open`], for who looks and goes: the file is not read through, which takes the longer the older it is. Where
-    /// what is asked is damaged, the answer is an error that says who sets the file aside.
+    /// As [`Self::open`], for who looks and goes: the file is not read through, which takes the longer the older it is, and no
+    /// log is begun. Where what is asked is damaged, the answer is an error that says who sets the file aside.
     pub fn open_to_look(dir: &Path) -> Result<Self, StoreError> {
         Self::opened(dir, Care::AsAsked)
     }
 
     fn opened(dir: &Path, care: Care) -> Result<Self, StoreError> {
         let (connection, notice) = open::open(dir, care)?;
-        let store = Self { directory: dir.to_owned(), connection: Mutex::new(connection), notice };
+        let store = Self { directory: dir.to_owned(), connection: Mutex::new(connection), notice, care };
         if let Some(notice) = &store.notice {
             store.remember(&HistoryEntry {
                 at: crate::ports::Clock::now(&super::clock::SystemClock),

@@ -103,16 +103,18 @@ fn prepare(dir: &Path, path: &Path) -> std::io::Result<()> {
 fn connect(path: &Path, care: Care) -> Result<Connection, Failure> {
     let mut connection = Connection::open(path)?;
     connection.busy_timeout(PATIENCE)?;
-    let mode = write_ahead(&connection)?;
-    if mode != "wal" {
-        return Err(Failure::Other(format!(
-            "the file system does not allow a write-ahead log (mode {mode})"
-        )));
-    }
+    // Who looks takes the file as it finds it.
     if care == Care::Whole {
+        // Before anything is written: a damaged file is set aside as it was found.
         let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
             return Err(Failure::Damaged(sound));
+        }
+        let mode = write_ahead(&connection)?;
+        if mode != "wal" {
+            return Err(Failure::Other(format!(
+                "the file system does not allow a write-ahead log (mode {mode})"
+            )));
         }
     }
     if schema(&connection)? != MIGRATIONS.len() {
@@ -126,6 +128,16 @@ fn connect(path: &Path, care: Care) -> Result<Connection, Failure> {
         )?;
     }
     Ok(connection)
+}
+
+/// Without the log, when the last one who writes goes: whoever looks then need not make its two files and take them away
+/// again (decision 0022). Where others have the file open it stays.
+pub(super) fn close(connection: &Connection) {
+    let mode: rusqlite::Result<String> =
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0));
+    if let Err(error) = mode {
+        tracing::debug!("the state file keeps its write-ahead log: {error}");
+    }
 }
 
 /// The journal's mode, once it is a write-ahead log. SQLite waits for nobody here: of two that open a fresh file at once, one
