@@ -251,7 +251,7 @@ async fn is_before(world: &World, revision: &Revision, tip: &Desired) -> bool {
 /// The fleet as it was declared where the branch began, by engines that the base's tip still names; where something is
 /// enforced, only by those that it lets dial too.
 async fn fleet(world: &World, enforced: Option<&Dialled>, base: &Desired, tip: &Desired) -> Observed {
-    let mut asked = pass::within(world, base);
+    let mut asked = pass::within(world, base).into_owned();
     let mut undialled = named::keep_to(&mut asked, "the base", tip);
     undialled.extend(enforced.map(|enforced| enforced.keep_to(&mut asked)).unwrap_or_default());
     named::dial(world, &asked, undialled).await

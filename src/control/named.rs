@@ -246,7 +246,7 @@ pub(super) fn note_applied(world: &World, taken: &Taken) -> Result<(), ControlEr
 pub(super) async fn look(world: &World, taken: Taken, bounds: &Bounds) -> Result<Pass, ControlError> {
     let known = Known::of_revision(world, &taken.desired.revision)?.or(Known::remembered(world)?);
     let judged = judge::judge(world, &taken, &known.images, known.proof(), None).await?;
-    let mut asked = pass::within(world, &judged.enforced.desired);
+    let mut asked = pass::within(world, &judged.enforced.desired).into_owned();
     let undialled = bounds.dialled.keep_to(&mut asked);
     let observed = dial(world, &asked, undialled).await;
     let known = match &bounds.dialled {

@@ -1,5 +1,6 @@
 //! One look at the world and one plan: revision → snapshot → files → plan, with what memory holds against it.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::endpoints::Exceptions;
@@ -75,9 +76,7 @@ pub async fn take_and_look(world: &World) -> Result<Pass, ControlError> {
 /// As [`take_and_look`], beside what another process is carrying out on the same state.
 pub async fn take_and_look_beside_others(world: &World) -> Result<Pass, ControlError> {
     let beside = of_others(world)?;
-    let ahead = Ahead::begin(world);
-    let taken = Reader::default().take_for(world, Purpose::Look).await?;
-    look_by(world, taken, Eyes::All(ahead), &beside, false).await
+    once(world, Purpose::Look, &beside).await
 }
 
 /// What the writer of this state is at, where another process is it: what it noted before it was killed is over.
@@ -98,9 +97,17 @@ fn of_others(world: &World) -> Result<Beside, ControlError> {
 
 /// As [`take_and_look`] for one of the purposes.
 pub async fn take_and_look_for(world: &World, purpose: Purpose) -> Result<Pass, ControlError> {
+    once(world, purpose, &Beside::default()).await
+}
+
+async fn once(world: &World, purpose: Purpose, beside: &Beside) -> Result<Pass, ControlError> {
     let ahead = Ahead::begin(world);
-    let taken = Reader::default().take_for(world, purpose).await?;
-    look_by(world, taken, Eyes::All(ahead), &Beside::default(), false).await
+    let reader = Reader::default();
+    let taken = reader.take_for(world, purpose).await?;
+    // What it knows is for the next look, and there is none: the end of the process takes it apart at once, where this would be
+    // piece by piece before anything is planned.
+    std::mem::forget(reader);
+    look_by(world, taken, Eyes::All(ahead), beside, false).await
 }
 
 /// Looks and plans. Nothing is changed; with `remember`, resolved tags are kept for the revision.
@@ -251,10 +258,10 @@ pub async fn forecast(
     conclude(world, taken, images, seen(observed), judged, &beside)
 }
 
-pub(super) fn within(world: &World, desired: &Desired) -> Desired {
+pub(super) fn within<'d>(world: &World, desired: &'d Desired) -> Cow<'d, Desired> {
     match &world.environments {
-        Some(environments) => desired.only(environments),
-        None => desired.clone(),
+        Some(environments) => Cow::Owned(desired.only(environments)),
+        None => Cow::Borrowed(desired),
     }
 }
 
@@ -266,7 +273,7 @@ fn conclude(
     judged: Judged,
     beside: &Beside,
 ) -> Result<Pass, ControlError> {
-    let desired = within(world, &judged.enforced.desired);
+    let desired = within(world, &judged.enforced.desired).into_owned();
     let owner = world.owner(&desired.fleet);
     let all_known = desired.hosts.keys().all(|host| observed.engine(host).is_some());
     let now = world.clock.now();

@@ -31,7 +31,7 @@ use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 use super::listed::Attached;
 use super::recall::Recall;
 use super::transport::Raw;
-use super::{beyond, error, listed, live, within};
+use super::{beyond, error, json, listed, live, within};
 
 /// Inspects in flight at once in one look at an engine. An answer takes the engine a fraction of a millisecond, and a connection
 /// costs both sides a third of that: more at once bring nothing. Of one look alone: what hangs in it keeps nobody else from
@@ -128,7 +128,8 @@ impl DockerEngine {
             }
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
-            stream::iter(looks.into_iter().map(|(id, name)| async move {
+            // Boxed: a look takes room for an answer and what is made of it, which would be moved about otherwise.
+            stream::iter(looks.into_iter().map(|(id, name)| Box::pin(async move {
                 let _turn = at_once.acquire().await;
                 // By its id: what got another name since the list is there all the same (C8).
                 match self.look_at(Some(&id), &name).await {
@@ -137,7 +138,7 @@ impl DockerEngine {
                     Ok(None) => None,
                     Err(error) => Some((name, Seen::unknown(error.to_string()))),
                 }
-            }))
+            })))
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
@@ -273,8 +274,7 @@ impl DockerEngine {
         let call = format!("GET /{path}");
         let told = self.call(&call, self.raw.get(&path)).await;
         let Some(body) = error::or_none(told)? else { return Ok(None) };
-        let inspect: live::Inspected<'_> =
-            serde_json::from_slice(&body).map_err(|error| self.garbage(&call, error.to_string()))?;
+        let inspect: live::Inspected<'_> = json(&body).map_err(|detail| self.garbage(&call, detail))?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
         match (inspect.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
             (None, _) => return Err(self.garbage(&call, "the container has no name")),

@@ -1,15 +1,16 @@
 //! What the list of an engine's containers tells without a look at each: names, who is attached to which network, and all
 //! that matters of a Swarm's tasks, which no host's app may be (a look at each costs as much as one at an own container).
 
+use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-use serde::Deserialize as _;
 
 use bollard::models::{
     ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, NetworkInspect, PortSummary,
     PortSummaryTypeEnum,
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::model::container::{Port, Protocol};
 use crate::model::image::Digest;
@@ -18,7 +19,7 @@ use crate::model::observed::{self, Container, Health, LiveNetwork, LiveSpec, Run
 use crate::model::ownership;
 use crate::model::units::Timestamp;
 
-use super::live;
+use super::{json, live};
 
 /// A container's own name; a linked one also lists names with a second `/`.
 pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
@@ -38,11 +39,19 @@ pub(super) fn images(list: &[ContainerSummary]) -> impl Iterator<Item = Digest> 
 
 /// The answer to `GET /networks`, one by one: an odd one is unknown by itself (A1).
 pub(super) fn networks(body: &[u8]) -> Result<Vec<(String, Seen<LiveNetwork>)>, String> {
-    let list: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
-    let network = |told: serde_json::Value| {
-        let name = told.get("Name").and_then(serde_json::Value::as_str).filter(|name| !name.is_empty());
-        let name = name.ok_or("a network has no name")?.to_owned();
-        let seen = match NetworkInspect::deserialize(told) {
+    /// All that an odd one has to tell.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Named<'b> {
+        #[serde(borrow)]
+        name: Option<Cow<'b, str>>,
+    }
+    let list: Vec<&RawValue> = json(body)?;
+    let network = |told: &RawValue| {
+        let named: Result<Named<'_>, _> = serde_json::from_str(told.get());
+        let name = named.ok().and_then(|named| named.name).filter(|name| !name.is_empty());
+        let name = name.ok_or("a network has no name")?.into_owned();
+        let seen = match serde_json::from_str::<NetworkInspect>(told.get()) {
             Ok(inspect) if inspect.id.as_deref().is_none_or(str::is_empty) => {
                 Seen::unknown("GET /networks: it has no id")
             }

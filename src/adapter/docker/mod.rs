@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::InspectContainerOptions;
 use bollard::{ClientVersion, Docker};
+use serde::Deserialize;
 
 use crate::model::host::{EngineAddress, Host};
 use crate::model::names::{ContainerName, HostName};
@@ -124,6 +125,12 @@ impl Engines for DockerEngines {
             recall.keep_only(hosts);
         }
     }
+}
+
+/// An answer read as JSON, or what is wrong with it. That it is text is looked at once, and not at each of its thousands of words.
+fn json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, String> {
+    let text = std::str::from_utf8(body).map_err(|error| error.to_string())?;
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 /// Ends every call by its absolute deadline (D6).

@@ -20,7 +20,7 @@ use crate::model::swarm::{
 use crate::ports::{EngineError, EngineErrorKind};
 
 use super::super::engine::DockerEngine;
-use super::super::{error, live, within};
+use super::super::{error, json, live, within};
 use super::beyond;
 use super::json::{Json, at, flag, list, moment, number, pairs, text, texts};
 use super::spec::{self, Names};
@@ -35,7 +35,7 @@ impl DockerEngine {
     }
 
     fn told<'b, T: Deserialize<'b>>(&self, path: &str, body: &'b [u8]) -> Result<T, EngineError> {
-        serde_json::from_slice(body).map_err(|error| self.garbage(&call(path), error.to_string()))
+        json(body).map_err(|detail| self.garbage(&call(path), detail))
     }
 
     fn listed<'b>(&self, path: &str, body: &'b [u8]) -> Result<Vec<Borrowed<'b>>, EngineError> {
