@@ -7,7 +7,7 @@ use crate::model::adoption;
 use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::{Health, RunState, Seen};
 use crate::model::plan::{Change, Plan, Verb};
 use crate::model::units::Timestamp;
@@ -198,7 +198,9 @@ fn drain(fleet: &mut Desired, drained: bool) {
 
 /// What is remembered of a look at all hosts, after what was remembered before.
 fn look(fleet: &Desired, world: &World, before: &Holds) -> Holds {
-    let mut last_seen = adoption::stand_ins(fleet, &world.observed, &before.last_seen);
+    let stand_ins = adoption::stand_ins(fleet, &world.observed, &before.last_seen);
+    let mut last_seen = stand_ins.clone();
+    last_seen.retain(|instance, host| stand_ins.adopted(instance, host).is_some());
     for (host, container) in world.containers() {
         if let Ok(instance) = container.name.as_str().parse::<InstanceName>() {
             last_seen.note(instance, host.clone());
@@ -353,5 +355,44 @@ fn what_was_taken_over_keeps_its_address() {
         }
         let has = |host, container: &str| world.names(host).iter().any(|name| name == container);
         assert!(has("h1", "quote-prod-0") && !has("h2", "old-web"), "{:?}", world.names("h2"));
+    }
+}
+
+/// D5: a replacement of what trueup made was cut short where the old one is aside; who took the name of what was taken over is
+/// not the instance on that account, wherever that is.
+#[test]
+fn a_stranger_is_not_the_instance_while_that_is_aside() {
+    for (at, drained) in [("h1", false), ("h1", true), ("h2", false)] {
+        let (mut fleet, world) = taking_over();
+        let stranger = world;
+        let mut world = World::of(&fleet);
+        for host in ["h1", "h2"] {
+            fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = host != at;
+        }
+        world.carry_out(&plan_of(&fleet, &world.observed));
+        let rename = |world: &mut World, from: &str, to: &str| {
+            let containers = &mut world.engine_mut(at).containers;
+            let Some(Seen::Known(mut container)) = containers.remove(&name::<ContainerName>(from)) else {
+                panic!("{from}")
+            };
+            container.name = name(to);
+            container.state = RunState::Exited { exit_code: 0, at: Timestamp(5), error: String::new() };
+            containers.insert(name(to), Seen::Known(container));
+        };
+        rename(&mut world, "quote-prod-0", "quote-prod-0.trueup-old");
+        let mut old = stranger.clone().container("h2", "old-web").clone();
+        old.id = "01d".repeat(21);
+        world.engine_mut("h2").containers.insert(name("old-web"), Seen::Known(old));
+        for host in ["h1", "h2"] {
+            fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = drained && host != at;
+        }
+        let mut holds = remembering(&[("quote-prod-0", at)]);
+        for _ in 0..3 {
+            world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+            holds = look(&fleet, &world, &holds);
+        }
+        let all: Vec<String> = world.containers().map(|(host, c)| format!("{}@{host}", c.name)).collect();
+        assert!(all.contains(&"old-web@h2".to_owned()), "{at}, {drained}: {all:?}");
+        assert!(all.contains(&format!("quote-prod-0@{at}")), "{at}, {drained}: {all:?}");
     }
 }
