@@ -396,3 +396,49 @@ fn a_stranger_is_not_the_instance_while_that_is_aside() {
         assert!(all.contains(&format!("quote-prod-0@{at}")), "{at}, {drained}: {all:?}");
     }
 }
+
+/// B2, B4: a network that git no longer wants goes after what was taken over has left it, and waits for a stranger all the same.
+#[test]
+fn a_network_goes_after_what_was_taken_over_has_left_it() {
+    let mut fleet = desired(2, vec![leasing(app("quote-prod", 1))]);
+    fleet.hosts.get_mut(&name::<HostName>("h1")).expect("h1").drain = true;
+    let mut world = World::of(&fleet);
+    world.carry_out(&plan_of(&fleet, &world.observed));
+    let containers = &mut world.engine_mut("h2").containers;
+    let Some(Seen::Known(mut old)) = containers.remove(&name::<ContainerName>("quote-prod-0")) else {
+        panic!("made")
+    };
+    old.name = name("old-web");
+    old.labels.clear();
+    containers.insert(name("old-web"), Seen::Known(old));
+    world.settle_networks();
+    fleet.hosts.get_mut(&name::<HostName>("h1")).expect("h1").drain = false;
+    fleet.networks.clear();
+    edit(&mut fleet, "quote-prod", |app| {
+        app.adopt = true;
+        app.adopted.insert(0, name("old-web@h2"));
+        app.leases.clear();
+        app.container.networks = crate::model::container::Networks::Default;
+    });
+    let replaced = fleet.clone();
+    drain(&mut fleet, true);
+    for (fleet, last) in [(&fleet, MOVES[1]), (&replaced, "replace container quote-prod-0 on h2")] {
+        let plan = plan_with(fleet, &world.observed, &look(fleet, &world, &Holds::default()));
+        assert_eq!(told(&plan).last().map(String::as_str), Some(last));
+        assert_eq!(super::rules::reasons(&plan), "");
+        let network =
+            plan.changes.iter().find(|c| c.subject.kind == Kind::Network).expect("the network goes");
+        let after: Vec<&str> = network.after.iter().map(|n| plan.changes[*n].action.name()).collect();
+        assert_eq!(after, [last.split(' ').next().unwrap_or_default()]);
+        world.clone().carry_out(&plan);
+        // Somebody else's stays on it, and so does the network.
+        let mut shared = world.clone();
+        let mut beside = shared.container("h2", "old-web").clone();
+        (beside.name, beside.id) = (name("backup"), "bac".repeat(21));
+        shared.engine_mut("h2").containers.insert(name("backup"), Seen::Known(beside));
+        shared.settle_networks();
+        let plan = plan_with(fleet, &shared.observed, &look(fleet, &shared, &Holds::default()));
+        assert!(!plan.changes.iter().any(|c| c.subject.kind == Kind::Network), "{plan:?}");
+        assert!(super::rules::reasons(&plan).contains("backup"), "{plan:?}");
+    }
+}
