@@ -397,6 +397,43 @@ fn a_stranger_is_not_the_instance_while_that_is_aside() {
     }
 }
 
+/// C1: what is being attached with an address holds it as its instance.
+#[test]
+fn what_was_taken_over_holds_its_address_while_it_is_attached() {
+    for app in [leasing(app("quote-prod", 1)), fixed(app("quote-prod", 1), &["192.0.2.70"])] {
+        let mut fleet = desired(2, vec![app]);
+        edit(&mut fleet, "quote-prod", |app| {
+            app.container.image = name("other:1");
+            app.adopt = true;
+            app.adopted.insert(0, name("old-web@h2"));
+        });
+        let mut world = World::of(&fleet);
+        world.foreign("h2", "old-web", None);
+        // Somebody took it off its network.
+        let live = &mut world.container("h2", "old-web").live;
+        live.network_mode = "market".into();
+        live.networks.clear();
+        let plan = plan_of(&fleet, &world.observed);
+        assert_eq!(told(&plan), ["update container quote-prod-0 on h2"]);
+        for change in plan.changes.iter().filter(|change| change.action == Verb::Create) {
+            world.carry_out_partly(change, change.steps.len());
+        }
+        let begun = Begun {
+            change: change(&plan, Verb::Update).clone(),
+            revision: fleet.revision.clone(),
+            since: Timestamp(5),
+            step: String::new(),
+        };
+        // A newer commit that has nothing to do with it.
+        fleet.revision = crate::model::names::Revision::new("2222222222222222222222222222222222222222");
+        let beside = Holds { under_way: vec![begun], ..look(&fleet, &world, &Holds::default()) };
+        let plan = plan_with(&fleet, &world.observed, &beside);
+        assert_eq!((told(&plan), super::rules::reasons(&plan)), (NOTHING, String::new()));
+        let overtaken: Vec<bool> = plan.under_way.iter().map(|under_way| under_way.overtaken).collect();
+        assert_eq!(overtaken, [false]);
+    }
+}
+
 /// B2, B4: a network that git no longer wants goes after what was taken over has left it, and waits for a stranger all the same.
 #[test]
 fn a_network_goes_after_what_was_taken_over_has_left_it() {
