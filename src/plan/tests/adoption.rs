@@ -363,8 +363,7 @@ fn what_was_taken_over_keeps_its_address() {
 #[test]
 fn a_stranger_is_not_the_instance_while_that_is_aside() {
     for (at, drained) in [("h1", false), ("h1", true), ("h2", false)] {
-        let (mut fleet, world) = taking_over();
-        let stranger = world;
+        let (mut fleet, mut stranger) = taking_over();
         let mut world = World::of(&fleet);
         for host in ["h1", "h2"] {
             fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = host != at;
@@ -380,7 +379,7 @@ fn a_stranger_is_not_the_instance_while_that_is_aside() {
             containers.insert(name(to), Seen::Known(container));
         };
         rename(&mut world, "quote-prod-0", "quote-prod-0.trueup-old");
-        let mut old = stranger.clone().container("h2", "old-web").clone();
+        let mut old = stranger.container("h2", "old-web").clone();
         old.id = "01d".repeat(21);
         world.engine_mut("h2").containers.insert(name("old-web"), Seen::Known(old));
         for host in ["h1", "h2"] {
