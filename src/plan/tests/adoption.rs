@@ -467,6 +467,15 @@ fn a_network_goes_after_what_was_taken_over_has_left_it() {
         let after: Vec<&str> = network.after.iter().map(|n| plan.changes[*n].action.name()).collect();
         assert_eq!(after, [last.split(' ').next().unwrap_or_default()]);
         world.clone().carry_out(&plan);
+        // Nor is anything told of it while it is leaving.
+        let going = network.after.iter().map(|n| Begun {
+            change: plan.changes[*n].clone(),
+            revision: fleet.revision.clone(),
+            since: Timestamp(5),
+            step: String::new(),
+        });
+        let beside = Holds { under_way: going.collect(), ..look(fleet, &world, &Holds::default()) };
+        assert_eq!(super::rules::reasons(&plan_with(fleet, &world.observed, &beside)), "");
         // Somebody else's stays on it, and so does the network.
         let mut shared = world.clone();
         let mut beside = shared.container("h2", "old-web").clone();
