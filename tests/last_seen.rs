@@ -11,10 +11,12 @@ use simulation::{Sim, rt};
 use trueup::apply::Stop;
 use trueup::control::World;
 use trueup::control::converge::{Converged, Scope, converge};
-use trueup::control::memory::Memory;
+use trueup::control::memory::{Memory, Pause};
 use trueup::control::pass::Pass;
 use trueup::control::revision::Reader;
-use trueup::model::names::HostName;
+use trueup::model::names::{ContainerName, HostName};
+use trueup::model::observed::RunState;
+use trueup::model::units::Timestamp;
 use trueup::sim::{Fault, SimStore};
 
 fn host(name: &str) -> HostName {
@@ -76,6 +78,78 @@ fn an_apply_in_one_environment_remembers_what_others_took_over() {
         let done = apply(&world).await;
         assert!(sim.fleet.containers(&host("b")).keys().all(|name| name.as_str() != "web-prod-0"));
         assert!(done.last.plan.notes.iter().any(|note| note.starts_with("web-prod-0 was last seen on a")));
+    });
+}
+
+fn memory(sim: &Sim) -> Memory<'_> {
+    Memory::new(&*sim.world.store)
+}
+
+/// The container gets another name by hand; a replacement moves it aside stopped.
+fn rename(sim: &Sim, at: &HostName, from: &str, to: &str) {
+    let name = |text: &str| text.parse::<ContainerName>().expect("a name");
+    sim.fleet.by_hand(at, |containers| {
+        let mut container = containers.remove(&name(from)).expect("it is there");
+        container.name = name(to);
+        if to.ends_with(".trueup-old") {
+            container.state = RunState::Exited { exit_code: 0, at: Timestamp(5), error: String::new() };
+        }
+        containers.insert(name(to), container);
+    });
+}
+
+/// B1, B4, C8: who starts again what was taken over long ago gets no second instance and loses nothing, though the successor is
+/// not seen under its name for a look: its host is silent, its replacement was cut short, or somebody renamed it while nothing is
+/// changed.
+#[test]
+fn a_stranger_is_not_what_moves_though_the_successor_is_not_seen_for_a_look() {
+    rt().block_on(async {
+        let (a, b, web) = (host("a"), host("b"), "web-prod-0");
+        let hidden = [
+            ("silent", false),
+            ("silent", true),
+            (".trueup-old", false),
+            (".trueup-old", true),
+            ("-b", false),
+        ];
+        for (hidden, drained) in hidden {
+            let sim = Sim::new(1);
+            let at_once = Pause { since: Timestamp(0), until: None, reason: "a test".into() };
+            let adopting = "adopt = { 0 = \"old-web@a\" }";
+            for drained in [true, drained] {
+                sim.repository.commit(&files(adopting, &[("a", drained), ("b", false)]));
+                let _ = apply(&sim.world).await;
+            }
+            let mut old = sim.fleet.containers(&b).into_values().next().expect("web");
+            (old.name, old.id) = ("old-web".parse().expect("a name"), "01d".repeat(21));
+            old.labels.clear();
+            sim.fleet.by_hand(&a, |containers| drop(containers.insert(old.name.clone(), old)));
+            let other = format!("{web}{hidden}");
+            match hidden {
+                "silent" => sim.fleet.set_fault(&b, Some(Fault::Down)),
+                _ => rename(&sim, &b, web, &other),
+            }
+            if hidden == "-b" {
+                memory(&sim).pause(None, &at_once).expect("written");
+            }
+            let _ = apply(&sim.world).await;
+            match hidden {
+                "silent" => sim.fleet.set_fault(&b, None),
+                "-b" => rename(&sim, &b, &other, web),
+                _ => {}
+            }
+            memory(&sim).resume(None).expect("written");
+            for _ in 0..2 {
+                let _ = apply(&sim.world).await;
+            }
+            let names = |at| sim.fleet.containers(at).keys().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!(
+                (names(&a), names(&b)),
+                (vec!["old-web".into()], vec![web.into()]),
+                "{hidden}, {drained}"
+            );
+            assert_eq!(noted(&sim.world), ["web-prod-0@b"], "{hidden}, {drained}");
+        }
     });
 }
 

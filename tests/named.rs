@@ -605,13 +605,29 @@ fn what_earlier_releases_noted_of_instances_is_read() {
     let instance = || "web-test-0".parse().expect("a name");
     seen.note_adopted(instance(), host("a"), "abc".to_owned());
     set(&seen);
-    assert_eq!(written().as_deref(), Some("{\"a\":\"abc\",\"b\":null}"));
+    // That one is noted by itself, so that an earlier build reads the hosts as it wrote them.
+    let id = || store.get(Record::Lease, "web-test-0 a").expect("read");
+    assert_eq!((written().as_deref(), id().as_deref()), (Some("[\"a\",\"b\"]"), Some("\"abc\"")));
     assert_eq!(memory.last_seen().expect("read"), seen);
     memory.note_creation(&instance(), &host("a")).expect("written");
     assert_eq!(memory.last_seen().expect("read").adopted(&instance(), &host("a")), Some("abc"));
     seen.retain(|_, at| *at == host("b"));
     set(&seen);
-    assert_eq!(written().as_deref(), Some("\"b\""));
+    assert_eq!((written().as_deref(), id()), (Some("\"b\""), None));
+    // Of a host that an earlier build forgot meanwhile nothing is known.
+    store.put(Record::Lease, "web-test-0 a", "\"abc\"").expect("written");
+    assert_eq!(memory.last_seen().expect("read"), seen);
+    set(&seen);
+    assert_eq!(id(), None);
     set(&Default::default());
     assert_eq!(written(), None);
+    // As a build between releases wrote it; it is written anew with what follows.
+    store.put(Record::Lease, "web-test-0", "{\"a\":\"abc\",\"b\":null}").expect("written");
+    let mut seen = memory.last_seen().expect("read");
+    assert_eq!(seen.adopted(&instance(), &host("a")), Some("abc"));
+    assert!(seen.is_on(&instance(), &host("b")));
+    set(&seen);
+    seen.retain(|_, at| *at == host("a"));
+    set(&seen);
+    assert_eq!((written().as_deref(), id().as_deref()), (Some("\"a\""), Some("\"abc\"")));
 }

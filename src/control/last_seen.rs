@@ -44,12 +44,13 @@ pub(super) fn note(world: &World, pass: &Pass) -> Result<(), ControlError> {
             None => now.note(instance, host),
         }
     }
+    now.extend(standing.iter().map(|one| (one.instance.clone(), one.host.clone())));
     let mut holdings = Holdings::new();
     for Stands { instance, host, engine, container, adopted } in standing {
-        if adopted {
+        // Who is remembered by its id goes with a move: a stranger is not, so not while the instance may be anywhere else.
+        let was_it = before.adopted(&instance, host) == Some(&*container.id);
+        if adopted && (was_it || now.on(&instance).all(|at| at == host)) {
             now.note_adopted(instance.clone(), host.clone(), container.id.clone());
-        } else {
-            now.note(instance.clone(), host.clone());
         }
         let holding = holdings.entry((instance, host.clone())).or_insert_with(|| Holding::of(host));
         holding.add(engine, container);
@@ -109,8 +110,9 @@ fn standing<'a>(world: &World, pass: &'a Pass, before: &LastSeen) -> Vec<Stands<
             }
         }
     }
-    // While it stands by itself, what has its labels too is a copy.
-    let itself: BTreeSet<InstanceName> = current.iter().map(|one| one.instance.clone()).collect();
+    // While it stands by itself, what has its labels too is a copy. What is adopted has no labels that could be copied.
+    let itself: BTreeSet<InstanceName> =
+        current.iter().filter(|one| !one.adopted).map(|one| one.instance.clone()).collect();
     renamed.retain(|one| !itself.contains(&one.instance));
     current.into_iter().chain(renamed).chain(aside).collect()
 }

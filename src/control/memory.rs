@@ -27,7 +27,7 @@ use super::baseline::Applied;
 pub use documents::{
     Attempts, Delivery, Destroyed, FirstSeen, Holding, LastAsked, LastGood, LastReport, Override, Pause,
 };
-use documents::{Held, Seats};
+use documents::{Held, Seats, Stood};
 
 /// Digests that ran healthy, kept; the oldest are forgotten first.
 const MOST_DIGESTS: usize = 10_000;
@@ -41,6 +41,9 @@ const EVERY_HOST_SEEN: &str = "every host was seen";
 /// Before an app that was last declared without `protect`.
 const UNPROTECTED: &str = "unprotected ";
 const WHOLE_FLEET: &str = "*";
+
+/// The ids of adopted containers, by the keys of their records.
+type Ids = BTreeMap<String, String>;
 
 /// What instances hold, by instance and host.
 pub type Holdings = BTreeMap<(InstanceName, HostName), Holding>;
@@ -312,15 +315,32 @@ impl<'a> Memory<'a> {
 
     /// Where each instance was seen last; on hosts that are unknown now it counts as being there still (C8).
     pub fn last_seen(&self) -> Result<LastSeen, StoreError> {
-        let mut seen = self.seats()?;
+        let (mut seen, _) = self.seats()?;
         seen.extend(self.creations()?.into_values());
         Ok(seen)
     }
 
-    fn seats(&self) -> Result<LastSeen, StoreError> {
-        let seats = self.all::<Seats>(Record::Lease)?.into_iter();
-        let hosts = seats.filter_map(|(key, seats)| Some((key.parse::<InstanceName>().ok()?, seats.hosts())));
-        Ok(hosts.collect::<BTreeMap<_, _>>().into())
+    /// Where instances stood, and the ids that are noted by themselves.
+    fn seats(&self) -> Result<(LastSeen, Ids), StoreError> {
+        let (mut hosts, mut ids) = (BTreeMap::new(), Ids::new());
+        for (key, json) in self.store.all(Record::Lease)? {
+            if key.contains(' ') {
+                ids.extend(serde_json::from_str(&json).ok().map(|id: String| (key, id)));
+            } else if let (Ok(instance), Ok(seats)) = (key.parse(), serde_json::from_str::<Seats>(&json)) {
+                hosts.insert(instance, seats.hosts());
+            }
+        }
+        let mut seen = LastSeen::from(hosts);
+        let each = ids.iter().filter_map(|(key, id)| Some((key.split_once(' ')?, id)));
+        for ((instance, host), id) in each {
+            // Of a host that an earlier release forgot meanwhile nothing is known.
+            if let (Ok(instance), Ok(host)) = (instance.parse(), host.parse())
+                && seen.is_on(&instance, &host)
+            {
+                seen.note_adopted(instance, host, id.clone());
+            }
+        }
+        Ok((seen, ids))
     }
 
     /// An instance is about to be made there: from now on it counts as seen.
@@ -335,8 +355,15 @@ impl<'a> Memory<'a> {
         let mut still = held.clone();
         still.retain(|(instance, host), _| seen.is_on(instance, host));
         self.set_holdings(&held, &still)?;
-        let seats = self.seats()?;
-        let news = seen.news(&seats).map(|(instance, hosts)| (instance.to_string(), hosts.map(Seats::of)));
+        let (seats, known) = self.seats()?;
+        let hosts = |hosts| Stood::On(Seats::of(hosts));
+        let mut news: BTreeMap<String, Option<Stood>> =
+            seen.news(&seats).map(|(instance, on)| (instance.to_string(), on.map(hosts))).collect();
+        let ids: Ids =
+            seen.ids().map(|(instance, host, id)| (format!("{instance} {host}"), id.to_owned())).collect();
+        news.extend(known.keys().filter(|key| !ids.contains_key(*key)).map(|key| (key.clone(), None)));
+        let other = ids.into_iter().filter(|(key, id)| known.get(key) != Some(id));
+        news.extend(other.map(|(key, id)| (key, Some(Stood::As(id)))));
         self.write_all(Record::Lease, news)?;
         let told = self.creations()?.into_iter().filter(|(_, (instance, host))| before.is_on(instance, host));
         self.write_all(Record::Creation, told.map(|(key, _)| (key, None::<HostName>)))

@@ -183,6 +183,34 @@ fn what_was_taken_over_serves_until_it_is_gone() {
     assert_eq!(served(Some(running(Health::Healthy)), None), [second]);
 }
 
+/// B4, C8: it moved on long ago to a host that does not answer now; who took its name gets no traffic.
+#[test]
+fn a_stranger_serves_nothing_while_the_successor_is_silent() {
+    let mut adopting = app("quote-prod", 1);
+    adopting.adopt = true;
+    adopting.adopted.insert(0, name("old-web@h1"));
+    let wanted = desired(2, vec![adopting]);
+    let mut old = container("quote-prod-0", "h1", "10.0.0.1");
+    (old.name, old.id) = (name("old-web"), "old".into());
+    old.labels.clear();
+    let seen = observed(vec![("h1", known(vec![old])), ("h2", Seen::unknown("no answer"))]);
+    let served = |on: &[&str], id: Option<&str>| {
+        let mut last_seen: LastSeen = on.iter().map(|host| (name("quote-prod-0"), name(host))).collect();
+        if let Some(id) = id {
+            last_seen.note_adopted(name("quote-prod-0"), name("h1"), id.into());
+        }
+        let adopted = adoption::stand_ins(&wanted, &seen, &last_seen);
+        let exceptions = Exceptions { adopted, ..Exceptions::default() };
+        servers(&project(&wanted, &seen, &owner(), &exceptions, None).apps[&key("quote-prod")])
+    };
+    let it = "quote-prod-0 h1 10.0.0.1:8080";
+    assert_eq!(served(&[], None), [it]);
+    assert_eq!(served(&["h1"], None), [it]);
+    assert_eq!(served(&["h2"], None), [""; 0]);
+    assert_eq!(served(&["h2"], Some("another")), [""; 0]);
+    assert_eq!(served(&["h2"], Some("old")), [it], "it is what moves there");
+}
+
 #[test]
 fn drained_undeclared_replaced_and_missing_instances_say_why() {
     let mut aside = container("quote-prod-0", "h1", "10.0.0.9");

@@ -64,9 +64,10 @@ pub fn adopted(
 
 /// The instance for which a container of another name stands, told by its name and, where it could be read, its id.
 ///
-/// What was adopted is spent once a container of the instance's own name was seen: somebody who starts the old one again does
-/// not get a second instance. While an instance moves to another host both are there: then the old one is the instance as long
-/// as it is the very container that was seen as it before, until it is gone (C8, B2). A stranger that took its name is not.
+/// What was adopted is spent once a container of the instance's own name was seen, or while the instance may run on another host
+/// that nobody can ask (C8): somebody who starts the old one again does not get a second instance. While an instance moves to
+/// another host both are there: then the old one is the instance as long as it is the very container that was seen as it before,
+/// until it is gone (C8, B2). A stranger that took its name is not.
 pub fn stands_for(
     desired: &Desired,
     observed: &Observed,
@@ -75,21 +76,29 @@ pub fn stands_for(
     (name, id): (&ContainerName, Option<&str>),
 ) -> Option<InstanceName> {
     let instance = named(desired, host, name)?;
-    let own = instance.container();
-    let has_own = |engine: &Engine| engine.containers.contains_key(&own);
     let was_it = || last_seen.adopted(&instance, host).is_some_and(|was| id.is_none_or(|id| id == was));
-    let moves = || was_it() && observed.engine(host).is_some_and(|engine| !has_own(engine));
-    let spent = observed.hosts.values().filter_map(Seen::known).any(has_own);
+    let moves = || was_it() && observed.engine(host).is_some_and(|engine| !has_own(engine, &instance));
+    let unasked = |at: &HostName| at != host && observed.engine(at).is_none();
+    let spent = observed.hosts.values().filter_map(Seen::known).any(|engine| has_own(engine, &instance))
+        || last_seen.on(&instance).any(unasked);
     (!spent || moves()).then_some(instance)
 }
 
+/// Whether the instance stands there under its own name, or was moved aside for a replacement that has not ended.
+fn has_own(engine: &Engine, instance: &InstanceName) -> bool {
+    let aside = format!("{instance}{ASIDE}").parse::<ContainerName>();
+    engine.containers.contains_key(&instance.container())
+        || aside.is_ok_and(|aside| engine.containers.contains_key(&aside))
+}
+
 /// The containers of other names that stand for instances, by their ids: those that this look shows, and those that it cannot
-/// show (A1).
+/// show (A1). With them, where else those instances were seen last.
 pub fn stand_ins(desired: &Desired, observed: &Observed, last_seen: &LastSeen) -> LastSeen {
     let mut found = LastSeen::default();
     for app in desired.apps.values() {
         for (slot, Adopted { container, host }) in &app.adopted {
             let instance = InstanceName { key: app.key.clone(), slot: *slot };
+            found.extend(last_seen.on(&instance).map(|at| (instance.clone(), at.clone())));
             let before = || last_seen.adopted(&instance, host).map(str::to_owned);
             let id = match observed.engine(host).map(|engine| engine.containers.get(container)) {
                 Some(Some(Seen::Known(there))) => {
@@ -129,16 +138,16 @@ pub fn by_name_alone(desired: &Desired, host: &HostName, name: &ContainerName) -
 
 /// The name under which the instance stands on the host: its own, unless only the adopted one is there.
 pub fn standing_name(engine: &Engine, host: &HostName, app: &App, slot: u32) -> ContainerName {
-    let own = InstanceName { key: app.key.clone(), slot }.container();
+    let instance = InstanceName { key: app.key.clone(), slot };
     match app.adopted.get(&slot) {
         Some(adopted)
             if adopted.host == *host
-                && !engine.containers.contains_key(&own)
+                && !has_own(engine, &instance)
                 && engine.containers.contains_key(&adopted.container) =>
         {
             adopted.container.clone()
         }
-        Some(_) | None => own,
+        Some(_) | None => instance.container(),
     }
 }
 

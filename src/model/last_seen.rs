@@ -33,6 +33,12 @@ impl LastSeen {
         self.0.get(instance)?.get(host)?.as_deref()
     }
 
+    /// Every adopted container that stood for an instance on a host, by its id.
+    pub fn ids(&self) -> impl Iterator<Item = (&InstanceName, &HostName, &str)> {
+        let all = self.0.iter().flat_map(|(instance, hosts)| hosts.iter().map(move |on| (instance, on)));
+        all.filter_map(|(instance, (host, id))| Some((instance, host, id.as_deref()?)))
+    }
+
     pub fn is_on(&self, instance: &InstanceName, host: &HostName) -> bool {
         self.on(instance).any(|on| on == host)
     }

@@ -216,18 +216,13 @@ fn remove_network(
     draft: &mut Draft,
 ) {
     let subject = subject(Kind::Network, &network.name, host);
-    let leaving: BTreeSet<usize> = draft.numbers(|change| {
-        change.action == Verb::Remove
-            && change.subject.host.as_ref() == Some(host)
-            && network.attached.contains(&change.subject.name)
-    });
-    let replaced: BTreeSet<usize> = draft.numbers(|change| {
-        matches!(change.action, Verb::Replace | Verb::Update)
-            && change.subject.host.as_ref() == Some(host)
-            && network.attached.contains(&change.subject.name)
-    });
-    let after: Vec<usize> = leaving.union(&replaced).copied().collect();
-    if after.len() < network.attached.len() {
+    let takes_off = |change: &Change, name: &str| {
+        change.subject.host.as_ref() == Some(host) && leaves(change, &network.name, name)
+    };
+    let takes_one_off = |change: &Change| network.attached.iter().any(|name| takes_off(change, name));
+    let after: Vec<usize> = draft.numbers(takes_one_off).into_iter().collect();
+    let stays = |name: &String| draft.numbers(|change| takes_off(change, name)).is_empty();
+    if network.attached.iter().any(stays) {
         still_attached(input, host, engine, network, subject, draft);
         return;
     }
@@ -248,6 +243,19 @@ fn remove_network(
         interrupts: false,
     };
     draft.heal(input, Nature::Extra, change);
+}
+
+/// Whether the change makes the container leave the network, which git does not want. By its steps: what is adopted has another name
+/// than its instance, of which the change tells (B4).
+fn leaves(change: &Change, network: &str, container: &str) -> bool {
+    change.steps.iter().any(|step| match (&step.action, change.action) {
+        (Action::RemoveContainer { name }, Verb::Remove | Verb::Replace)
+        | (Action::RenameContainer { name, .. }, Verb::Replace) => name.as_str() == container,
+        (Action::Disconnect { name, network: from }, Verb::Update) => {
+            from == network && name.as_str() == container
+        }
+        (_, _) => false,
+    })
 }
 
 /// Instances of ours leave it with their apps, and it is removed by a later look; somebody else's container stays, and so

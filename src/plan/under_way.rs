@@ -188,7 +188,9 @@ pub(super) fn hold_addresses(input: &PlanInput<'_>, ledger: &mut Ledger) {
         let Some(host) = begun.change.host() else { continue };
         let mut hold = |network: &str, address, name: &str| {
             let Some(address) = address else { return };
-            let holder = (host.clone(), base(name).to_owned());
+            // What is adopted holds it as its instance, as where it stands (B4).
+            let holder = begun.instance().map_or_else(|| base(name).to_owned(), |own| own.to_string());
+            let holder = (host.clone(), holder);
             ledger.entry((network.to_owned(), address)).or_default().insert(holder);
         };
         for step in begun.change.steps.iter().chain(&begun.change.undo) {

@@ -170,15 +170,12 @@ impl Held {
 pub(super) enum Seats {
     One(HostName),
     Several(BTreeSet<HostName>),
-    /// Of an instance that an adopted container stood for.
+    /// With the ids of adopted containers: builds between releases wrote these here. Only read.
     Adopted(Hosts),
 }
 
 impl Seats {
     pub fn of(hosts: &Hosts) -> Self {
-        if hosts.values().any(Option::is_some) {
-            return Self::Adopted(hosts.clone());
-        }
         match hosts.first_key_value() {
             Some((host, _)) if hosts.len() == 1 => Self::One(host.clone()),
             Some(_) | None => Self::Several(hosts.keys().cloned().collect()),
@@ -192,6 +189,15 @@ impl Seats {
             Self::Adopted(hosts) => hosts,
         }
     }
+}
+
+/// What is noted of an instance as far as it stands somewhere. The id of an adopted container that stood for it on a host (B4) has
+/// a record of its own, `INSTANCE HOST`: earlier releases pass that over, and read the hosts as they wrote them.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Stood {
+    On(Seats),
+    As(String),
 }
 
 /// One destruction within the last hour, for the budget (B3).

@@ -7,7 +7,7 @@ use crate::model::adoption;
 use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::names::{HostName, InstanceName};
+use crate::model::names::{ContainerName, HostName, InstanceName};
 use crate::model::observed::{Health, RunState, Seen};
 use crate::model::plan::{Change, Plan, Verb};
 use crate::model::units::Timestamp;
@@ -198,7 +198,9 @@ fn drain(fleet: &mut Desired, drained: bool) {
 
 /// What is remembered of a look at all hosts, after what was remembered before.
 fn look(fleet: &Desired, world: &World, before: &Holds) -> Holds {
-    let mut last_seen = adoption::stand_ins(fleet, &world.observed, &before.last_seen);
+    let stand_ins = adoption::stand_ins(fleet, &world.observed, &before.last_seen);
+    let mut last_seen = stand_ins.clone();
+    last_seen.retain(|instance, host| stand_ins.adopted(instance, host).is_some());
     for (host, container) in world.containers() {
         if let Ok(instance) = container.name.as_str().parse::<InstanceName>() {
             last_seen.note(instance, host.clone());
@@ -353,5 +355,135 @@ fn what_was_taken_over_keeps_its_address() {
         }
         let has = |host, container: &str| world.names(host).iter().any(|name| name == container);
         assert!(has("h1", "quote-prod-0") && !has("h2", "old-web"), "{:?}", world.names("h2"));
+    }
+}
+
+/// D5: a replacement of what trueup made was cut short where the old one is aside; who took the name of what was taken over is
+/// not the instance on that account, wherever that is.
+#[test]
+fn a_stranger_is_not_the_instance_while_that_is_aside() {
+    for (at, drained) in [("h1", false), ("h1", true), ("h2", false)] {
+        let (mut fleet, mut stranger) = taking_over();
+        let mut world = World::of(&fleet);
+        for host in ["h1", "h2"] {
+            fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = host != at;
+        }
+        world.carry_out(&plan_of(&fleet, &world.observed));
+        let rename = |world: &mut World, from: &str, to: &str| {
+            let containers = &mut world.engine_mut(at).containers;
+            let Some(Seen::Known(mut container)) = containers.remove(&name::<ContainerName>(from)) else {
+                panic!("{from}")
+            };
+            container.name = name(to);
+            container.state = RunState::Exited { exit_code: 0, at: Timestamp(5), error: String::new() };
+            containers.insert(name(to), Seen::Known(container));
+        };
+        rename(&mut world, "quote-prod-0", "quote-prod-0.trueup-old");
+        let mut old = stranger.container("h2", "old-web").clone();
+        old.id = "01d".repeat(21);
+        world.engine_mut("h2").containers.insert(name("old-web"), Seen::Known(old));
+        for host in ["h1", "h2"] {
+            fleet.hosts.get_mut(&name::<HostName>(host)).expect("a host").drain = drained && host != at;
+        }
+        let mut holds = remembering(&[("quote-prod-0", at)]);
+        for _ in 0..3 {
+            world.carry_out(&plan_with(&fleet, &world.observed, &holds));
+            holds = look(&fleet, &world, &holds);
+        }
+        let all: Vec<String> = world.containers().map(|(host, c)| format!("{}@{host}", c.name)).collect();
+        assert!(all.contains(&"old-web@h2".to_owned()), "{at}, {drained}: {all:?}");
+        assert!(all.contains(&format!("quote-prod-0@{at}")), "{at}, {drained}: {all:?}");
+    }
+}
+
+/// C1: what is being attached with an address holds it as its instance.
+#[test]
+fn what_was_taken_over_holds_its_address_while_it_is_attached() {
+    for app in [leasing(app("quote-prod", 1)), fixed(app("quote-prod", 1), &["192.0.2.70"])] {
+        let mut fleet = desired(2, vec![app]);
+        edit(&mut fleet, "quote-prod", |app| {
+            app.container.image = name("other:1");
+            app.adopt = true;
+            app.adopted.insert(0, name("old-web@h2"));
+        });
+        let mut world = World::of(&fleet);
+        world.foreign("h2", "old-web", None);
+        // Somebody took it off its network.
+        let live = &mut world.container("h2", "old-web").live;
+        live.network_mode = "market".into();
+        live.networks.clear();
+        let plan = plan_of(&fleet, &world.observed);
+        assert_eq!(told(&plan), ["update container quote-prod-0 on h2"]);
+        for change in plan.changes.iter().filter(|change| change.action == Verb::Create) {
+            world.carry_out_partly(change, change.steps.len());
+        }
+        let begun = Begun {
+            change: change(&plan, Verb::Update).clone(),
+            revision: fleet.revision.clone(),
+            since: Timestamp(5),
+            step: String::new(),
+        };
+        // A newer commit that has nothing to do with it.
+        fleet.revision = crate::model::names::Revision::new("2222222222222222222222222222222222222222");
+        let beside = Holds { under_way: vec![begun], ..look(&fleet, &world, &Holds::default()) };
+        let plan = plan_with(&fleet, &world.observed, &beside);
+        assert_eq!((told(&plan), super::rules::reasons(&plan)), (NOTHING, String::new()));
+        let overtaken: Vec<bool> = plan.under_way.iter().map(|under_way| under_way.overtaken).collect();
+        assert_eq!(overtaken, [false]);
+    }
+}
+
+/// B2, B4: a network that git no longer wants goes after what was taken over has left it, and waits for a stranger all the same.
+#[test]
+fn a_network_goes_after_what_was_taken_over_has_left_it() {
+    let mut fleet = desired(2, vec![leasing(app("quote-prod", 1))]);
+    fleet.hosts.get_mut(&name::<HostName>("h1")).expect("h1").drain = true;
+    let mut world = World::of(&fleet);
+    world.carry_out(&plan_of(&fleet, &world.observed));
+    let containers = &mut world.engine_mut("h2").containers;
+    let Some(Seen::Known(mut old)) = containers.remove(&name::<ContainerName>("quote-prod-0")) else {
+        panic!("made")
+    };
+    old.name = name("old-web");
+    old.labels.clear();
+    containers.insert(name("old-web"), Seen::Known(old));
+    world.settle_networks();
+    fleet.hosts.get_mut(&name::<HostName>("h1")).expect("h1").drain = false;
+    fleet.networks.clear();
+    edit(&mut fleet, "quote-prod", |app| {
+        app.adopt = true;
+        app.adopted.insert(0, name("old-web@h2"));
+        app.leases.clear();
+        app.container.networks = crate::model::container::Networks::Default;
+    });
+    let replaced = fleet.clone();
+    drain(&mut fleet, true);
+    for (fleet, last) in [(&fleet, MOVES[1]), (&replaced, "replace container quote-prod-0 on h2")] {
+        let plan = plan_with(fleet, &world.observed, &look(fleet, &world, &Holds::default()));
+        assert_eq!(told(&plan).last().map(String::as_str), Some(last));
+        assert_eq!(super::rules::reasons(&plan), "");
+        let network =
+            plan.changes.iter().find(|c| c.subject.kind == Kind::Network).expect("the network goes");
+        let after: Vec<&str> = network.after.iter().map(|n| plan.changes[*n].action.name()).collect();
+        assert_eq!(after, [last.split(' ').next().unwrap_or_default()]);
+        world.clone().carry_out(&plan);
+        // Nor is anything told of it while it is leaving.
+        let going = network.after.iter().map(|n| Begun {
+            change: plan.changes[*n].clone(),
+            revision: fleet.revision.clone(),
+            since: Timestamp(5),
+            step: String::new(),
+        });
+        let beside = Holds { under_way: going.collect(), ..look(fleet, &world, &Holds::default()) };
+        assert_eq!(super::rules::reasons(&plan_with(fleet, &world.observed, &beside)), "");
+        // Somebody else's stays on it, and so does the network.
+        let mut shared = world.clone();
+        let mut beside = shared.container("h2", "old-web").clone();
+        (beside.name, beside.id) = (name("backup"), "bac".repeat(21));
+        shared.engine_mut("h2").containers.insert(name("backup"), Seen::Known(beside));
+        shared.settle_networks();
+        let plan = plan_with(fleet, &shared.observed, &look(fleet, &shared, &Holds::default()));
+        assert!(!plan.changes.iter().any(|c| c.subject.kind == Kind::Network), "{plan:?}");
+        assert!(super::rules::reasons(&plan).contains("backup"), "{plan:?}");
     }
 }
