@@ -16,6 +16,7 @@ use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
 use trueup::control::pass::Pass;
 use trueup::control::{person, standing};
+use trueup::model::file::FileSet;
 use trueup::model::names::AppKey;
 use trueup::sim::{Behaviour, Fault, FilesFaults, SimFiles};
 
@@ -180,6 +181,50 @@ fn what_went_out_in_generated_files_is_not_taken_back_by_a_freeze() {
         let done = sim.apply().await;
         assert_eq!(nginx(&sim).await, live);
         assert!(!is_frozen(&done.last), "{:?}", done.last.plan.findings);
+    });
+}
+
+/// Two apps with upstreams and logs, each on a host of its own.
+fn commit_two(sim: &Sim, web: &str, (port, topic): (u16, &str)) {
+    let mut files = Sim::files(2, &[("api", 1, "app:1"), ("web", 1, web)], LAN);
+    files.get_mut("fleet.toml").expect("it").push_str("[flume]\nbrokers = [\"192.0.2.21:9092\"]\n");
+    for (name, host) in [("api", "h0"), ("web", "h1")] {
+        let app = files.get_mut(&format!("apps/{name}/app.toml")).expect("the app");
+        *app = app.replace("spread = \"zone\"", &format!("hosts = [{host:?}]"));
+        *app = app.replace("port = 80", &format!("port = {port}"));
+        let mount = format!("[[mount]]\nhost = \"/log/{name}\"\nat = \"/log\"\ndata = \"disposable\"\n");
+        *app += &format!("{mount}[[log]]\nfiles = \"/log/*.log\"\ntopic = {topic:?}\n");
+    }
+    sim.repository.commit(&files);
+}
+
+/// A1: what goes out in them for others says nothing of an app whose silent host keeps its own lines.
+#[test]
+fn what_generated_files_have_as_it_was_has_not_begun_with_them() {
+    rt().block_on(async {
+        for (set, change) in [("nginx", (8081, "old")), ("flume/h0", (80, "new"))] {
+            let mut sim = at_rest(2, &[]).await;
+            commit_two(&sim, "app:1", (80, "old"));
+            assert_eq!(sim.apply().await.exit_code(), 0);
+            let set: FileSet = set.parse().expect("a set");
+            let before = sim.look().await.installed();
+            sim.fleet.set_fault(&host(1), Some(Fault::Down));
+            commit_two(&sim, "app:2", change);
+            let _ = sim.apply().await;
+            assert_ne!(sim.look().await.installed()[&set], before[&set], "it went out for the other");
+            assert_eq!(behind(&sim), ["web-test"], "{set}");
+            freeze(&mut sim, true);
+            sim.fleet.set_fault(&host(1), None);
+            for _ in 0..2 {
+                let done = sim.apply().await;
+                assert!(is_frozen(&done.last), "{set}");
+                assert_eq!(runs(&sim), running(&[("api-test-0", "app:1"), ("web-test-0", "app:1")]));
+            }
+            freeze(&mut sim, false);
+            assert_eq!(sim.apply().await.exit_code(), 0);
+            assert_eq!(runs(&sim), running(&[("api-test-0", "app:1"), ("web-test-0", "app:2")]));
+            assert!(behind(&sim).is_empty());
+        }
     });
 }
 
