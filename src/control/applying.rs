@@ -92,7 +92,7 @@ pub(super) fn note_interrupted(memory: &Memory<'_>) -> Result<(), ControlError> 
             Some((outcome, did)) => is_begun(change, outcome, *did),
             None => change.subject.kind == Kind::Service && is_bringing(change),
         };
-        for app in noted.of.iter().filter(|_| begun) {
+        for app in noted.brought().iter().filter(|_| begun) {
             moves_on(&mut applied, app, &noted.begun.revision);
         }
     }
