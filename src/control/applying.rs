@@ -164,6 +164,8 @@ fn is_begun(change: &Change, outcome: &Outcome, did: Did) -> bool {
             ) => true,
             // What is only waited for was sent before.
             (Kind::Service, Outcome::Failed { .. }) => did.sent || change.action == Verb::Await,
+            // No answer came, and what the next try found there was somebody's after it.
+            (Kind::Service, Outcome::Skipped { .. }) => did.sent,
             (_, _) => false,
         }
 }
