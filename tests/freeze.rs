@@ -342,3 +342,36 @@ fn the_rules_of_a_commit_wait_for_its_apps() {
         assert_eq!(runs(&sim), running(&[("web-test-0", "app:2")]));
     });
 }
+
+/// A trueup of some environments does not tell that it waits for apps of others: the rules move on without those.
+#[test]
+fn the_rules_of_a_commit_do_not_wait_for_other_environments() {
+    rt().block_on(async {
+        let commit = |sim: &Sim, image: &str, rule: Option<&str>| {
+            let mut files = Sim::files(2, &[("api", 1, image), ("web", 1, image)], LAN);
+            let two = |text: &mut String| *text = text.replace("[\"test\"]", "[\"test\", \"other\"]");
+            two(files.get_mut("fleet.toml").expect("the fleet"));
+            two(files.get_mut("hosts/all.toml").expect("the hosts"));
+            let api = files.get_mut("apps/api/app.toml").expect("the app");
+            *api = api.replace("[\"test\"]", "[\"other\"]");
+            files.extend(rule.map(|rule| ("policies/team.rego".to_owned(), rule.to_owned())));
+            sim.repository.commit(&files);
+        };
+        let mut sim = at_rest(2, &[]).await;
+        commit(&sim, "app:1", None);
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        sim.world.environments = Some(["test".parse().expect("a name")].into());
+        let (clock, app) = (sim.world.clock.clone(), "web-test".parse().expect("a key"));
+        person::pause(&*sim.world.store, &*clock, Some(&app), None, "racks").expect("paused");
+        commit(&sim, "app:2", Some("package team\n\nimport rego.v1\n\ndeny contains \"never\" if false\n"));
+        let _ = sim.apply().await;
+        assert_eq!(behind(&sim), ["api-other", "web-test"]);
+        clock.sleep(Duration::from_secs(3600)).await;
+        let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+        assert_eq!(status.rules_wait_for, [app.clone()].into());
+        person::resume(&*sim.world.store, &*clock, Some(&app)).expect("resumed");
+        let _ = sim.apply().await;
+        let applied = applied(&sim);
+        assert!(applied.rules == applied.fleet && behind(&sim) == ["api-other"], "{applied:?}");
+    });
+}
