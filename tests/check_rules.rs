@@ -6,7 +6,7 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -72,8 +72,12 @@ impl Pull {
     }
 
     fn trueup(&self, state: &str, args: &[&str]) -> (i32, String, String) {
+        self.trueup_in(&self.repo(), state, args)
+    }
+
+    fn trueup_in(&self, repo: &Path, state: &str, args: &[&str]) -> (i32, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_trueup"));
-        command.args(args).arg("--repo").arg(self.repo());
+        command.args(args).arg("--repo").arg(repo);
         command.arg("--state-dir").arg(self.dir.path().join(state)).env("NO_COLOR", "1");
         let output = command.stdin(Stdio::null()).output().expect("the binary");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -205,4 +209,60 @@ fn the_fleet_of_another_state_is_not_asked_for() {
     pull.commit(&BTreeMap::from([("README.md", "x")]));
     let (_, told) = pull.check("own", &[]);
     assert!(unknown(&told, "near").contains("the enforced revision does not name its engine"), "{told:#}");
+}
+
+/// A1, F4: a clone that ends before what is enforced cannot tell whether the fleet was only renamed, and opens nothing.
+#[test]
+fn a_renamed_fleet_in_a_clone_that_ends_early_is_as_closed_as_it_was() {
+    let pull = Pull::new();
+    git(&pull.repo(), &["checkout", "-q", "main"]);
+    assert_eq!(pull.trueup("own", &["trust", &pull.tip]).0, 0);
+    // With it the state keeps the files.
+    let (_, _, err) = pull.trueup("own", &["apply", "--yes"]);
+    let near = HOST.replace("far", "near");
+    let renamed = "fleet = \"renamed\"\nenvironments = [\"test\"]\n";
+    pull.commit(&BTreeMap::from([("fleet.toml", renamed), ("hosts/near.toml", &near)]));
+    // So that what is enforced is not even known there as a parent.
+    pull.commit(&BTreeMap::from([("README.md", "x")]));
+    pull.commit(&BTreeMap::from([("README.md", "y")]));
+    git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
+    pull.commit(&BTreeMap::from([("README.md", "z")]));
+    let (from, shallow) = (format!("file://{}", pull.repo().display()), pull.dir.path().join("shallow"));
+    let to = shallow.display().to_string();
+    git(pull.dir.path(), &["clone", "-q", "--depth", "2", "--no-single-branch", &from, &to]);
+    let args = ["check", "--base", "origin/main", "--head", "origin/branch", "--format", "json"];
+    let (_, told, said) = pull.trueup_in(&shallow, "own", &args);
+    let told: Value = serde_json::from_str(&told).unwrap_or_else(|e| panic!("{e}: {err}{said}"));
+    assert!(unknown(&told, "near").contains("the enforced revision does not name its engine"), "{told:#}");
+}
+
+/// F1, F4: in mode `signed`, whoever may push and not sign opens nothing by another name of the fleet.
+#[test]
+fn the_name_of_a_fleet_opens_nothing_where_signatures_are_asked_for() {
+    let pull = Pull::new();
+    let applied = pull.applied.clone();
+    assert_eq!(pull.trueup("own", &["trust", &applied]).0, 0);
+    git(&pull.repo(), &["checkout", "-q", "--orphan", "pushed"]);
+    let pushed = "fleet = \"pushed\"\nenvironments = [\"test\"]\n";
+    pull.commit(&BTreeMap::from([("fleet.toml", pushed)]));
+    git(&pull.repo(), &["branch", "-q", "-f", "main"]);
+    git(&pull.repo(), &["checkout", "-q", "-B", "branch"]);
+    pull.commit(&BTreeMap::from([("README.md", "x")]));
+    let (_, told) = pull.check("own", &[]);
+    assert!(unknown(&told, "far").contains("/nowhere/engine.sock"), "{told:#}");
+
+    let key = pull.dir.path().join("key");
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.expect("ssh-keygen (Debian package openssh-client)").success());
+    let public = std::fs::read_to_string(key.with_extension("pub")).expect("the key");
+    let signer = format!("ada@example.org {}", public.trim());
+    let settings = format!(
+        "installation = \"t\"\nkey_file = \"hash.key\"\n[repository]\nurl = {:?}\n[permission]\nmode = \"signed\"\nsigners = [{signer:?}]\n",
+        pull.repo().display().to_string()
+    );
+    let at = pull.dir.path().join("trueup.toml").display().to_string();
+    std::fs::write(&at, settings).expect("a file");
+    std::fs::write(pull.dir.path().join("hash.key"), "0".repeat(64)).expect("a file");
+    let (_, told) = pull.check("own", &["--config", &at]);
+    assert!(unknown(&told, "far").contains("is of another fleet (pulls)"), "{told:#}");
 }

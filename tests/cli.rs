@@ -229,6 +229,26 @@ fn what_goes_wrong_with_output_or_state_is_told() {
     assert_eq!(code(&history), 0, "{}", err(&history));
     assert!(err(&history).contains("warning: the state file was damaged"), "{}", err(&history));
     assert_eq!(err(&trueup(&stage, &["history", "--repo", &repo])), "", "told once");
+
+    // Who only looks sets nothing aside and says who does: where nothing is ever applied, as beside the jobs of a forge, too.
+    let filled = rusqlite::Connection::open(&state).expect("the state file");
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
+                INSERT INTO records SELECT 'backoff', 'k' || i, 'x' || i FROM n; PRAGMA wal_checkpoint(TRUNCATE);";
+    filled.execute_batch(many).expect("filled");
+    drop(filled);
+    let mut bytes = std::fs::read(&state).expect("the state file");
+    bytes[4096 * 2..].fill(0xee);
+    std::fs::write(&state, bytes).expect("written");
+    let look = trueup(&stage, &["status", "--repo", &repo]);
+    assert!(code(&look) == 1 && err(&look).contains("`trueup history` sets it aside"), "{}", err(&look));
+    let history = trueup(&stage, &["history", "--repo", &repo]);
+    assert!(
+        code(&history) == 0 && err(&history).contains("warning: the state file was damaged"),
+        "{}",
+        err(&history)
+    );
+    let look = trueup(&stage, &["status", "--repo", &repo]);
+    assert!(!err(&look).contains("damaged"), "{}", err(&look));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use trueup::control::memory::Memory;
 use trueup::control::metrics::Metrics;
 use trueup::control::pass::Pass;
 use trueup::control::{person, standing};
+use trueup::model::file::FileSet;
 use trueup::model::names::AppKey;
 use trueup::sim::{Behaviour, Fault, FilesFaults, SimFiles};
 
@@ -183,6 +184,50 @@ fn what_went_out_in_generated_files_is_not_taken_back_by_a_freeze() {
     });
 }
 
+/// Two apps with upstreams and logs, each on a host of its own.
+fn commit_two(sim: &Sim, web: &str, (port, topic): (u16, &str)) {
+    let mut files = Sim::files(2, &[("api", 1, "app:1"), ("web", 1, web)], LAN);
+    files.get_mut("fleet.toml").expect("it").push_str("[flume]\nbrokers = [\"192.0.2.21:9092\"]\n");
+    for (name, host) in [("api", "h0"), ("web", "h1")] {
+        let app = files.get_mut(&format!("apps/{name}/app.toml")).expect("the app");
+        *app = app.replace("spread = \"zone\"", &format!("hosts = [{host:?}]"));
+        *app = app.replace("port = 80", &format!("port = {port}"));
+        let mount = format!("[[mount]]\nhost = \"/log/{name}\"\nat = \"/log\"\ndata = \"disposable\"\n");
+        *app += &format!("{mount}[[log]]\nfiles = \"/log/*.log\"\ntopic = {topic:?}\n");
+    }
+    sim.repository.commit(&files);
+}
+
+/// A1: what goes out in them for others says nothing of an app whose silent host keeps its own lines.
+#[test]
+fn what_generated_files_have_as_it_was_has_not_begun_with_them() {
+    rt().block_on(async {
+        for (set, change) in [("nginx", (8081, "old")), ("flume/h0", (80, "new"))] {
+            let mut sim = at_rest(2, &[]).await;
+            commit_two(&sim, "app:1", (80, "old"));
+            assert_eq!(sim.apply().await.exit_code(), 0);
+            let set: FileSet = set.parse().expect("a set");
+            let before = sim.look().await.installed();
+            sim.fleet.set_fault(&host(1), Some(Fault::Down));
+            commit_two(&sim, "app:2", change);
+            let _ = sim.apply().await;
+            assert_ne!(sim.look().await.installed()[&set], before[&set], "it went out for the other");
+            assert_eq!(behind(&sim), ["web-test"], "{set}");
+            freeze(&mut sim, true);
+            sim.fleet.set_fault(&host(1), None);
+            for _ in 0..2 {
+                let done = sim.apply().await;
+                assert!(is_frozen(&done.last), "{set}");
+                assert_eq!(runs(&sim), running(&[("api-test-0", "app:1"), ("web-test-0", "app:1")]));
+            }
+            freeze(&mut sim, false);
+            assert_eq!(sim.apply().await.exit_code(), 0);
+            assert_eq!(runs(&sim), running(&[("api-test-0", "app:1"), ("web-test-0", "app:2")]));
+            assert!(behind(&sim).is_empty());
+        }
+    });
+}
+
 /// Files whose installation can be made to fail, installed.
 async fn with_files(sim: &mut Sim) -> Arc<SimFiles> {
     let files = Arc::new(SimFiles::default());
@@ -295,5 +340,38 @@ fn the_rules_of_a_commit_wait_for_its_apps() {
         let held = sim.apply().await.last.plan.findings;
         assert!(held.holding().any(|finding| finding.message == "as it was"), "{held:?}");
         assert_eq!(runs(&sim), running(&[("web-test-0", "app:2")]));
+    });
+}
+
+/// A trueup of some environments does not tell that it waits for apps of others: the rules move on without those.
+#[test]
+fn the_rules_of_a_commit_do_not_wait_for_other_environments() {
+    rt().block_on(async {
+        let commit = |sim: &Sim, image: &str, rule: Option<&str>| {
+            let mut files = Sim::files(2, &[("api", 1, image), ("web", 1, image)], LAN);
+            let two = |text: &mut String| *text = text.replace("[\"test\"]", "[\"test\", \"other\"]");
+            two(files.get_mut("fleet.toml").expect("the fleet"));
+            two(files.get_mut("hosts/all.toml").expect("the hosts"));
+            let api = files.get_mut("apps/api/app.toml").expect("the app");
+            *api = api.replace("[\"test\"]", "[\"other\"]");
+            files.extend(rule.map(|rule| ("policies/team.rego".to_owned(), rule.to_owned())));
+            sim.repository.commit(&files);
+        };
+        let mut sim = at_rest(2, &[]).await;
+        commit(&sim, "app:1", None);
+        assert_eq!(sim.apply().await.exit_code(), 0);
+        sim.world.environments = Some(["test".parse().expect("a name")].into());
+        let (clock, app) = (sim.world.clock.clone(), "web-test".parse().expect("a key"));
+        person::pause(&*sim.world.store, &*clock, Some(&app), None, "racks").expect("paused");
+        commit(&sim, "app:2", Some("package team\n\nimport rego.v1\n\ndeny contains \"never\" if false\n"));
+        let _ = sim.apply().await;
+        assert_eq!(behind(&sim), ["api-other", "web-test"]);
+        clock.sleep(Duration::from_secs(3600)).await;
+        let status = standing::status(&sim.world, &sim.look().await).expect("a status");
+        assert_eq!(status.rules_wait_for, [app.clone()].into());
+        person::resume(&*sim.world.store, &*clock, Some(&app)).expect("resumed");
+        let _ = sim.apply().await;
+        let applied = applied(&sim);
+        assert!(applied.rules == applied.fleet && behind(&sim) == ["api-other"], "{applied:?}");
     });
 }

@@ -18,6 +18,10 @@ use trueup::control::metrics::Metrics;
 use trueup::control::pass::Pass;
 use trueup::control::revision::Reader;
 use trueup::control::run::report_unsettled;
+use trueup::model::drift::Kind;
+use trueup::model::plan::{Change, Outcome};
+use trueup::model::service::{ServiceMode, ServiceSpec};
+use trueup::ports::Record;
 use trueup::sim::Fault;
 
 /// A commit on a fleet with a Swarm, whose service `api` takes its time.
@@ -92,6 +96,33 @@ fn what_was_sent_before_a_kill_has_begun() {
         killed_in_the_wait(&sim).await;
         assert_eq!(behind(&sim), ["api-test"]);
         assert!(is_frozen(&sim.look().await));
+    });
+}
+
+/// Notes of an earlier build say of a change that it brings something, and not of which apps.
+#[test]
+fn what_an_earlier_build_sent_before_a_kill_has_begun() {
+    rt().block_on(async {
+        for brings in [true, false] {
+            let sim = swarm_at_rest(Some("app:1")).await;
+            commit_service(&sim, Some("app:2"));
+            tokio::select! {
+                _ = sim.apply() => panic!("it waits"),
+                () = sim.world.clock.sleep(Duration::from_secs(20)) => {}
+            }
+            let store = &sim.world.store;
+            for (key, note) in store.all(Record::UnderWay).expect("notes") {
+                let mut note: serde_json::Value = serde_json::from_str(&note).expect("JSON");
+                let note = note.as_object_mut().expect("an object");
+                assert!(note.remove("of").is_some_and(|of| of.to_string().contains("api-test")));
+                note.insert("brings".to_owned(), brings.into());
+                let note = serde_json::to_string(note).expect("JSON");
+                store.put(Record::UnderWay, &key, &note).expect("kept");
+            }
+            assert_eq!(behind(&sim), ["api-test"]);
+            assert!(report_unsettled(&sim.world).expect("a state file") > 0);
+            assert_eq!(behind(&sim).is_empty(), brings, "{:?}", behind(&sim));
+        }
     });
 }
 
@@ -198,5 +229,34 @@ fn a_service_that_was_not_sent_waits_for_the_end_of_a_freeze() {
             let shown = sim.fleet.swarm_shown("s").expect("the Swarm").join("\n");
             assert!(shown.contains("service api-test  app:2"), "{shown}");
         }
+    });
+}
+
+/// Nor is it another where the answer was lost and somebody changed it before it was asked for again.
+#[test]
+fn a_service_that_was_sent_and_changed_by_hand_since_has_begun() {
+    rt().block_on(async {
+        let mut sim = swarm_at_rest(Some("app:1")).await;
+        let meanwhile = Arc::new(Meanwhile::default());
+        sim.world.progress = meanwhile.clone();
+        let fleet = sim.fleet.clone();
+        let cut = Fault::Cut { mutations: 1, after_effect: true };
+        meanwhile.next(move || fleet.set_fault(&host(0), Some(cut)));
+        commit_service(&sim, Some("app:2"));
+        let by_hand = async {
+            // Before the next try.
+            sim.world.clock.sleep(Duration::from_secs(3)).await;
+            sim.fleet.set_fault(&host(0), None);
+            let change = |spec: &mut ServiceSpec<_>, _: &mut _| spec.mode = ServiceMode::Replicated(2);
+            sim.fleet.change_service("s", "api-test", change).expect("changed");
+        };
+        let (done, ()) = tokio::join!(sim.apply(), by_hand);
+        let of_it = |(change, outcome): &(Change, Outcome)| {
+            change.subject.kind == Kind::Service && matches!(outcome, Outcome::Skipped { .. })
+        };
+        assert!(done.outcomes.iter().any(of_it), "{:#?}", done.outcomes);
+        assert!(behind(&sim).is_empty(), "{:?}", behind(&sim));
+        freeze(&mut sim, true);
+        assert!(!is_frozen(&sim.look().await));
     });
 }

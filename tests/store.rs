@@ -210,7 +210,7 @@ fn who_only_looks_reads_what_is_sound_and_is_told_what_is_not() {
     let looking = SqliteStore::open_to_look(at.path()).expect("it is opened");
     assert_eq!(looking.get(Record::Lease, "a").expect("of another page").as_deref(), Some("b"));
     let error = looking.history(500).expect_err("damaged").to_string();
-    assert!(error.contains("damaged") && error.contains("trueup apply"), "{error}");
+    assert!(error.contains("damaged") && error.contains("`trueup history` sets it aside"), "{error}");
     drop(looking);
     assert_eq!(fs::read(&file).expect("read"), bytes, "left as it was");
     assert!(open(at.path()).notice().is_some(), "who writes sets it aside");

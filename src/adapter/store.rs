@@ -76,7 +76,8 @@ impl SqliteStore {
             return self.error(error);
         }
         self.error(format!(
-            "it is damaged ({error}): the next `trueup apply`, or `trueup run` when it begins, sets it aside and says so"
+            "it is damaged ({error}): `trueup history` sets it aside and says so, as the next `trueup apply` does, or `trueup run` \
+             when it begins"
         ))
     }
 

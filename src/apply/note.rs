@@ -19,12 +19,23 @@ use super::Did;
 pub struct Noted {
     pub begun: Begun,
     pub drained: BTreeSet<InstanceName>,
-    /// Apps of which it brings what the revision changes; none where it heals. Earlier releases did not write it.
+    /// Apps of which it brings what the revision changes; none where it heals.
     #[serde(default)]
-    pub of: BTreeSet<AppKey>,
+    of: BTreeSet<AppKey>,
+    /// In its stead in notes of earlier builds: it does, of its own app.
+    #[serde(default, skip_serializing)]
+    brings: bool,
     /// How it ended; `None`: it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<(Outcome, Did)>,
+}
+
+impl Noted {
+    /// Apps of which it brings what the revision changes.
+    pub fn brought(&self) -> BTreeSet<AppKey> {
+        let own = self.begun.change.app.iter().filter(|_| self.brings);
+        self.of.iter().chain(own).cloned().collect()
+    }
 }
 
 /// What heals is noted until it ends, what a revision brings until whoever carries the plan out has settled it: the one who
@@ -39,7 +50,7 @@ impl<'e> Note<'e> {
     pub fn begins(store: &'e dyn Store, begun: Begun, of: BTreeSet<AppKey>) -> Self {
         let begun = Begun { change: without_contents(&begun.change), ..begun };
         let key = begun.change.subject.to_string();
-        let noted = Noted { begun, drained: BTreeSet::new(), of, ended: None };
+        let noted = Noted { begun, drained: BTreeSet::new(), of, brings: false, ended: None };
         Self { store, key, noted: Mutex::new(noted) }
     }
 

@@ -8,15 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::Did;
 use crate::config;
-use crate::endpoints;
 use crate::model::app::Runtime;
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
-use crate::model::file::{FileSet, Files};
+use crate::model::file::FileSet;
 use crate::model::finding::{Effect, Finding};
 use crate::model::names::{AppKey, Revision};
 use crate::model::observed::Seen;
 use crate::model::plan::{Change, Outcome, Verb};
+use crate::render;
 
 use super::baseline::Applied;
 use super::memory::Memory;
@@ -92,7 +92,7 @@ pub(super) fn note_interrupted(memory: &Memory<'_>) -> Result<(), ControlError> 
             Some((outcome, did)) => is_begun(change, outcome, *did),
             None => change.subject.kind == Kind::Service && is_bringing(change),
         };
-        for app in noted.of.iter().filter(|_| begun) {
+        for app in noted.brought().iter().filter(|_| begun) {
             moves_on(&mut applied, app, &noted.begun.revision);
         }
     }
@@ -114,7 +114,8 @@ pub(super) fn of(pass: &Pass, brings: &BTreeSet<AppKey>, change: &Change) -> BTr
         return change.app.iter().filter(|app| brings.contains(*app)).cloned().collect();
     }
     let Ok(set) = change.subject.name.parse() else { return BTreeSet::new() };
-    brings.iter().filter(|app| is_in(pass, &set, app)).cloned().collect()
+    let goes_out = |app: &&AppKey| is_in(pass, &set, app) && differs(pass, &set, app) == Some(true);
+    brings.iter().filter(goes_out).cloned().collect()
 }
 
 fn moves_on(applied: &mut Applied, app: &AppKey, revision: &Revision) {
@@ -126,7 +127,8 @@ fn moves_on(applied: &mut Applied, app: &AppKey, revision: &Revision) {
     }
 }
 
-/// What these generated files have of an app that was there before differs: they carry its change, or a part of it.
+/// What git has of an app that was there before differs in what these generated files are made of: they carry its change, or a
+/// part of it.
 fn is_in(pass: &Pass, set: &FileSet, app: &AppKey) -> bool {
     let before = pass.taken.baseline.desired.as_ref().and_then(|desired| desired.apps.get(app));
     let after = pass.judged.enforced.desired.apps.get(app);
@@ -136,20 +138,19 @@ fn is_in(pass: &Pass, set: &FileSet, app: &AppKey) -> bool {
     })
 }
 
-/// Generated files that carry the app's change are not installed yet, or nobody can tell.
+/// Whether the set as it was installed had something else of the app than it is to have: else what is installed says nothing of
+/// the app, such as of one whose silent host keeps its lines (A1). `None`: nobody can tell.
+fn differs(pass: &Pass, set: &FileSet, app: &AppKey) -> Option<bool> {
+    let installed = pass.observed.files.get(set)?.known()?;
+    let wanted = pass.rendered.sets.get(set).and_then(|files| render::part_of(set, files, app));
+    Some(wanted != installed.as_ref().and_then(|files| render::part_of(set, files, app)))
+}
+
+/// Generated files that carry the app's change are not installed yet, or nobody can tell. What they have of others is no matter:
+/// those are installed where one is at fault (E1).
 fn lacks_files(pass: &Pass, app: &AppKey) -> bool {
-    let (none, own) = (Files::new(), endpoints::file_name(app));
-    pass.observed.files.iter().filter(|(set, _)| is_in(pass, set, app)).any(|(set, seen)| {
-        let Seen::Known(installed) = seen else { return true };
-        let (wanted, live) = (pass.rendered.sets.get(set), installed.as_ref());
-        match set {
-            // The others are installed where one is at fault (E1).
-            FileSet::Nginx => {
-                wanted.and_then(|files| files.get(&own)) != live.and_then(|files| files.get(&own))
-            }
-            FileSet::Flume(_) => wanted.unwrap_or(&none) != live.unwrap_or(&none),
-        }
-    })
+    let mut carry = pass.observed.files.keys().filter(|set| is_in(pass, set, app));
+    carry.any(|set| differs(pass, set, app).unwrap_or(true))
 }
 
 /// Something of the app is now as this revision has it. A container that could not be made was put back; a service that failed
@@ -163,6 +164,8 @@ fn is_begun(change: &Change, outcome: &Outcome, did: Did) -> bool {
             ) => true,
             // What is only waited for was sent before.
             (Kind::Service, Outcome::Failed { .. }) => did.sent || change.action == Verb::Await,
+            // No answer came, and what the next try found there was somebody's after it.
+            (Kind::Service, Outcome::Skipped { .. }) => did.sent,
             (_, _) => false,
         }
 }

@@ -19,11 +19,13 @@ use crate::model::image::ImageRef;
 use crate::model::names::{AppKey, HostName, Revision};
 use crate::model::observed::{Container, Engine, EngineInfo, Observed, RulesOf, Seen, Snapshot};
 use crate::model::ownership::Belongs;
+use crate::model::permission::Mode;
 use crate::model::plan::{Blocked, Change, Plan};
 use crate::model::settings::Reference;
 use crate::model::tree::{Between, Touch, Tree};
 use crate::model::units::ByteSize;
 use crate::policy::Source;
+use crate::ports::SourceError;
 
 use super::baseline::{self, Applied, Baseline};
 use super::known::Known;
@@ -182,7 +184,9 @@ async fn rules_that_judge(
                 return (own, JudgedBy { rules, stand_in: None });
             }
             Ok(_) => "what is applied as far as is known here is of another fleet".to_owned(),
-            Err(ControlError::Source(_)) => {
+            Err(ControlError::Source(
+                SourceError::NoSuchRevision { .. } | SourceError::Unreadable { .. },
+            )) => {
                 format!("{}, which was applied last, is not in this clone", revision.short())
             }
             Err(error) => format!("{}, which was applied last, cannot be read: {error}", revision.short()),
@@ -224,7 +228,8 @@ fn both_judged(
     )
 }
 
-/// Whom what is enforced here lets dial. `None`: nothing is enforced as far as is known, or it is another fleet's.
+/// Whom what is enforced here lets dial. `None`: nothing is enforced as far as is known, or it is another fleet's, where the name
+/// in git is trusted as the branch is.
 async fn enforced(world: &World, reader: &Reader, tip: &Desired) -> Result<Option<Dialled>, ControlError> {
     let Some(last) = Memory::new(&*world.store).last_good()? else { return Ok(None) };
     let short = last.revision.short();
@@ -233,19 +238,29 @@ async fn enforced(world: &World, reader: &Reader, tip: &Desired) -> Result<Optio
         Ok(parsed) if parsed.desired.fleet == tip.fleet || is_before(world, &last.revision, tip).await => {
             Some(Dialled::NamedBy(who, Box::new(parsed.desired.clone())))
         }
-        Ok(_) => None,
-        Err(ControlError::Source(_)) => Some(Dialled::Nobody(format!(
-            "{who} as far as is known here, {short}, is not in this clone, so that nothing says whom to dial (F4)"
-        ))),
+        Ok(parsed) => match world.permission.mode {
+            Mode::Branch => None,
+            // Whoever may push and not sign may give it any name (F1).
+            Mode::Signed => Some(Dialled::Nobody(format!(
+                "{who}, {short}, is of another fleet ({}), and no signature says that this one may be dialled (F1, F4)",
+                parsed.desired.fleet
+            ))),
+        },
+        Err(ControlError::Source(SourceError::NoSuchRevision { .. } | SourceError::Unreadable { .. })) => {
+            Some(Dialled::Nobody(format!(
+                "{who} as far as is known here, {short}, is not in this clone, so that nothing says whom to dial (F4)"
+            )))
+        }
         Err(error) => {
             Some(Dialled::Nobody(format!("whom {who}, {short}, lets dial is unknown (F4, A1): {error}")))
         }
     })
 }
 
-/// Whether it is in the base's own history: then the fleet was only renamed since, and stays as closed as it was (F4).
+/// Whether it is in the base's own history, or may be where nobody can tell (A1): then the fleet was only renamed since, and stays
+/// as closed as it was (F4).
 async fn is_before(world: &World, revision: &Revision, tip: &Desired) -> bool {
-    world.repository.descends(&tip.revision, revision).await.unwrap_or(false)
+    world.repository.descends(&tip.revision, revision).await.unwrap_or(true)
 }
 
 /// The fleet as it was declared where the branch began, by engines that the base's tip still names; where something is

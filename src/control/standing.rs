@@ -69,8 +69,13 @@ pub fn status(world: &World, pass: &Pass) -> Result<Status, ControlError> {
 fn rules_wait_for(pass: &Pass) -> BTreeSet<AppKey> {
     let base = &pass.taken.baseline;
     let taken = base.applied.fleet.as_ref() == Some(&pass.taken.desired.revision);
-    let waits = taken && pass.taken.rules != base.rules;
-    if waits { base.applied.behind.keys().cloned().collect() } else { BTreeSet::new() }
+    if !taken || pass.taken.rules == base.rules {
+        return BTreeSet::new();
+    }
+    // Where nothing of it is denied, they move on without what is not carried out here: apps of other environments.
+    let elsewhere = pass.judged.becomes.as_ref().filter(|becomes| becomes.rules == becomes.fleet);
+    let waited_for = |app: &&AppKey| elsewhere.is_none_or(|becomes| !becomes.behind.contains_key(*app));
+    base.applied.behind.keys().filter(waited_for).cloned().collect()
 }
 
 /// What the journal has of steps that have not ended.

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use crate::endpoints::{self, Endpoints, Evidence, Exceptions};
 use crate::model::desired::Desired;
 use crate::model::file::{FileSet, Files, Rendered};
+use crate::model::names::AppKey;
 use crate::model::observed::Observed;
 use crate::model::ownership::Owner;
 
@@ -36,6 +37,14 @@ pub fn render(
     }
     rendered.notes.extend(flume.notes);
     rendered
+}
+
+/// What the files of a set have of one app; `None`: nothing.
+pub fn part_of<'f>(set: &FileSet, files: &'f Files, app: &AppKey) -> Option<&'f str> {
+    match set {
+        FileSet::Nginx => files.get(&endpoints::file_name(app)).map(String::as_str),
+        FileSet::Flume(_) => flume::part_of(files.get(flume::FILE)?, app),
+    }
 }
 
 /// What an operator should know about who gets no traffic, or gets it unseen.

@@ -140,6 +140,33 @@ upstream quote-prod {
 }
 
 #[test]
+fn what_a_set_has_of_one_app_is_its_own_alone() {
+    let of = |topic: &str| {
+        let apps = vec![
+            logging_app("order-api-prod", &[("/data/order", "*.log", "order")]),
+            logging_app("quote-prod", &[("/data/quote", "*.log", topic)]),
+        ];
+        let here = vec![container("order-api-prod-0", "h1", ""), container("quote-prod-0", "h1", "")];
+        let seen = observed(vec![("h1", known(here))]);
+        fresh(&desired(1, apps), &seen).sets[&FileSet::Flume(name("h1"))].clone()
+    };
+    let (set, one, other) = (FileSet::Flume(name("h1")), of("one"), of("other"));
+    let part =
+        |files: &Files, app: &str| part_of(&set, files, &app.parse().expect("a key")).map(str::to_owned);
+    assert_eq!(part(&one, "order-api-prod"), part(&other, "order-api-prod"));
+    assert_ne!(part(&one, "quote-prod"), part(&other, "quote-prod"));
+    for (app, source) in [("order-api-prod", "order_api_prod"), ("quote-prod", "quote_prod")] {
+        let part = part(&one, app).expect("its lines");
+        assert!(part.lines().all(|line| line.starts_with(&format!("trueup.sources.{source}."))), "{part}");
+        assert_eq!(part.lines().count(), 7);
+    }
+    assert_eq!(part(&one, "other-prod"), None);
+    let nginx = Files::from([("quote-prod.conf".to_owned(), "upstream".to_owned())]);
+    let part = |app: &str| part_of(&FileSet::Nginx, &nginx, &app.parse().expect("a key"));
+    assert_eq!((part("quote-prod"), part("order-api-prod")), (Some("upstream"), None));
+}
+
+#[test]
 fn a_flume_agent_with_two_apps() {
     let apps = vec![
         logging_app(

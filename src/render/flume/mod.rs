@@ -233,6 +233,14 @@ fn apps_of(text: &str) -> BTreeSet<AppKey> {
     text.lines().filter_map(|line| line.strip_prefix(APP_MARK)?.parse().ok()).collect()
 }
 
+/// The lines of a generated agent file that are one app's alone; `None`: it collects nothing from it.
+pub(super) fn part_of<'t>(text: &'t str, app: &AppKey) -> Option<&'t str> {
+    let mark = format!("\n{APP_MARK}{app}\n");
+    let (_, rest) = text.split_once(&mark)?;
+    // Each section ends with an empty line, which nothing within one is.
+    Some(rest.split_once("\n\n").map_or(rest, |(part, _)| part))
+}
+
 // Writing to a String cannot fail, so the results of `write!` below carry nothing.
 fn agent(apps: &BTreeMap<&AppKey, &App>, shared: &FlumeDefaults) -> String {
     let names: Vec<String> = apps.keys().map(|key| component(key)).collect();
