@@ -329,7 +329,7 @@ fn the_rules_of_a_commit_wait_for_its_apps() {
         assert!(waits_for.is_empty(), "an ordinary rollout takes its time too");
         clock.sleep(Duration::from_secs(3600)).await;
         let waits_for: Vec<AppKey> = told(&sim.look().await);
-        assert_eq!(waits_for, std::slice::from_ref(app));
+        assert_eq!(waits_for, std::slice::from_ref(&app));
         person::resume(&*sim.world.store, &*clock, Some(&app)).expect("resumed");
         let done = sim.apply().await;
         assert_eq!((done.exit_code(), runs(&sim)), (0, running(&[("web-test-0", "app:2")])));

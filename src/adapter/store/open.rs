@@ -191,7 +191,7 @@ fn set_aside(dir: &Path, path: &Path) -> std::io::Result<PathBuf> {
         }
         number += 1;
     };
-    for suffix in ["-wal", "-shm"] {
+    for suffix in ["-wal", "-shm", "-journal"] {
         let side = dir.join(format!("{FILE}{suffix}"));
         if side.exists() {
             let mut to = aside.clone().into_os_string();
