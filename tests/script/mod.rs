@@ -63,7 +63,8 @@ impl Script {
     pub fn play(&self, fleets: &Fleets) -> Result<String, String> {
         // Paused: hours of the simulated clock pass in milliseconds, and always in the same way.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.map_err(|e| format!("0: {e}"))?.block_on(self.play_on(Stage::new(fleets)))
+        // The stage is set inside: its clock begins with the runtime's, which stands still until somebody sleeps.
+        runtime.map_err(|e| format!("0: {e}"))?.block_on(async { self.play_on(Stage::new(fleets)).await })
     }
 
     async fn play_on(&self, mut stage: Stage<'_>) -> Result<String, String> {

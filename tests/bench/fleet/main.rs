@@ -96,8 +96,10 @@ fn installed(fleet: &Fleet) -> PathBuf {
 }
 
 /// Waits until the machine has little to do: engines go on for seconds after they made 120 things, and a look at a fleet is
-/// compared with its floor on one that rests.
+/// compared with its floor on one that rests. What was written, by them or by whoever built this, is on the disk by then.
 fn rest() {
+    let synced = std::process::Command::new("sync").status().expect("sync of the system");
+    assert!(synced.success(), "sync: {synced}");
     let end = Instant::now() + Duration::from_secs(60);
     let mut quiet = 0;
     while quiet < 3 {
