@@ -24,9 +24,9 @@ use crate::model::swarm::{LiveConfig, LiveService, Swarm, Task, UpdateStatus};
 
 pub use installed::written_here;
 
-/// Veils what is neither ours nor adopted by `desired` (`stand_ins` among it), and of all the words of programs and engines. `written` is what this
-/// look itself wrote of the generated files. What is veiled is taken apart field by field, so that a new one has to be
-/// thought of here.
+/// Veils what is neither ours nor adopted by `desired` (`stand_ins` among it), and of all the words of programs and engines.
+/// `written` is what this look itself wrote of the generated files. What is veiled is taken apart field by field, so that a new
+/// one has to be thought of here.
 pub fn veil(
     observed: &Observed,
     owner: &Owner,

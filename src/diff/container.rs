@@ -14,6 +14,7 @@ use crate::model::ownership;
 use crate::model::secrecy::HashKey;
 use crate::model::units::{ByteSize, Cpus, TimeSpan};
 
+use super::field::{each, one};
 use super::show;
 
 /// Docker's default for /dev/shm.
@@ -49,20 +50,6 @@ struct Pair<'a> {
     image: Option<&'a Image>,
 }
 
-/// Most fields: the same where the words for them are. What is equal needs no words, which cost the most of a comparison.
-fn shown<T: PartialEq + ?Sized>(
-    field: ContainerField,
-    wanted: &T,
-    seen: &T,
-    text: impl Fn(&T) -> String,
-) -> Vec<FieldChange> {
-    if wanted == seen {
-        return vec![];
-    }
-    let (wanted, seen) = (text(wanted), text(seen));
-    if wanted == seen { vec![] } else { vec![change(field, Cure::Replace, wanted, seen)] }
-}
-
 /// Where neither git nor a readable image says what it should be, there is nothing to compare with (A1).
 fn or_unknown<T: PartialEq + ?Sized>(
     field: ContainerField,
@@ -70,7 +57,7 @@ fn or_unknown<T: PartialEq + ?Sized>(
     live: &T,
     text: impl Fn(&T) -> String,
 ) -> Vec<FieldChange> {
-    wanted.map_or_else(Vec::new, |wanted| shown(field, wanted, live, text))
+    wanted.map_or_else(Vec::new, |wanted| one((field.name(), Cure::Replace), wanted, live, text))
 }
 
 fn change(field: ContainerField, cure: Cure, desired: String, live: String) -> FieldChange {
@@ -80,6 +67,7 @@ fn change(field: ContainerField, cure: Cure, desired: String, live: String) -> F
 impl Pair<'_> {
     fn compare(&self, field: ContainerField) -> Vec<FieldChange> {
         let (d, l) = (self.desired, &self.live.live);
+        let of = (field.name(), Cure::Replace);
         match field {
             ContainerField::Image => self.image(),
             ContainerField::Entrypoint => {
@@ -108,46 +96,46 @@ impl Pair<'_> {
             }
             ContainerField::Pids => self.limit(field, d.pids, l.pids, 0),
             ContainerField::ShmSize => {
-                shown(field, &d.shm_size.unwrap_or(SHM_DEFAULT), &l.shm_size, ToString::to_string)
+                one(of, &d.shm_size.unwrap_or(SHM_DEFAULT), &l.shm_size, ToString::to_string)
             }
             ContainerField::Restart => self.restart(),
             ContainerField::Health => self.health(),
-            ContainerField::CapAdd => shown(field, &d.cap_add, &l.cap_add, show::set),
-            ContainerField::CapDrop => shown(field, &d.cap_drop, &l.cap_drop, show::set),
-            ContainerField::Privileged => shown(field, &d.privileged, &l.privileged, ToString::to_string),
-            ContainerField::ReadOnly => shown(field, &d.read_only, &l.read_only, ToString::to_string),
+            ContainerField::CapAdd => one(of, &d.cap_add, &l.cap_add, show::set),
+            ContainerField::CapDrop => one(of, &d.cap_drop, &l.cap_drop, show::set),
+            ContainerField::Privileged => one(of, &d.privileged, &l.privileged, ToString::to_string),
+            ContainerField::ReadOnly => one(of, &d.read_only, &l.read_only, ToString::to_string),
             // Undeclared, the daemon's own default is not known from outside: nothing to compare with.
             ContainerField::Init => match d.init {
-                Some(init) => shown(field, &init, &l.init.unwrap_or(false), ToString::to_string),
+                Some(init) => one(of, &init, &l.init.unwrap_or(false), ToString::to_string),
                 None => match l.init {
                     Some(true) => vec![change(field, Cure::Replace, show::none(), "true".to_owned())],
                     Some(false) | None => vec![],
                 },
             },
             ContainerField::SecurityOpt => self.security_opt(),
-            ContainerField::Sysctls => shown(field, &d.sysctls, &l.sysctls, show::pairs),
+            ContainerField::Sysctls => one(of, &d.sysctls, &l.sysctls, show::pairs),
             ContainerField::Ulimits => {
                 let text = |map: &BTreeMap<String, crate::model::container::Ulimit>| {
                     show::join(map.iter().map(|(name, u)| format!("{name}={}:{}", u.soft, u.hard)))
                 };
-                shown(field, &d.ulimits, &l.ulimits, text)
+                one(of, &d.ulimits, &l.ulimits, text)
             }
             ContainerField::Devices => {
                 let text = |map: &BTreeMap<String, crate::model::container::Device>| {
                     show::join(map.iter().map(|(at, x)| format!("{}:{at}:{}", x.host, x.permissions)))
                 };
-                shown(field, &d.devices, &l.devices, text)
+                one(of, &d.devices, &l.devices, text)
             }
             ContainerField::Dns => {
                 let text = |list: &[std::net::IpAddr]| show::join(list.iter().map(ToString::to_string));
-                shown(field, &d.dns[..], &l.dns[..], text)
+                one(of, &d.dns[..], &l.dns[..], text)
             }
-            ContainerField::ExtraHosts => shown(field, &d.extra_hosts, &l.extra_hosts, show::pairs),
+            ContainerField::ExtraHosts => one(of, &d.extra_hosts, &l.extra_hosts, show::pairs),
             ContainerField::Logging => self.logging(),
             ContainerField::StopSignal => self.stop_signal(),
             ContainerField::StopTimeout => {
                 let span = |given: Option<TimeSpan>| given.unwrap_or(STOP_DEFAULT);
-                shown(field, &span(d.stop_timeout), &span(l.stop_timeout), ToString::to_string)
+                one(of, &span(d.stop_timeout), &span(l.stop_timeout), ToString::to_string)
             }
         }
     }
@@ -260,7 +248,7 @@ impl Pair<'_> {
         if self.image.is_none() {
             live.retain(|name, _| wanted.contains_key(name));
         }
-        each(ContainerField::Labels, &wanted, &live, String::clone)
+        each((ContainerField::Labels.name(), Cure::Replace), &wanted, &live, String::clone)
     }
 
     fn ports(&self) -> Vec<FieldChange> {
@@ -282,7 +270,12 @@ impl Pair<'_> {
     }
 
     fn mounts(&self) -> Vec<FieldChange> {
-        each(ContainerField::Mounts, &self.desired.mounts, &self.live.live.mounts, show::mount)
+        each(
+            (ContainerField::Mounts.name(), Cure::Replace),
+            &self.desired.mounts,
+            &self.live.live.mounts,
+            show::mount,
+        )
     }
 
     /// By content and mode; a file that could not be read is not compared (A1).
@@ -548,27 +541,4 @@ fn filled_in(declared: &HealthCheck, of_image: Option<&HealthCheck>) -> HealthCh
             retries: retries.or(*image_retries),
         },
     }
-}
-
-/// One change per key that is missing, extra or different.
-fn each<T: PartialEq>(
-    field: ContainerField,
-    wanted: &BTreeMap<String, T>,
-    live: &BTreeMap<String, T>,
-    show: impl Fn(&T) -> String,
-) -> Vec<FieldChange> {
-    if wanted == live {
-        return vec![];
-    }
-    let keys: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
-    let text = |value: Option<&T>| value.map_or_else(show::none, &show);
-    keys.into_iter()
-        .filter(|key| wanted.get(*key) != live.get(*key))
-        .map(|key| FieldChange {
-            field: format!("{field}.{key}"),
-            desired: text(wanted.get(key)),
-            live: text(live.get(key)),
-            cure: Cure::Replace,
-        })
-        .collect()
 }

@@ -3,6 +3,7 @@
 //! What Docker, the image or the daemon fills in is made the same on both sides first and never mistaken for drift.
 
 mod container;
+mod field;
 mod network;
 mod service;
 mod show;

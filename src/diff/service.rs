@@ -12,6 +12,7 @@ use crate::model::service::{
 };
 use crate::model::units::TimeSpan;
 
+use super::field::{each, one};
 use super::show;
 
 /// Swarm's own time to stop.
@@ -99,6 +100,7 @@ fn compare(
     key: Option<&HashKey>,
 ) -> Vec<FieldChange> {
     let (d, l) = (desired, live);
+    let of = (field.name(), cure(field));
     match field {
         ServiceField::Image => {
             // The tag beside a digest is for people.
@@ -106,17 +108,17 @@ fn compare(
                 (Some(wanted), Some(seen)) => wanted == seen && d.image.repository == l.image.repository,
                 (_, _) => d.image == l.image,
             };
-            if same { vec![] } else { shown(field, &d.image, &l.image, ToString::to_string) }
+            if same { vec![] } else { one(of, &d.image, &l.image, ToString::to_string) }
         }
-        ServiceField::Entrypoint => shown(field, &d.entrypoint, &l.entrypoint, words),
-        ServiceField::Command => shown(field, &d.command, &l.command, words),
+        ServiceField::Entrypoint => one(of, &d.entrypoint, &l.entrypoint, words),
+        ServiceField::Command => one(of, &d.command, &l.command, words),
         ServiceField::Env => env(d, l, key),
-        ServiceField::Workdir => shown(field, &d.workdir, &l.workdir, option),
-        ServiceField::User => shown(field, &d.user, &l.user, option),
-        ServiceField::Hostname => shown(field, &d.hostname, &l.hostname, option),
-        ServiceField::Labels => each(field, &d.labels, &l.labels, String::clone),
-        ServiceField::ServiceLabels => each(field, &d.service_labels, &l.service_labels, String::clone),
-        ServiceField::Mounts => each(field, &d.mounts, &l.mounts, show::mount),
+        ServiceField::Workdir => one(of, &d.workdir, &l.workdir, option),
+        ServiceField::User => one(of, &d.user, &l.user, option),
+        ServiceField::Hostname => one(of, &d.hostname, &l.hostname, option),
+        ServiceField::Labels => each(of, &d.labels, &l.labels, String::clone),
+        ServiceField::ServiceLabels => each(of, &d.service_labels, &l.service_labels, String::clone),
+        ServiceField::Mounts => each(of, &d.mounts, &l.mounts, show::mount),
         ServiceField::Files if d.files == l.files => vec![],
         ServiceField::Files => {
             let text = |files: &BTreeMap<String, crate::model::container::FileSpec>| {
@@ -125,7 +127,7 @@ fn compare(
                 };
                 files.iter().map(|(path, file)| (path.clone(), content(file))).collect::<BTreeMap<_, _>>()
             };
-            each(field, &text(&d.files), &text(&l.files), String::clone)
+            each(of, &text(&d.files), &text(&l.files), String::clone)
         }
         ServiceField::Networks if d.networks == l.networks => vec![],
         ServiceField::Networks => {
@@ -136,49 +138,49 @@ fn compare(
                 };
                 networks.iter().map(|(n, a)| (n.to_string(), one(a))).collect::<BTreeMap<_, _>>()
             };
-            each(field, &text(&d.networks), &text(&l.networks), String::clone)
+            each(of, &text(&d.networks), &text(&l.networks), String::clone)
         }
-        ServiceField::Cpus => shown(field, &d.cpus, &l.cpus, option),
-        ServiceField::Memory => shown(field, &d.memory, &l.memory, option),
-        ServiceField::CpusReservation => shown(field, &d.cpus_reservation, &l.cpus_reservation, option),
-        ServiceField::MemoryReservation => shown(field, &d.memory_reservation, &l.memory_reservation, option),
-        ServiceField::Pids => shown(field, &d.pids, &l.pids, option),
-        ServiceField::Restart => shown(field, &d.restart, &l.restart, restart),
+        ServiceField::Cpus => one(of, &d.cpus, &l.cpus, option),
+        ServiceField::Memory => one(of, &d.memory, &l.memory, option),
+        ServiceField::CpusReservation => one(of, &d.cpus_reservation, &l.cpus_reservation, option),
+        ServiceField::MemoryReservation => one(of, &d.memory_reservation, &l.memory_reservation, option),
+        ServiceField::Pids => one(of, &d.pids, &l.pids, option),
+        ServiceField::Restart => one(of, &d.restart, &l.restart, restart),
         ServiceField::Health => {
             let text = |health: &Option<_>| health.as_ref().map_or_else(show::none, show::health);
-            shown(field, &d.health, &l.health, text)
+            one(of, &d.health, &l.health, text)
         }
-        ServiceField::CapAdd => shown(field, &d.cap_add, &l.cap_add, show::set),
-        ServiceField::CapDrop => shown(field, &d.cap_drop, &l.cap_drop, show::set),
-        ServiceField::ReadOnly => shown(field, &d.read_only, &l.read_only, ToString::to_string),
+        ServiceField::CapAdd => one(of, &d.cap_add, &l.cap_add, show::set),
+        ServiceField::CapDrop => one(of, &d.cap_drop, &l.cap_drop, show::set),
+        ServiceField::ReadOnly => one(of, &d.read_only, &l.read_only, ToString::to_string),
         // Undeclared, it is the node's own default, and Docker's client writes `false` out.
         ServiceField::Init => match (d.init, l.init) {
             (None, Some(false)) => vec![],
-            (wanted, seen) => shown(field, &wanted, &seen, option),
+            (wanted, seen) => one(of, &wanted, &seen, option),
         },
-        ServiceField::Sysctls => shown(field, &d.sysctls, &l.sysctls, show::pairs),
+        ServiceField::Sysctls => one(of, &d.sysctls, &l.sysctls, show::pairs),
         ServiceField::Ulimits => {
             let text = |map: &BTreeMap<String, crate::model::container::Ulimit>| {
                 show::join(map.iter().map(|(name, u)| format!("{name}={}:{}", u.soft, u.hard)))
             };
-            shown(field, &d.ulimits, &l.ulimits, text)
+            one(of, &d.ulimits, &l.ulimits, text)
         }
         ServiceField::Dns => {
             let text = |list: &Vec<std::net::IpAddr>| show::join(list.iter().map(ToString::to_string));
-            shown(field, &d.dns, &l.dns, text)
+            one(of, &d.dns, &l.dns, text)
         }
-        ServiceField::ExtraHosts => shown(field, &d.extra_hosts, &l.extra_hosts, show::pairs),
+        ServiceField::ExtraHosts => one(of, &d.extra_hosts, &l.extra_hosts, show::pairs),
         ServiceField::Logging => {
             let text = |logging: &Option<_>| logging.as_ref().map_or_else(show::none, show::logging);
-            shown(field, &d.logging, &l.logging, text)
+            one(of, &d.logging, &l.logging, text)
         }
-        ServiceField::StopSignal => shown(field, &d.stop_signal, &l.stop_signal, option),
+        ServiceField::StopSignal => one(of, &d.stop_signal, &l.stop_signal, option),
         ServiceField::StopTimeout => {
             let text = |span: &Option<TimeSpan>| span.unwrap_or(STOP_DEFAULT).to_string();
-            shown(field, &d.stop_timeout, &l.stop_timeout, text)
+            one(of, &d.stop_timeout, &l.stop_timeout, text)
         }
         ServiceField::Mode => {
-            let mut changes = shown(field, &d.mode, &l.mode, |of| mode(*of));
+            let mut changes = one(of, &d.mode, &l.mode, |of| mode(*of));
             // Swarm changes numbers, and makes no service into one of another kind.
             if std::mem::discriminant(&d.mode) != std::mem::discriminant(&l.mode) {
                 changes.iter_mut().for_each(|change| change.cure = Cure::Replace);
@@ -190,41 +192,27 @@ fn compare(
             let text = |list: &Vec<String>| {
                 show::set(&list.iter().map(|text| unspaced(text)).collect::<BTreeSet<_>>())
             };
-            shown(field, &d.constraints, &l.constraints, text)
+            one(of, &d.constraints, &l.constraints, text)
         }
-        ServiceField::Spread => shown(field, &d.spread, &l.spread, |list| show::words(list)),
+        ServiceField::Spread => one(of, &d.spread, &l.spread, |list| show::words(list)),
         ServiceField::MaxPerNode => {
             let text = |most: &u32| if *most == 0 { "unlimited".to_owned() } else { most.to_string() };
-            shown(field, &d.max_per_node, &l.max_per_node, text)
+            one(of, &d.max_per_node, &l.max_per_node, text)
         }
-        ServiceField::Update => shown(field, &d.update, &l.update, |of| update(of.as_ref())),
-        ServiceField::Rollback => shown(field, &d.rollback, &l.rollback, |of| update(of.as_ref())),
+        ServiceField::Update => one(of, &d.update, &l.update, |of| update(of.as_ref())),
+        ServiceField::Rollback => one(of, &d.rollback, &l.rollback, |of| update(of.as_ref())),
         ServiceField::EndpointMode => {
             let text = |mode: &crate::model::service::EndpointMode| match mode {
                 crate::model::service::EndpointMode::Vip => "vip".to_owned(),
                 crate::model::service::EndpointMode::Dnsrr => "dnsrr".to_owned(),
             };
-            shown(field, &d.endpoint_mode, &l.endpoint_mode, text)
+            one(of, &d.endpoint_mode, &l.endpoint_mode, text)
         }
         ServiceField::Ports => {
             let text = |ports: &BTreeSet<ServicePort>| show::join(ports.iter().map(ToString::to_string));
-            shown(field, &d.ports, &l.ports, text)
+            one(of, &d.ports, &l.ports, text)
         }
     }
-}
-
-/// Most fields: the same where the words for them are. What is equal needs no words, which cost the most of a comparison.
-fn shown<T: PartialEq>(
-    field: ServiceField,
-    wanted: &T,
-    seen: &T,
-    text: impl Fn(&T) -> String,
-) -> Vec<FieldChange> {
-    if wanted == seen {
-        return vec![];
-    }
-    let (wanted, seen) = (text(wanted), text(seen));
-    if wanted == seen { vec![] } else { vec![change(field, field.name().to_owned(), wanted, seen)] }
 }
 
 fn words(words: &Option<Vec<String>>) -> String {
@@ -251,25 +239,6 @@ fn env(desired: &ServiceSpec, live: &ServiceSpec<KeyedHash>, key: Option<&HashKe
         change(ServiceField::Env, format!("env.{name}"), declared, seen)
     };
     names.into_iter().filter(differs).map(changed).collect()
-}
-
-fn each<T: PartialEq>(
-    field: ServiceField,
-    wanted: &BTreeMap<String, T>,
-    live: &BTreeMap<String, T>,
-    show: impl Fn(&T) -> String,
-) -> Vec<FieldChange> {
-    if wanted == live {
-        return vec![];
-    }
-    let keys: BTreeSet<&String> = wanted.keys().chain(live.keys()).collect();
-    let text = |value: Option<&T>| value.map_or_else(show::none, &show);
-    keys.into_iter()
-        .filter(|key| wanted.get(*key) != live.get(*key))
-        .map(|key| {
-            change(field, format!("{}.{key}", field.name()), text(wanted.get(key)), text(live.get(key)))
-        })
-        .collect()
 }
 
 fn mode(mode: ServiceMode) -> String {

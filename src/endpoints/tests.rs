@@ -151,9 +151,8 @@ fn what_is_not_ours_serves_only_where_it_is_adopted() {
     assert!(one(&desired(2, vec![app("quote-prod", 1)]), &copied, &[], None).servers.is_empty());
 }
 
-/// B4: while it moves, what was taken over keeps its traffic as everything does that moves; a stranger of its name has none.
-#[test]
-fn what_was_taken_over_serves_until_it_is_gone() {
+/// `quote-prod` of two hosts, which takes over `old-web` on h1, and that one.
+fn taking_over() -> (Desired, Container) {
     let mut adopting = app("quote-prod", 1);
     adopting.adopt = true;
     adopting.adopted.insert(0, name("old-web@h1"));
@@ -161,6 +160,13 @@ fn what_was_taken_over_serves_until_it_is_gone() {
     let mut old = container("quote-prod-0", "h1", "10.0.0.1");
     (old.name, old.id) = (name("old-web"), "old".into());
     old.labels.clear();
+    (wanted, old)
+}
+
+/// B4: while it moves, what was taken over keeps its traffic as everything does that moves; a stranger of its name has none.
+#[test]
+fn what_was_taken_over_serves_until_it_is_gone() {
+    let (wanted, old) = taking_over();
     let served = |successor: Option<RunState>, id: Option<&str>| {
         let next = successor.map(|state| in_state(container("quote-prod-0", "h2", "10.0.0.2"), state));
         let seen =
@@ -186,13 +192,7 @@ fn what_was_taken_over_serves_until_it_is_gone() {
 /// B4, C8: it moved on long ago to a host that does not answer now; who took its name gets no traffic.
 #[test]
 fn a_stranger_serves_nothing_while_the_successor_is_silent() {
-    let mut adopting = app("quote-prod", 1);
-    adopting.adopt = true;
-    adopting.adopted.insert(0, name("old-web@h1"));
-    let wanted = desired(2, vec![adopting]);
-    let mut old = container("quote-prod-0", "h1", "10.0.0.1");
-    (old.name, old.id) = (name("old-web"), "old".into());
-    old.labels.clear();
+    let (wanted, old) = taking_over();
     let seen = observed(vec![("h1", known(vec![old])), ("h2", Seen::unknown("no answer"))]);
     let served = |on: &[&str], id: Option<&str>| {
         let mut last_seen: LastSeen = on.iter().map(|host| (name("quote-prod-0"), name(host))).collect();

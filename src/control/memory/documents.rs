@@ -170,8 +170,6 @@ impl Held {
 pub(super) enum Seats {
     One(HostName),
     Several(BTreeSet<HostName>),
-    /// With the ids of adopted containers: builds between releases wrote these here. Only read.
-    Adopted(Hosts),
 }
 
 impl Seats {
@@ -186,7 +184,6 @@ impl Seats {
         match self {
             Self::One(host) => Hosts::from([(host, None)]),
             Self::Several(hosts) => hosts.into_iter().map(|host| (host, None)).collect(),
-            Self::Adopted(hosts) => hosts,
         }
     }
 }

@@ -4,6 +4,7 @@ use super::build::*;
 use super::rules::fail;
 use super::world::World;
 use crate::model::adoption;
+use crate::model::app::App;
 use crate::model::container::{EnvValue, Mount, MountSource};
 use crate::model::desired::Desired;
 use crate::model::drift::Kind;
@@ -22,7 +23,11 @@ const NOTHING: Vec<String> = Vec::new();
 
 /// `quote-prod` of two hosts, which takes over `old-web` on h2.
 fn taking_over() -> (Desired, World) {
-    let mut fleet = desired(2, vec![app("quote-prod", 1)]);
+    taking_over_as(app("quote-prod", 1))
+}
+
+fn taking_over_as(app: App) -> (Desired, World) {
+    let mut fleet = desired(2, vec![app]);
     edit(&mut fleet, "quote-prod", |app| {
         app.container.image = name("other:1");
         app.adopt = true;
@@ -400,14 +405,7 @@ fn a_stranger_is_not_the_instance_while_that_is_aside() {
 #[test]
 fn what_was_taken_over_holds_its_address_while_it_is_attached() {
     for app in [leasing(app("quote-prod", 1)), fixed(app("quote-prod", 1), &["192.0.2.70"])] {
-        let mut fleet = desired(2, vec![app]);
-        edit(&mut fleet, "quote-prod", |app| {
-            app.container.image = name("other:1");
-            app.adopt = true;
-            app.adopted.insert(0, name("old-web@h2"));
-        });
-        let mut world = World::of(&fleet);
-        world.foreign("h2", "old-web", None);
+        let (mut fleet, mut world) = taking_over_as(app);
         // Somebody took it off its network.
         let live = &mut world.container("h2", "old-web").live;
         live.network_mode = "market".into();
