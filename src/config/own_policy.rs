@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::policy::{PolicySettings, Switch, Window, WindowEffect};
+use crate::model::zone::Zone;
 
 use super::context::Context;
 use super::own::shape;
@@ -110,7 +111,7 @@ fn window(shape: &FreezeShape, context: &mut Context<'_>) -> Option<Window> {
         wrong(context, "it has no `zone`", "name one, such as zone = \"Europe/Berlin\"");
         return None;
     };
-    let Ok(zone) = zone.parse::<chrono_tz::Tz>() else {
+    let Ok(zone) = zone.parse::<Zone>() else {
         wrong(
             context,
             &format!("there is no time zone {zone:?}"),

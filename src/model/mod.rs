@@ -51,3 +51,4 @@ pub mod swarm;
 pub mod tree;
 pub mod units;
 pub mod webhook;
+pub mod zone;

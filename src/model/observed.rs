@@ -163,7 +163,7 @@ pub fn is_unnamed(volume: &str) -> bool {
 }
 
 /// Swarm puts it on its tasks; what is made of an image that somebody made of a task (`docker commit`) has it too.
-const SWARM_TASK: &str = "com.docker.swarm.task.id";
+pub const SWARM_TASK: &str = "com.docker.swarm.task.id";
 
 /// Whether a container of this name and these labels is a Swarm's task; see [`task_of`].
 pub fn is_task(name: &ContainerName, labels: &BTreeMap<String, String>) -> bool {

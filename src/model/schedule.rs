@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use chrono::{LocalResult, NaiveDateTime, TimeDelta, TimeZone as _};
-use chrono_tz::{GapInfo, Tz};
+use chrono::{NaiveDateTime, TimeDelta};
 use cron::TimeUnitSpec as _;
 
 use super::units::Timestamp;
+use super::zone::{NoZone, Showing, Zone};
 
 /// `minute hour day-of-month month day-of-week`, as cron has it, and the zone whose clock it means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     expression: String,
-    zone: Tz,
+    zone: Zone,
     /// Two where both the day of the month and the day of the week are restricted: either will do, as in cron.
     times: Vec<cron::Schedule>,
     /// Every hour of the day has its times, so that it goes on by time passed where clocks change.
@@ -27,15 +27,15 @@ pub enum ScheduleError {
     Fields(String, usize),
     #[error("{0:?} is no cron expression: {1}")]
     Expression(String, String),
-    #[error("there is no time zone {0:?}: name one as in \"Europe/Berlin\" or \"UTC\"")]
-    Zone(String),
+    #[error(transparent)]
+    Zone(#[from] NoZone),
     #[error("{0:?} never comes about")]
     Never(String),
 }
 
 /// Which of the two moments is meant, where clocks went back and show a time twice.
 #[derive(Clone, Copy)]
-enum Showing {
+enum Which {
     First,
     Last,
 }
@@ -50,7 +50,7 @@ impl Schedule {
         let [minute, hour, day, month, weekday] = *fields.as_slice() else {
             return Err(ScheduleError::Fields(expression.to_owned(), fields.len()));
         };
-        let zone = Tz::from_str(zone).map_err(|_| ScheduleError::Zone(zone.to_owned()))?;
+        let zone: Zone = zone.parse()?;
         let wrong = |what: &str, field: &str| {
             ScheduleError::Expression(expression.to_owned(), format!("{what} {field:?}"))
         };
@@ -83,45 +83,42 @@ impl Schedule {
     /// again; where they go back, a time that they show twice comes the first time. What comes every hour goes on by
     /// time passed: it skips with them, and comes both times.
     pub fn next_after(&self, moment: Timestamp) -> Option<Timestamp> {
-        let here = self.zone.timestamp_millis_opt(moment.0).single()?.naive_local();
-        let first = self.next_showing(Showing::First, here, moment);
+        let here = self.zone.clock(moment)?;
+        let first = self.next_showing(Which::First, here, moment);
         if !self.every_hour {
             return first;
         }
         // What is shown now may be shown again: times from then on are still to come.
-        let again = self.moment(here, Showing::Last).map_or(TimeDelta::zero(), |last| {
+        let again = self.moment(here, Which::Last).map_or(TimeDelta::zero(), |last| {
             TimeDelta::milliseconds(last.0.saturating_sub(moment.0).max(0))
         });
-        let last = self.next_showing(Showing::Last, here.checked_sub_signed(again)?, moment);
+        let last = self.next_showing(Which::Last, here.checked_sub_signed(again)?, moment);
         first.into_iter().chain(last).min()
     }
 
     /// The first moment after `moment` among the times that clocks show after `from`.
-    fn next_showing(&self, showing: Showing, from: NaiveDateTime, moment: Timestamp) -> Option<Timestamp> {
+    fn next_showing(&self, which: Which, from: NaiveDateTime, moment: Timestamp) -> Option<Timestamp> {
         let from = from.checked_sub_signed(MARGIN)?.and_utc();
         let next = self.times.iter().filter_map(|times| {
-            let moments = times.after(&from).filter_map(|time| self.moment(time.naive_utc(), showing));
+            let moments = times.after(&from).filter_map(|time| self.moment(time.naive_utc(), which));
             moments.into_iter().find(|at| *at > moment)
         });
         next.min()
     }
 
-    /// When the zone's clocks show `time`.
-    fn moment(&self, time: NaiveDateTime, showing: Showing) -> Option<Timestamp> {
-        let at = match (self.zone.from_local_datetime(&time), showing) {
-            (LocalResult::Single(at), _) => at,
-            (LocalResult::Ambiguous(a, b), Showing::First) => a.min(b),
-            (LocalResult::Ambiguous(a, b), Showing::Last) => a.max(b),
-            (LocalResult::None, _) if self.every_hour => return None,
-            (LocalResult::None, _) => GapInfo::new(&time, &self.zone)?.end?,
-        };
-        Some(Timestamp(at.timestamp_millis()))
+    /// When the zone's clocks show `time`; where they skip it, when they did.
+    fn moment(&self, time: NaiveDateTime, which: Which) -> Option<Timestamp> {
+        match (self.zone.shows(time)?, which) {
+            (Showing::Once(at), _)
+            | (Showing::Twice(at, _), Which::First)
+            | (Showing::Twice(_, at), Which::Last) => Some(at),
+            (Showing::Never(at), _) => (!self.every_hour).then_some(at),
+        }
     }
 
     /// A moment as the zone's clock shows it: `2026-11-23 07:00 CET`.
     pub fn local(&self, moment: Timestamp) -> String {
-        let here = self.zone.timestamp_millis_opt(moment.0).single();
-        here.map_or_else(|| moment.to_string(), |here| here.format("%Y-%m-%d %H:%M %Z").to_string())
+        self.zone.says(moment).unwrap_or_else(|| moment.to_string())
     }
 }
 
@@ -247,7 +244,7 @@ mod tests {
 
     /// Minute by minute, by what the zone's clock shows: what `next_after` has to find.
     fn by_the_minute(
-        zone: Tz,
+        zone: &Zone,
         from: Timestamp,
         minutes: &BTreeSet<u32>,
         hours: &BTreeSet<u32>,
@@ -265,7 +262,7 @@ mod tests {
         let mut before: Option<NaiveDateTime> = None;
         for number in 1..=3 * 24 * 60 {
             let at = Timestamp(from.0 + number * 60_000);
-            let time = zone.timestamp_millis_opt(at.0).single().expect("a moment").naive_local();
+            let time = zone.clock(at).expect("a moment");
             let mut skipped = false;
             let mut gap = before.map_or(time, |before| before + minute);
             while gap < time {
@@ -294,7 +291,7 @@ mod tests {
             let from = Timestamp(DateTime::parse_from_rfc3339(from).expect("a moment").timestamp_millis());
             let expression = format!("{} {} * * {}", field(&minutes), field(&hours), field(&weekdays));
             let schedule = Schedule::new(&expression, zone).expect(&expression);
-            let expected = by_the_minute(zone.parse().expect("a zone"), from, &minutes, &hours, &weekdays);
+            let expected = by_the_minute(&zone.parse().expect("a zone"), from, &minutes, &hours, &weekdays);
             let end = Timestamp(from.0 + 3 * 86_400_000);
             let (mut found, mut at) = (Vec::new(), from);
             while let Some(next) = schedule.next_after(at).filter(|next| *next <= end) {

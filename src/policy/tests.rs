@@ -9,6 +9,7 @@ use crate::model::app::App;
 use crate::model::desired::Desired;
 use crate::model::finding::{Effect, Finding, Findings, Level};
 use crate::model::policy::{PolicySettings, Switch, Window, WindowEffect};
+use crate::model::zone::Zone;
 
 use super::*;
 
@@ -256,7 +257,7 @@ fn always() -> Window {
         name: "now".into(),
         effect: WindowEffect::Deny,
         environments: BTreeSet::new(),
-        zone: chrono_tz::UTC,
+        zone: Zone::UTC,
         days: Vec::new(),
         hours: None,
         begin: None,

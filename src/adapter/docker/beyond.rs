@@ -5,11 +5,13 @@
 use std::collections::BTreeSet;
 
 use bollard::models::{
-    ContainerConfig, EndpointSettings, HealthConfig, HostConfig, Mount, MountBindOptions, MountTmpfsOptions,
-    MountType, MountVolumeOptions, NetworkSettings,
+    ContainerConfig, HealthConfig, HostConfig, Mount, MountBindOptions, MountTmpfsOptions, MountType,
+    MountVolumeOptions,
 };
 
 use super::live;
+
+use super::told::{Endpoint, Networks, said};
 
 /// Collects words.
 #[derive(Default)]
@@ -28,8 +30,8 @@ impl Beyond {
         }
     }
 
-    fn list(&mut self, what: &str, values: Option<&Vec<String>>) {
-        for value in values.into_iter().flatten().filter(|v| !v.is_empty()) {
+    fn list(&mut self, what: &str, values: Option<&Vec<impl AsRef<str>>>) {
+        for value in values.into_iter().flatten().map(AsRef::as_ref).filter(|v| !v.is_empty()) {
             self.say(true, format!("{what} {value}"));
         }
     }
@@ -46,15 +48,13 @@ pub(super) fn of(
     config: &ContainerConfig,
     host: &HostConfig,
     mac_address: Option<&String>,
-    networks: Option<&NetworkSettings>,
+    networks: Option<&Networks<'_>>,
 ) -> BTreeSet<String> {
     let mut beyond = Beyond::default();
     of_config(config, &mut beyond);
     of_host(host, &mut beyond);
     beyond.text("the MAC address", mac_address);
-    let endpoints = networks.and_then(|n| n.networks.as_ref());
-    // The order of a HashMap does not matter on the way into a set.
-    for (name, endpoint) in endpoints.into_iter().flatten() {
+    for (name, endpoint) in networks.into_iter().flat_map(Networks::endpoints) {
         of_endpoint(name, endpoint, &mut beyond);
     }
     beyond.0
@@ -318,14 +318,13 @@ fn of_mount(mount: &Mount, beyond: &mut Beyond) {
     }
 }
 
-fn of_endpoint(name: &str, endpoint: &EndpointSettings, beyond: &mut Beyond) {
+fn of_endpoint(name: &str, endpoint: &Endpoint<'_>, beyond: &mut Beyond) {
     beyond.list(&format!("on {name} the link"), endpoint.links.as_ref());
     let options = endpoint.driver_opts.as_ref().is_some_and(|o| !o.is_empty());
     beyond.say(options, format!("driver options on the network {name}"));
     beyond.number(&format!("on {name} the gateway priority"), endpoint.gw_priority);
     if let Some(ipam) = &endpoint.ipam_config {
-        let set = |a: Option<&String>| a.is_some_and(|a| !a.is_empty());
-        let both = set(ipam.ipv4_address.as_ref()) && set(ipam.ipv6_address.as_ref());
+        let both = said(ipam.ipv4_address.as_ref()).and(said(ipam.ipv6_address.as_ref())).is_some();
         beyond.say(both, format!("the second fixed address on {name}"));
         beyond.list(&format!("on {name} the link-local address"), ipam.link_local_ips.as_ref());
     }

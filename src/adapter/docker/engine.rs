@@ -1,6 +1,7 @@
 //! One engine: reading everything trueup models, and the calls that look at single objects.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,10 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bollard::Docker;
 use bollard::container::LogOutput;
-use bollard::models::ContainerSummary;
-use bollard::query_parameters::{
-    InspectNetworkOptions, ListContainersOptionsBuilder, ListVolumesOptions, LogsOptionsBuilder,
-};
+use bollard::query_parameters::{InspectNetworkOptions, ListVolumesOptions, LogsOptionsBuilder};
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::Semaphore;
 
@@ -30,13 +29,24 @@ use crate::ports::{Contents, Engine, EngineError, Heard, Parts};
 
 use super::listed::Attached;
 use super::recall::Recall;
+use super::told::Listed;
 use super::transport::Raw;
-use super::{beyond, error, json, listed, live, within};
+use super::{beyond, error, filters, json, listed, live, within};
 
 /// Inspects in flight at once in one look at an engine. An answer takes the engine a fraction of a millisecond, and a connection
 /// costs both sides a third of that: more at once bring nothing. Of one look alone: what hangs in it keeps nobody else from
 /// asking (D6).
 const AT_ONCE: usize = 6;
+
+/// Looks begun at once: the engine answers some while the answers to others are read.
+const BEGUN: usize = 4 * AT_ONCE;
+
+/// A look at one container as part of a look at everything.
+struct Look {
+    id: String,
+    name: ContainerName,
+    has_files: bool,
+}
 
 /// A connection to one engine.
 pub(super) struct DockerEngine {
@@ -51,12 +61,12 @@ pub(super) struct DockerEngine {
 }
 
 impl DockerEngine {
-    pub(super) async fn call<T>(
+    pub(super) fn call<T>(
         &self,
         call: &str,
         future: impl Future<Output = Result<T, bollard::errors::Error>>,
-    ) -> Result<T, EngineError> {
-        within(&self.host, call, self.deadline, future).await
+    ) -> impl Future<Output = Result<T, EngineError>> {
+        within(&self.host, call, self.deadline, future)
     }
 
     pub(super) fn garbage(&self, call: &str, detail: impl AsRef<str>) -> EngineError {
@@ -96,28 +106,39 @@ impl DockerEngine {
         Ok((told, if private { "private" } else { "host" }))
     }
 
-    async fn list(&self) -> Result<Vec<ContainerSummary>, EngineError> {
-        let options = ListContainersOptionsBuilder::new().all(true).build();
-        self.call("GET /containers/json", self.docker.list_containers(Some(options))).await
+    /// The answer to `GET /containers/json`, of all containers that have one of the values, or of all.
+    async fn listing(&self, filter: Option<(&str, &[String])>) -> Result<Bytes, EngineError> {
+        let all = "containers/json?all=true";
+        let path = match filter {
+            Some((what, values)) => Cow::Owned(format!("{all}&{}", filters(what, values))),
+            None => Cow::Borrowed(all),
+        };
+        self.call("GET /containers/json", self.raw.get(&path)).await
+    }
+
+    fn list<'b>(&self, listing: &'b [u8]) -> Result<Vec<Listed<'b>>, EngineError> {
+        json(listing).map_err(|detail| self.garbage("GET /containers/json", detail))
     }
 
     /// Those that are listed, each looked at.
     async fn containers(
         &self,
-        list: &[ContainerSummary],
+        list: &[Listed<'_>],
         at_once: &Semaphore,
     ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
-        let mut looks: VecDeque<(String, ContainerName)> = VecDeque::new();
+        let mut looks: VecDeque<Look> = VecDeque::new();
         let mut told = Vec::new();
-        for summary in list {
-            let id = summary.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
-            match (listed::name(summary).map(str::parse), id.parse::<ContainerName>()) {
-                (Some(Ok(name)), _) => match listed::task(summary, &name) {
+        for listed in list {
+            let id = listed.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
+            match (listed::name(listed).map(str::parse), id.parse::<ContainerName>()) {
+                (Some(Ok(name)), _) => match listed::task(listed, &name) {
                     Some(task) => told.push((name, Seen::Known(task))),
-                    // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
-                    None if listed::has_files(summary) => looks.push_front((id.to_owned(), name)),
-                    None => looks.push_back((id.to_owned(), name)),
+                    None => {
+                        let look = Look { id: id.to_owned(), name, has_files: listed::has_files(listed) };
+                        // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
+                        if look.has_files { looks.push_front(look) } else { looks.push_back(look) }
+                    }
                 },
                 // It is there, and its image is in use, all the same (A1).
                 (_, Ok(id)) => {
@@ -129,17 +150,15 @@ impl DockerEngine {
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
             // Boxed: a look takes room for an answer and what is made of it, which would be moved about otherwise.
-            stream::iter(looks.into_iter().map(|(id, name)| Box::pin(async move {
-                let _turn = at_once.acquire().await;
-                // By its id: what got another name since the list is there all the same (C8).
-                match self.look_at(Some(&id), &name).await {
+            stream::iter(looks.into_iter().map(|look| Box::pin(async move {
+                match self.take_a_look(&look, at_once).await {
                     Ok(Some(container)) => Some((container.name.clone(), Seen::Known(container))),
                     // Gone between list and inspect.
                     Ok(None) => None,
-                    Err(error) => Some((name, Seen::unknown(error.to_string()))),
+                    Err(error) => Some((look.name, Seen::unknown(error.to_string()))),
                 }
             })))
-            .buffer_unordered(AT_ONCE)
+            .buffer_unordered(BEGUN)
             .collect()
             .await;
         Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
@@ -223,7 +242,8 @@ impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let at_once = Semaphore::new(AT_ONCE);
         let listed = async {
-            let list = self.list().await?;
+            let listing = self.listing(None).await?;
+            let list = self.list(&listing)?;
             let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
             let (containers, mut images) = tokio::try_join!(
                 self.containers(&list, &at_once),
@@ -238,8 +258,12 @@ impl DockerEngine {
             }
             Ok((containers, images, Attached::of(&list)))
         };
-        let (info, listed, networks, volumes) =
-            tokio::join!(self.info(), listed, self.networks(), self.volumes());
+        // The list is asked for first: most of the look waits for it.
+        let beside = async {
+            tokio::task::yield_now().await;
+            tokio::join!(self.info(), self.networks(), self.volumes())
+        };
+        let (listed, (info, networks, volumes)) = tokio::join!(listed, beside);
         let ((info, cgroup_namespace), (mut containers, images, attached)) = (info?, listed?);
         for seen in containers.values_mut() {
             if let Seen::Known(container) = seen {
@@ -263,29 +287,46 @@ impl DockerEngine {
         Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
     }
 
-    /// The container with this id, whatever it is called by now, as part of a look at everything; without one, that of this
-    /// name.
-    async fn look_at(
+    /// By its id: what got another name since the list is there all the same (C8).
+    async fn take_a_look(&self, look: &Look, at_once: &Semaphore) -> Result<Option<Container>, EngineError> {
+        let turn = at_once.acquire().await;
+        let Some(body) = self.inspected(&look.id).await? else { return Ok(None) };
+        // A file is asked for in the same turn, since that takes longest.
+        if look.has_files {
+            return self.read_container(&body, Some(&look.id), &look.name).await;
+        }
+        // Whose turn is next asks before this is read: an answer takes as long to read as to give.
+        drop(turn);
+        tokio::task::yield_now().await;
+        self.read_container(&body, Some(&look.id), &look.name).await
+    }
+
+    /// What the engine tells of the container with this name or id; `None` where there is none.
+    async fn inspected(&self, name_or_id: &str) -> Result<Option<Bytes>, EngineError> {
+        let path = format!("containers/{name_or_id}/json");
+        error::or_none(self.call(&format!("GET /{path}"), self.raw.get(&path)).await)
+    }
+
+    /// The container with this id, whatever it is called by now; without one, that of this name.
+    async fn read_container(
         &self,
+        body: &[u8],
         id: Option<&str>,
         name: &ContainerName,
     ) -> Result<Option<Container>, EngineError> {
-        let path = format!("containers/{}/json", id.unwrap_or(name.as_str()));
-        let call = format!("GET /{path}");
-        let told = self.call(&call, self.raw.get(&path)).await;
-        let Some(body) = error::or_none(told)? else { return Ok(None) };
-        let inspect: live::Inspected<'_> = json(&body).map_err(|detail| self.garbage(&call, detail))?;
+        let call = || format!("GET /containers/{}/json", id.unwrap_or(name.as_str()));
+        let garbage = |detail: String| self.garbage(&call(), detail);
+        let inspect: live::Inspected<'_> = json(body).map_err(garbage)?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
         match (inspect.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
-            (None, _) => return Err(self.garbage(&call, "the container has no name")),
+            (None, _) => return Err(garbage("the container has no name".to_owned())),
             (Some(_), Some(id)) if inspect.id.as_deref() != Some(id) => {
-                return Err(self.garbage(&call, "the answer is about another container"));
+                return Err(garbage("the answer is about another container".to_owned()));
             }
             (Some(other), None) if other != name.as_str() => return Ok(None),
             (Some(_), _) => {}
         }
-        let mut container =
-            live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
+        let mut container = live::container(inspect, &self.key).map_err(garbage)?;
         let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
             // Boxed: few have files, and room for reading one would be moved about with every inspection.
@@ -306,7 +347,10 @@ impl Engine for DockerEngine {
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        self.look_at(None, name).await
+        match self.inspected(name.as_str()).await? {
+            Some(body) => self.read_container(&body, None, name).await,
+            None => Ok(None),
+        }
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {
@@ -321,10 +365,9 @@ impl Engine for DockerEngine {
             return Ok(None);
         }
         // The network itself tells of none that is stopped. By its name alone, those that never ran are found.
-        let either = HashMap::from([("network", vec![network.id.clone(), network.name.clone()])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&either).build();
-        let list = self.call("GET /containers/json", self.docker.list_containers(Some(options))).await?;
-        network.attached.extend(Attached::of(&list).to(&network));
+        let either = [network.id.clone(), network.name.clone()];
+        let listing = self.listing(Some(("network", &either))).await?;
+        network.attached.extend(Attached::of(&self.list(&listing)?).to(&network));
         Ok(Some(network))
     }
 

@@ -5,10 +5,7 @@ use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bollard::models::{
-    ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, NetworkInspect, PortSummary,
-    PortSummaryTypeEnum,
-};
+use bollard::models::NetworkInspect;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,22 +16,23 @@ use crate::model::observed::{self, Container, Health, LiveNetwork, LiveSpec, Run
 use crate::model::ownership;
 use crate::model::units::Timestamp;
 
+use super::told::{Endpoint, Listed, ListedPort, said};
 use super::{json, live};
 
 /// A container's own name; a linked one also lists names with a second `/`.
-pub(super) fn name(summary: &ContainerSummary) -> Option<&str> {
-    let names = summary.names.iter().flatten();
+pub(super) fn name<'l>(listed: &'l Listed<'_>) -> Option<&'l str> {
+    let names = listed.names.iter().flatten();
     names.filter_map(|name| name.strip_prefix('/')).find(|name| !name.contains('/'))
 }
 
 /// Whether trueup put files into it, which have to be read.
-pub(super) fn has_files(summary: &ContainerSummary) -> bool {
-    summary.labels.as_ref().is_some_and(|labels| labels.contains_key(ownership::FILES))
+pub(super) fn has_files(listed: &Listed<'_>) -> bool {
+    listed.label(ownership::FILES).is_some()
 }
 
 /// Images of the listed containers; what is no id cannot be asked for.
-pub(super) fn images(list: &[ContainerSummary]) -> impl Iterator<Item = Digest> {
-    list.iter().filter_map(|summary| summary.image_id.as_deref()?.parse().ok())
+pub(super) fn images(list: &[Listed<'_>]) -> impl Iterator<Item = Digest> {
+    list.iter().filter_map(|listed| listed.image_id.as_deref()?.parse().ok())
 }
 
 /// The answer to `GET /networks`, one by one: an odd one is unknown by itself (A1).
@@ -90,19 +88,18 @@ pub(super) struct Attached {
 }
 
 impl Attached {
-    pub fn of(list: &[ContainerSummary]) -> Self {
+    pub fn of(list: &[Listed<'_>]) -> Self {
         let mut attached = Self::default();
-        for summary in list {
-            let Some(name) = name(summary).or(summary.id.as_deref()) else { continue };
-            for (network, endpoint) in endpoints(summary).into_iter().flatten() {
+        for listed in list {
+            let Some(name) = name(listed).or(listed.id.as_deref()) else { continue };
+            for (network, endpoint) in endpoints(listed) {
                 // The endpoint of a stopped one has no id.
-                let is_there = endpoint.endpoint_id.as_deref().is_some_and(|id| !id.is_empty());
-                if !is_there && !may_start(summary, name) {
+                if said(endpoint.endpoint_id.as_ref()).is_none() && !may_start(listed, name) {
                     continue;
                 }
-                let of = match endpoint.network_id.as_deref().filter(|id| !id.is_empty()) {
+                let of = match said(endpoint.network_id.as_ref()) {
                     Some(id) => attached.by_id.entry(id.to_owned()),
-                    None => attached.by_name.entry(network.clone()),
+                    None => attached.by_name.entry(network.to_owned()),
                 };
                 of.or_default().insert(name.to_owned());
             }
@@ -117,75 +114,65 @@ impl Attached {
 }
 
 /// Whether it may be started again: no Swarm starts an ended task, and no engine what it is about to remove.
-fn may_start(summary: &ContainerSummary, name: &str) -> bool {
-    let goes = match summary.state {
-        Some(ContainerSummaryStateEnum::REMOVING | ContainerSummaryStateEnum::DEAD) => true,
-        Some(
-            ContainerSummaryStateEnum::EMPTY
-            | ContainerSummaryStateEnum::CREATED
-            | ContainerSummaryStateEnum::RUNNING
-            | ContainerSummaryStateEnum::STOPPING
-            | ContainerSummaryStateEnum::PAUSED
-            | ContainerSummaryStateEnum::RESTARTING
-            | ContainerSummaryStateEnum::EXITED,
-        )
-        | None => false,
-    };
-    let labels = || live::sorted(summary.labels.clone());
-    !goes && !name.parse().is_ok_and(|name| observed::is_task(&name, &labels()))
+fn may_start(listed: &Listed<'_>, name: &str) -> bool {
+    let goes = matches!(listed.state.as_deref(), Some("removing" | "dead"));
+    !goes && !name.parse().is_ok_and(|name| is_task(listed, &name))
 }
 
-fn endpoints(summary: &ContainerSummary) -> Option<&HashMap<String, EndpointSettings>> {
-    summary.network_settings.as_ref()?.networks.as_ref()
+fn is_task(listed: &Listed<'_>, name: &ContainerName) -> bool {
+    // Few are, and only their labels are looked at one by one.
+    listed.label(observed::SWARM_TASK).is_some() && observed::is_task(name, &listed.own_labels())
+}
+
+fn endpoints<'l, 'b>(listed: &'l Listed<'b>) -> impl Iterator<Item = (&'l str, &'l Endpoint<'b>)> {
+    listed.network_settings.iter().flat_map(|settings| settings.endpoints())
 }
 
 /// A Swarm's task as far as the list tells: no more of it is compared with anything, and it says so (`veiled`). `None`:
 /// it is none, or the list tells too little of it.
-pub(super) fn task(summary: &ContainerSummary, name: &ContainerName) -> Option<Container> {
-    let labels = live::sorted(summary.labels.clone());
-    if !observed::is_task(name, &labels) {
+pub(super) fn task(listed: &Listed<'_>, name: &ContainerName) -> Option<Container> {
+    if !is_task(listed, name) {
         return None;
     }
-    let id = summary.id.clone()?;
-    let created = Timestamp(summary.created?.saturating_mul(1000));
-    let networks = live::attachments(endpoints(summary).cloned(), &id, name.as_str());
-    let mode = summary.host_config.as_ref().and_then(|host| host.network_mode.clone());
+    let id = listed.id.as_deref()?;
+    let created = Timestamp(listed.created?.saturating_mul(1000));
+    let networks = listed.network_settings.as_ref();
+    let mode = listed.host_config.as_ref().and_then(|host| host.network_mode.as_deref());
     Some(Container {
         name: name.clone(),
-        image: summary.image_id.as_deref()?.parse().ok()?,
-        image_name: summary.image.clone().unwrap_or_default(),
+        image: listed.image_id.as_deref()?.parse().ok()?,
+        image_name: listed.image.as_deref().unwrap_or_default().to_owned(),
         created,
-        state: state(summary, created)?,
+        state: state(listed, created)?,
         restarts: 0,
-        labels,
+        labels: listed.own_labels(),
         beyond: BTreeSet::new(),
-        anonymous: unnamed(summary),
+        anonymous: unnamed(listed),
         veiled: true,
         live: LiveSpec {
-            ports: summary.ports.iter().flatten().filter_map(port).collect(),
-            network_mode: mode.unwrap_or_default(),
-            networks,
+            ports: listed.ports.iter().flatten().filter_map(port).collect(),
+            network_mode: mode.unwrap_or_default().to_owned(),
+            networks: networks.map(|told| told.attachments(id, name.as_str())).unwrap_or_default(),
             ..LiveSpec::default()
         },
-        id,
+        id: id.to_owned(),
     })
 }
 
 /// The list tells no more of a volume than its name, which says enough.
-fn unnamed(summary: &ContainerSummary) -> BTreeMap<String, String> {
-    let mounts = summary.mounts.iter().flatten().filter(|mount| mount.typ.as_deref() == Some("volume"));
-    let named = mounts.filter_map(|mount| Some((mount.destination.clone()?, mount.name.clone()?)));
+fn unnamed(listed: &Listed<'_>) -> BTreeMap<String, String> {
+    let volumes = listed.mounts.iter().flatten().filter_map(|mount| mount.volume());
+    let named = volumes.filter_map(|(at, name)| Some((at.to_owned(), name?.to_owned())));
     named.filter(|(_, name)| observed::is_unnamed(name)).collect()
 }
 
-fn state(summary: &ContainerSummary, created: Timestamp) -> Option<RunState> {
-    // Such as `Up 3 minutes (healthy)`, and `Exited (1) 3 minutes ago`.
-    let told = summary.status.as_deref().unwrap_or_default();
+/// `None`: it is in no state that has a name here.
+fn state(listed: &Listed<'_>, created: Timestamp) -> Option<RunState> {
+    let told = listed.status.as_deref().unwrap_or_default();
     let code = || told.split(['(', ')']).nth(1).and_then(|code| code.parse().ok()).unwrap_or_default();
-    Some(match summary.state? {
-        ContainerSummaryStateEnum::EMPTY => return None,
-        ContainerSummaryStateEnum::CREATED => RunState::Created,
-        ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::STOPPING => {
+    Some(match listed.state.as_deref()? {
+        "created" => RunState::Created,
+        "running" | "stopping" => {
             let health = match told {
                 told if told.ends_with("(healthy)") => Health::Healthy,
                 told if told.ends_with("(unhealthy)") => Health::Unhealthy { last_output: String::new() },
@@ -194,25 +181,24 @@ fn state(summary: &ContainerSummary, created: Timestamp) -> Option<RunState> {
             };
             RunState::Running { since: created, health }
         }
-        ContainerSummaryStateEnum::PAUSED => RunState::Paused,
-        ContainerSummaryStateEnum::RESTARTING => RunState::Restarting { exit_code: code() },
-        ContainerSummaryStateEnum::EXITED => {
-            RunState::Exited { exit_code: code(), at: created, error: String::new() }
-        }
-        ContainerSummaryStateEnum::REMOVING => RunState::Removing,
-        ContainerSummaryStateEnum::DEAD => RunState::Dead,
+        "paused" => RunState::Paused,
+        "restarting" => RunState::Restarting { exit_code: code() },
+        "exited" => RunState::Exited { exit_code: code(), at: created, error: String::new() },
+        "removing" => RunState::Removing,
+        "dead" => RunState::Dead,
+        _ => return None,
     })
 }
 
 /// One that the host itself listens on.
-fn port(told: &PortSummary) -> Option<Port> {
-    let address = told.ip.as_deref().and_then(|address| address.parse::<std::net::IpAddr>().ok());
+fn port(told: &ListedPort<'_>) -> Option<Port> {
+    let address = told.address.as_ref().and_then(|address| address.parse::<std::net::IpAddr>().ok());
     Some(Port {
         container: told.private_port,
-        protocol: match told.typ? {
-            PortSummaryTypeEnum::TCP | PortSummaryTypeEnum::EMPTY => Protocol::Tcp,
-            PortSummaryTypeEnum::UDP => Protocol::Udp,
-            PortSummaryTypeEnum::SCTP => Protocol::Sctp,
+        protocol: match told.protocol.as_deref()? {
+            "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
+            _ => Protocol::Tcp,
         },
         host: Some(told.public_port?),
         // What is published everywhere is listed as 0.0.0.0 and :: both.
@@ -226,10 +212,8 @@ mod tests {
 
     use super::*;
 
-    const SWARM_TASK: &str = "com.docker.swarm.task.id";
-
     /// As an engine of API 1.41 lists them, shortened.
-    fn list() -> Vec<ContainerSummary> {
+    fn list() -> serde_json::Value {
         let listed = |name: &str, status: &str, labels: serde_json::Value, endpoint: &str| {
             json!({
                 "Id": "b".repeat(64), "Names": [format!("/other/{name}"), format!("/{name}")], "Image": "box:1",
@@ -247,29 +231,37 @@ mod tests {
                     "IPAMConfig": {"IPv4Address": "10.0.0.3"}}}},
             })
         };
-        let task = |id: &str| json!({(SWARM_TASK): id});
-        serde_json::from_value(json!([
+        let task = |id: &str| json!({(observed::SWARM_TASK): id});
+        json!([
             listed("web.1.t1", "Up 3 minutes (unhealthy)", task("t1"), "e1"),
             listed("web.1.t0", "Exited (137) 4 minutes ago", task("t0"), ""),
             listed("own", "Up 2 hours", json!({}), "e2"),
-        ]))
-        .expect("summaries")
+        ])
     }
 
-    fn told(summary: &ContainerSummary) -> Option<Container> {
-        task(summary, &name(summary)?.parse().expect("a name"))
+    /// What `look` sees of an answer.
+    fn read<T>(list: &serde_json::Value, look: impl FnOnce(&[Listed<'_>]) -> T) -> T {
+        let body = list.to_string();
+        look(&super::json::<Vec<Listed<'_>>>(body.as_bytes()).expect("a list"))
+    }
+
+    fn told(listed: &Listed<'_>) -> Option<Container> {
+        task(listed, &name(listed)?.parse().expect("a name"))
+    }
+
+    /// Each of them as a task.
+    fn tasks(list: &serde_json::Value) -> Vec<Option<Container>> {
+        read(list, |list| list.iter().map(told).collect())
     }
 
     #[test]
     fn a_swarms_task_is_known_from_the_list_alone() {
-        let list = list();
-        let there = told(&list[0]).expect("a task");
+        let tasks = tasks(&list());
+        let there = tasks[0].as_ref().expect("a task");
         assert_eq!((there.name.as_str(), there.veiled), ("web.1.t1", true), "a link's name is not its own");
-        let RunState::Running { since, health } = there.state else { panic!("{:?}", there.state) };
-        assert_eq!(
-            (since, health),
-            (Timestamp(1_700_000_000_000), Health::Unhealthy { last_output: String::new() })
-        );
+        let since = Timestamp(1_700_000_000_000);
+        let health = Health::Unhealthy { last_output: String::new() };
+        assert_eq!(there.state, RunState::Running { since, health });
         let published = Port { container: 80, protocol: Protocol::Tcp, host: Some(8080), address: None };
         assert_eq!(there.live.ports, BTreeSet::from([published]));
         let address = "10.0.0.3".parse().ok();
@@ -279,28 +271,30 @@ mod tests {
         );
         let unnamed = BTreeMap::from([("/cache".to_owned(), "c".repeat(64))]);
         assert_eq!(there.anonymous, unnamed, "neither what is named nor what is the host's");
-        let ended = told(&list[1]).expect("a task").state;
+        let ended = &tasks[1].as_ref().expect("a task").state;
         assert!(matches!(ended, RunState::Exited { exit_code: 137, .. }), "{ended:?}");
     }
 
     #[test]
     fn what_is_no_task_or_is_told_in_part_is_looked_at() {
         let mut list = list();
-        assert!(told(&list[2]).is_none());
-        list[0].image_id = None;
-        list[1].state = None;
-        assert!(told(&list[0]).is_none() && told(&list[1]).is_none());
+        let is_told = |list: &_| tasks(list).iter().map(Option::is_some).collect::<Vec<_>>();
+        assert_eq!(is_told(&list), [true, true, false]);
+        list[0]["ImageID"] = json!(null);
+        list[1]["State"] = json!(null);
+        assert_eq!(is_told(&list), [false; 3]);
+        list[1]["State"] = json!("between two states");
+        assert_eq!(is_told(&list), [false; 3], "a state of a newer engine");
     }
 
     /// Who commits a task to an image gives its labels to all that is made of that.
     #[test]
     fn an_inherited_label_makes_no_task() {
         let mut list = list();
-        list[0].names = Some(vec!["/backup".to_owned()]);
-        let ours = (format!("{}app", ownership::PREFIX), "web".to_owned());
-        list[1].labels.get_or_insert_default().extend([ours]);
-        list[2].labels.get_or_insert_default().insert(SWARM_TASK.to_owned(), String::new());
-        assert!(list.iter().all(|summary| told(summary).is_none()));
+        list[0]["Names"] = json!(["/backup"]);
+        list[1]["Labels"][format!("{}app", ownership::PREFIX)] = json!("web");
+        list[2]["Labels"][observed::SWARM_TASK] = json!("");
+        assert!(tasks(&list).iter().all(Option::is_none));
     }
 
     #[test]
@@ -319,15 +313,15 @@ mod tests {
         );
 
         let mut list = list();
-        list[0].image_id = Some(String::new());
-        list[1].image_id = Some("box:1".to_owned());
-        assert_eq!(images(&list).count(), 1, "only what can be asked for by its id");
+        list[0]["ImageID"] = json!("");
+        list[1]["ImageID"] = json!("box:1");
+        assert_eq!(read(&list, |list| images(list).count()), 1, "only what can be asked for by its id");
     }
 
     #[test]
     fn a_name_that_is_found_twice_is_unknown_and_not_one_of_the_two() {
-        let list = list();
-        let one = || told(&list[0]).expect("a task");
+        let all = tasks(&list());
+        let one = || all[0].clone().expect("a task");
         let names = |name: &str| name.parse::<ContainerName>().expect("a name");
         let seen = [("one", one()), ("two", one()), ("one", one())].map(|(n, c)| (names(n), Seen::Known(c)));
         let all = by_name(seen.into_iter());
@@ -338,27 +332,26 @@ mod tests {
     #[test]
     fn who_is_stopped_is_attached_unless_nobody_starts_it() {
         let mut list = list();
-        let theirs = |name: &str, state, network: &str| {
-            let mut summary = list[2].clone();
-            (summary.names, summary.state) = (Some(vec![format!("/{name}")]), Some(state));
-            let networks = summary.network_settings.as_mut().and_then(|settings| settings.networks.as_mut());
-            let endpoint = networks.and_then(|networks| networks.get_mut("mesh")).expect("an endpoint");
-            (endpoint.endpoint_id, endpoint.network_id) = (None, Some(network.to_owned()));
-            summary
+        let theirs = |name: &str, state: &str, network: &str| {
+            let mut listed = list[2].clone();
+            (listed["Names"], listed["State"]) = (json!([format!("/{name}")]), json!(state));
+            let endpoint = &mut listed["NetworkSettings"]["Networks"]["mesh"];
+            (endpoint["EndpointID"], endpoint["NetworkID"]) = (json!(null), json!(network));
+            listed
         };
         let more = [
-            theirs("backup", ContainerSummaryStateEnum::EXITED, "n1"),
-            theirs("fresh", ContainerSummaryStateEnum::CREATED, ""),
-            theirs("before", ContainerSummaryStateEnum::EXITED, "n0"),
-            theirs("dead", ContainerSummaryStateEnum::DEAD, "n1"),
+            theirs("backup", "exited", "n1"),
+            theirs("fresh", "created", ""),
+            theirs("before", "exited", "n0"),
+            theirs("dead", "dead", "n1"),
         ];
-        list.extend(more);
+        list.as_array_mut().expect("a list").extend(more);
         let network = |id: &str, name: &str| {
             let told = json!([{"Name": name, "Id": id, "Driver": "bridge"}]).to_string();
             let (_, seen) = networks(told.as_bytes()).expect("a list").remove(0);
             seen.known().cloned().expect("a network")
         };
-        let attached = Attached::of(&list);
+        let attached = read(&list, Attached::of);
         let on = |id: &str, name: &str| attached.to(&network(id, name)).into_iter().collect::<Vec<_>>();
         assert_eq!(
             on("n1", "mesh"),

@@ -3,23 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::models::{
-    ContainerConfig, ContainerState, ContainerStateStatusEnum, EndpointSettings, HealthConfig,
-    HealthStatusEnum, HostConfig, ImageInspect, IpamConfig, MountPoint, MountType, NetworkInspect,
-    NetworkSettings, PortMap, RestartPolicyNameEnum,
+    ContainerConfig, ContainerState, ContainerStateStatusEnum, HealthConfig, HealthStatusEnum, HostConfig,
+    ImageInspect, IpamConfig, MountType, NetworkInspect, PortMap, RestartPolicyNameEnum,
 };
 use chrono::DateTime;
 use serde_json::value::RawValue;
 
 use super::beyond;
+use super::told::{MountPoint, Networks, Text};
 
 use crate::model::container::{
     Device, HealthCheck, Logging, Mount, MountSource, Port, Protocol, Restart, Ulimit,
 };
 use crate::model::names::VolumeName;
 use crate::model::network::{NetworkDriver, NetworkSpec, VolumeSpec};
-use crate::model::observed::{
-    Container, Health, Image, LiveAttachment, LiveNetwork, LiveSpec, LiveVolume, RunState,
-};
+use crate::model::observed::{Container, Health, Image, LiveNetwork, LiveSpec, LiveVolume, RunState};
 use crate::model::ownership;
 use crate::model::secrecy::{HashKey, KeyedHash};
 use crate::model::units::{ByteSize, Cpus, TimeSpan, Timestamp};
@@ -28,15 +26,21 @@ use crate::model::units::{ByteSize, Cpus, TimeSpan, Timestamp};
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Inspected<'a> {
-    pub id: Option<String>,
-    pub name: Option<String>,
-    image: Option<String>,
-    created: Option<String>,
+    #[serde(borrow)]
+    pub id: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub name: Option<Text<'a>>,
+    #[serde(borrow)]
+    image: Option<Text<'a>>,
+    #[serde(borrow)]
+    created: Option<Text<'a>>,
     state: Option<ContainerState>,
     restart_count: Option<i64>,
     host_config: Option<HostConfig>,
-    network_settings: Option<NetworkSettings>,
-    mounts: Option<Vec<MountPoint>>,
+    #[serde(borrow)]
+    network_settings: Option<Networks<'a>>,
+    #[serde(borrow)]
+    mounts: Option<Vec<MountPoint<'a>>>,
     /// Read twice: as the API has it now, and for what later versions no longer have at that place.
     #[serde(borrow)]
     config: Option<&'a RawValue>,
@@ -53,17 +57,17 @@ struct Older {
 /// The error says what the engine left out.
 pub(super) fn container(inspect: Inspected<'_>, key: &HashKey) -> Result<Container, String> {
     let id = inspect.id.ok_or("it has no id")?;
-    let name = inspect.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let name = inspect.name.as_deref().unwrap_or_default().trim_start_matches('/');
     let config = inspect.config.ok_or("it has no configuration")?.get();
     let Older { mac_address } = serde_json::from_str(config).map_err(|error| error.to_string())?;
     let config: ContainerConfig = serde_json::from_str(config).map_err(|error| error.to_string())?;
     let host = inspect.host_config.ok_or("it has no host configuration")?;
-    let image = inspect.image.unwrap_or_default();
+    let image = inspect.image.as_deref().unwrap_or_default();
     let health_declared = config.healthcheck.clone().and_then(health_check);
     let has_check = matches!(health_declared, Some(HealthCheck::Probe { .. }));
     let beyond = beyond::of(&config, &host, mac_address.as_ref(), inspect.network_settings.as_ref());
-    let anonymous = anonymous(&host, inspect.mounts.unwrap_or_default());
-    let networks = attachments(inspect.network_settings.and_then(|s| s.networks), &id, &name);
+    let anonymous = anonymous(&host, &inspect.mounts.unwrap_or_default());
+    let networks = inspect.network_settings.map(|told| told.attachments(&id, name)).unwrap_or_default();
     Ok(Container {
         name: name.parse().map_err(|e| format!("{e}"))?,
         image: image.parse().map_err(|e| format!("{e}"))?,
@@ -109,7 +113,7 @@ pub(super) fn container(inspect: Inspected<'_>, key: &HashKey) -> Result<Contain
             stop_signal: config.stop_signal.filter(|s| !s.is_empty()),
             stop_timeout: config.stop_timeout.and_then(|s| u64::try_from(s).ok()).map(TimeSpan::from_secs),
         },
-        id,
+        id: id.into(),
     })
 }
 
@@ -274,13 +278,15 @@ fn mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
 }
 
 /// Volumes that are mounted without having been asked for by name: the image's, and `-v /data`.
-fn anonymous(host: &HostConfig, points: Vec<MountPoint>) -> BTreeMap<String, String> {
-    let asked = mounts(host);
-    let of_volume = points.into_iter().filter(|point| point.typ.as_deref() == Some("volume"));
-    of_volume
-        .filter_map(|point| Some((point.destination?, point.name.unwrap_or_default())))
-        .filter(|(at, _)| !asked.contains_key(at))
-        .collect()
+fn anonymous(host: &HostConfig, points: &[MountPoint<'_>]) -> BTreeMap<String, String> {
+    let volumes = points.iter().filter_map(MountPoint::volume);
+    let mut all: BTreeMap<String, String> =
+        volumes.map(|(at, name)| (at.to_owned(), name.unwrap_or_default().to_owned())).collect();
+    if !all.is_empty() {
+        let asked = mounts(host);
+        all.retain(|at, _| !asked.contains_key(at));
+    }
+    all
 }
 
 fn untrimmed_mounts(host: &HostConfig) -> BTreeMap<String, Mount> {
@@ -349,29 +355,6 @@ pub(super) fn tmpfs_size(text: &str) -> Option<ByteSize> {
         _ => return None,
     };
     number.checked_mul(1 << shift).map(ByteSize)
-}
-
-pub(super) fn attachments(
-    networks: Option<HashMap<String, EndpointSettings>>,
-    id: &str,
-    name: &str,
-) -> BTreeMap<String, LiveAttachment> {
-    let short = id.get(..12).unwrap_or(id);
-    let live = |endpoint: EndpointSettings| LiveAttachment {
-        requested: endpoint
-            .ipam_config
-            .and_then(|ipam| ipam.ipv4_address.or(ipam.ipv6_address))
-            .and_then(|a| a.parse().ok()),
-        address: endpoint.ip_address.and_then(|a| a.parse().ok()),
-        network: endpoint.network_id.filter(|id| !id.is_empty()),
-        aliases: endpoint
-            .aliases
-            .unwrap_or_default()
-            .into_iter()
-            .filter(|alias| alias != short && alias != name)
-            .collect(),
-    };
-    networks.into_iter().flatten().map(|(network, endpoint)| (network, live(endpoint))).collect()
 }
 
 pub(super) fn health_check(config: HealthConfig) -> Option<HealthCheck> {

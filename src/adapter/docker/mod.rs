@@ -17,6 +17,7 @@ mod pull;
 mod recall;
 mod selfimage;
 mod swarm;
+mod told;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -133,6 +134,13 @@ fn json<'b, T: Deserialize<'b>>(body: &'b [u8]) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
+/// A query that asks for what has one of the values.
+fn filters(what: &str, values: &[String]) -> String {
+    let filters = serde_json::json!({ what: values }).to_string();
+    let filters: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
+    format!("filters={filters}")
+}
+
 /// Ends every call by its absolute deadline (D6).
 async fn within<T>(
     host: &HostName,
@@ -140,7 +148,8 @@ async fn within<T>(
     deadline: Duration,
     future: impl Future<Output = Result<T, bollard::errors::Error>>,
 ) -> Result<T, EngineError> {
-    match tokio::time::timeout(deadline, future).await {
+    // Boxed: a call has room for a handshake and an answer in it, which whoever waits for one would have too.
+    match tokio::time::timeout(deadline, Box::pin(future)).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(e)) => Err(error::of(host, call, &e)),
         Err(_) => Err(error::late(host, call, deadline)),

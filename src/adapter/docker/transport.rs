@@ -205,7 +205,7 @@ impl Line {
         let minor = match known {
             Some(minor) => minor,
             None if again.is_some() => OURS,
-            None => self.spoken().await?.minor,
+            None => Box::pin(self.spoken()).await?.minor,
         };
         let (response, taken) = self.send_in(request, minor).await?;
         if response.status() != StatusCode::BAD_REQUEST {
@@ -218,8 +218,8 @@ impl Line {
         let Some(again) = again else { return Ok((response, taken)) };
         // Read to its end, so that its connection is free: asking for the versions needs one.
         drop(taken.read(response).await);
-        let minor = self.spoken().await?.minor;
-        self.send_in(again, minor).await
+        let minor = Box::pin(self.spoken()).await?.minor;
+        Box::pin(self.send_in(again, minor)).await
     }
 
     async fn send_in(
@@ -293,7 +293,8 @@ impl Line {
         loop {
             let (mut kept, reused) = match self.take() {
                 Some(kept) => (kept, true),
-                None => (self.open().await?, false),
+                // Boxed: a handshake takes more room than a call, and most calls need none.
+                None => (Box::pin(self.open()).await?, false),
             };
             kept.budget.store(answer.most(), Ordering::Relaxed);
             match kept.sender.try_send_request(request).await {

@@ -20,7 +20,7 @@ use crate::model::swarm::{
 use crate::ports::{EngineError, EngineErrorKind};
 
 use super::super::engine::DockerEngine;
-use super::super::{error, json, live, within};
+use super::super::{error, filters, json, live, within};
 use super::beyond;
 use super::json::{Json, at, flag, list, moment, number, pairs, text, texts};
 use super::spec::{self, Names};
@@ -223,9 +223,7 @@ fn call(path: &str) -> String {
 
 /// The path of those that have one of the values.
 fn having(path: &str, filter: &str, values: &[String]) -> String {
-    let filters = serde_json::json!({ filter: values }).to_string();
-    let filters: String = url::form_urlencoded::byte_serialize(filters.as_bytes()).collect();
-    format!("{path}?filters={filters}")
+    format!("{path}?{}", filters(filter, values))
 }
 
 /// What ids mean in specs.
