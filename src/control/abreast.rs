@@ -1,5 +1,4 @@
-//! Pure work beside something else: what follows from one look is worked out on two cores while the engines rest, and what takes
-//! long to work out keeps no engine waiting for its next question.
+//! Two pieces of work at once: what follows from one look is worked out while the engines rest, on two cores.
 
 use std::panic::resume_unwind;
 use std::thread;
@@ -18,17 +17,11 @@ pub(super) fn abreast<A: Send, B>(one: impl Fn() -> A + Sync, other: impl FnOnce
     })
 }
 
-/// What `work` comes to, on a thread of its own: whoever asks engines meanwhile goes on. A panic of it is the caller's.
-pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    // It is never ended before its time, so that it can only have panicked.
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|ended| resume_unwind(ended.into_panic()))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
 
-    use super::{abreast, aside};
+    use super::abreast;
 
     #[test]
     fn both_are_at_work_at_once() {
@@ -51,20 +44,5 @@ mod tests {
     #[should_panic(expected = "broke")]
     fn a_panic_is_not_swallowed() {
         abreast(|| panic!("broke"), || ());
-    }
-
-    #[tokio::test]
-    async fn others_go_on_while_something_is_worked_out() {
-        let (tell, told) = tokio::sync::oneshot::channel();
-        // On the one thread of this runtime, neither would come to its end.
-        let (word, ()) =
-            tokio::join!(aside(|| told.blocking_recv()), async { tell.send("on").expect("a listener") });
-        assert_eq!(word, Ok("on"));
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "broke")]
-    async fn a_panic_aside_is_not_swallowed() {
-        aside(|| panic!("broke")).await
     }
 }

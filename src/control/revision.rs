@@ -13,7 +13,6 @@ use crate::model::units::Timestamp;
 use crate::policy::{self, RuleError, Source};
 use crate::ports::SourceError;
 
-use super::abreast::aside;
 use super::baseline::{self, Applied, Baseline};
 use super::kept;
 use super::memory::{LastGood, Memory};
@@ -65,7 +64,7 @@ pub enum Purpose {
 /// Reads revisions; keeps what was parsed, so that a small commit costs little.
 #[derive(Default)]
 pub struct Reader {
-    cache: Arc<Mutex<ParseCache>>,
+    cache: Mutex<ParseCache>,
     /// Revisions as parsed: what is enforced, and what something is at. A repository that is gone takes none of them away.
     known: Mutex<BTreeMap<Revision, Arc<Parsed>>>,
     baseline: Mutex<Option<Arc<Baseline>>>,
@@ -101,18 +100,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn bad_rules(revision: &Revision, errors: &[RuleError]) -> ControlError {
     let lines: Vec<String> = errors.iter().map(|error| format!("error: {error}")).collect();
     ControlError::Config { revision: revision.short().to_owned(), errors: lines.join("\n") }
-}
-
-/// A commit as it says, or all that is wrong with it.
-fn parse(tree: Tree, cache: &mut ParseCache) -> Result<Parsed, ControlError> {
-    let desired = config::load(&tree, cache).map_err(|errors| ControlError::Config {
-        revision: tree.revision.short().to_owned(),
-        errors: errors.to_string(),
-    })?;
-    let rules = policy::sources(&tree).map_err(|errors| bad_rules(&tree.revision, &errors))?;
-    let (author, summary) = (tree.author.clone(), tree.summary.clone());
-    let committed = tree.committed;
-    Ok(Parsed { desired, rules, committed, author, summary, tree: Arc::new(tree), from_state: false })
 }
 
 /// How a revision was let in, where that is worth a word.
@@ -388,7 +375,7 @@ impl Reader {
         if let Some(known) = known {
             return Ok(known);
         }
-        let parsed = Arc::new(self.parse(world.repository.tree(revision).await?).await?);
+        let parsed = Arc::new(self.parse(world.repository.tree(revision).await?)?);
         lock(&self.known).insert(revision.clone(), Arc::clone(&parsed));
         Ok(parsed)
     }
@@ -405,7 +392,7 @@ impl Reader {
             parsed => return parsed,
         };
         let Some(tree) = kept::read(world, revision)? else { return Err(error.into()) };
-        let parsed = Arc::new(Parsed { from_state: true, ..self.parse(tree).await? });
+        let parsed = Arc::new(Parsed { from_state: true, ..self.parse(tree)? });
         lock(&self.known).insert(revision.clone(), Arc::clone(&parsed));
         Ok(parsed)
     }
@@ -423,9 +410,16 @@ impl Reader {
         Ok(kept::keep(world, &mut lock(&self.kept), &wanted, &used)?)
     }
 
-    async fn parse(&self, tree: Tree) -> Result<Parsed, ControlError> {
-        let cache = Arc::clone(&self.cache);
-        aside(move || parse(tree, &mut lock(&cache))).await
+    fn parse(&self, tree: Tree) -> Result<Parsed, ControlError> {
+        let mut cache = lock(&self.cache);
+        let desired = config::load(&tree, &mut cache).map_err(|errors| ControlError::Config {
+            revision: tree.revision.short().to_owned(),
+            errors: errors.to_string(),
+        })?;
+        let rules = policy::sources(&tree).map_err(|errors| bad_rules(&tree.revision, &errors))?;
+        let (author, summary) = (tree.author.clone(), tree.summary.clone());
+        let committed = tree.committed;
+        Ok(Parsed { desired, rules, committed, author, summary, tree: Arc::new(tree), from_state: false })
     }
 
     fn accept(&self, world: &World, taken: Taken, remember: bool) -> Result<Taken, ControlError> {

@@ -15,7 +15,7 @@ use crate::model::app::{App, Replicas, Runtime, Upstream};
 use crate::model::desired::Desired;
 use crate::model::file::Files;
 use crate::model::last_seen::LastSeen;
-use crate::model::names::{AppKey, ContainerName, HostName, InstanceName};
+use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::{Container, Health, Observed, RunState, Seen};
 use crate::model::ownership::{Belongs, Owner, PlaceInReplacement};
 
@@ -95,7 +95,8 @@ pub fn project(
     exceptions: &Exceptions,
     installed: Option<&Files>,
 ) -> Endpoints {
-    let view = View { desired, observed, owner, exceptions };
+    let carriers = carriers(desired, observed, exceptions);
+    let view = View { desired, observed, owner, exceptions, carriers };
     let mut endpoints = Endpoints::default();
     for (key, app) in &desired.apps {
         let Some(upstream) = &app.upstream else { continue };
@@ -132,6 +133,41 @@ struct View<'a> {
     observed: &'a Observed,
     owner: &'a Owner,
     exceptions: &'a Exceptions,
+    /// Names are read once, and not by every app.
+    carriers: BTreeMap<AppKey, Vec<Carrier<'a>>>,
+}
+
+/// A container that carries the name of an instance, or stands for one.
+struct Carrier<'a> {
+    instance: InstanceName,
+    host: &'a HostName,
+    container: &'a Seen<Container>,
+}
+
+/// By the app of the instance; within one by host, then by name.
+fn carriers<'a>(
+    desired: &Desired,
+    observed: &'a Observed,
+    exceptions: &Exceptions,
+) -> BTreeMap<AppKey, Vec<Carrier<'a>>> {
+    let mut carriers: BTreeMap<AppKey, Vec<Carrier<'a>>> = BTreeMap::new();
+    for (host, engine) in &observed.hosts {
+        let Seen::Known(engine) = engine else { continue };
+        for (name, container) in &engine.containers {
+            // `quote-prod-007` parses to the instance `quote-prod-7` and is not it.
+            let own = name.as_str().parse::<InstanceName>().ok().filter(|i| i.to_string() == name.as_str());
+            // A container of another name stands for its instance until its next replacement (B4).
+            let adopted = || {
+                let id = container.known().map(|container| container.id.as_str());
+                adoption::stands_for(desired, observed, &exceptions.adopted, host, (name, id))
+            };
+            if let Some(instance) = own.or_else(adopted) {
+                let of_app = carriers.entry(instance.key.clone()).or_default();
+                of_app.push(Carrier { instance, host, container });
+            }
+        }
+    }
+    carriers
 }
 
 /// What one place in the fleet says about an instance.
@@ -195,32 +231,14 @@ impl View<'_> {
 
     /// A verdict for every container that carries the name of one of the app's instances.
     fn seen(&self, app: &App, upstream: &Upstream) -> Vec<Verdict> {
-        let mut verdicts = Vec::new();
-        for (host, engine) in &self.observed.hosts {
-            let Seen::Known(engine) = engine else { continue };
-            for (name, container) in &engine.containers {
-                // `quote-prod-007` parses to the instance `quote-prod-7` and is not it.
-                let own =
-                    name.as_str().parse::<InstanceName>().ok().filter(|i| i.to_string() == name.as_str());
-                let id = container.known().map(|container| container.id.as_str());
-                let Some(instance) = own.or_else(|| self.adopted(host, (name, id))) else { continue };
-                if instance.key != app.key {
-                    continue;
-                }
-                verdicts.push(match container {
-                    Seen::Known(container) => self.judge(app, upstream, host, instance, container),
-                    Seen::Unknown { why } => {
-                        Verdict::Unknown { instance, host: host.clone(), why: why.clone() }
-                    }
-                });
+        let carriers = self.carriers.get(&app.key).into_iter().flatten();
+        let verdict = |Carrier { instance, host, container }: &Carrier<'_>| match container {
+            Seen::Known(container) => self.judge(app, upstream, host, instance.clone(), container),
+            Seen::Unknown { why } => {
+                Verdict::Unknown { instance: instance.clone(), host: (*host).clone(), why: why.clone() }
             }
-        }
-        verdicts
-    }
-
-    /// The instance for which a container of another name stands until its next replacement (B4).
-    fn adopted(&self, host: &HostName, container: (&ContainerName, Option<&str>)) -> Option<InstanceName> {
-        adoption::stands_for(self.desired, self.observed, &self.exceptions.adopted, host, container)
+        };
+        carriers.map(verdict).collect()
     }
 
     fn judge(

@@ -119,7 +119,7 @@ impl Owner {
         swarm: &str,
         labels: &BTreeMap<String, String>,
     ) -> Belongs<Option<AppKey>> {
-        match self.foreign_at(&format!("{kind}/{name}@swarm/{swarm}"), labels) {
+        match self.foreign_at([kind, "/", name, "@swarm/", swarm], labels) {
             Some(why) => Belongs::Foreign { why },
             None => Belongs::Ours(claimed_app(labels)),
         }
@@ -195,10 +195,11 @@ impl Owner {
         host: &HostName,
         labels: &BTreeMap<String, String>,
     ) -> Option<String> {
-        self.foreign_at(&format!("{kind}/{name}@{host}"), labels)
+        self.foreign_at([kind, "/", name, "@", host.as_str()], labels)
     }
 
-    fn foreign_at(&self, itself: &str, labels: &BTreeMap<String, String>) -> Option<String> {
+    /// `itself` is what the label of that name says of what carries it rightly, piece by piece.
+    fn foreign_at(&self, itself: [&str; 5], labels: &BTreeMap<String, String>) -> Option<String> {
         let label = |key: &str| labels.get(key).map(String::as_str);
         match (label(INSTALLATION), label(FLEET), label(SELF)) {
             (None, _, _) => Some("it carries no label of trueup's".to_owned()),
@@ -208,13 +209,19 @@ impl Owner {
             (_, other, _) if other != Some(self.fleet.as_str()) => {
                 Some(format!("it belongs to the fleet {:?}", other.unwrap_or_default()))
             }
-            (_, _, Some(claimed)) if claimed == itself => None,
+            (_, _, Some(claimed)) if is_made_of(claimed, itself) => None,
             (_, _, claimed) => Some(format!(
-                "its ownership label was copied: it names {:?} and stands on {itself:?}",
-                claimed.unwrap_or_default()
+                "its ownership label was copied: it names {:?} and stands on {:?}",
+                claimed.unwrap_or_default(),
+                itself.concat()
             )),
         }
     }
+}
+
+/// Whether `text` is the pieces one after the other.
+fn is_made_of(text: &str, pieces: [&str; 5]) -> bool {
+    pieces.into_iter().try_fold(text, |rest, piece| rest.strip_prefix(piece)).is_some_and(str::is_empty)
 }
 
 /// The name of the instance that labels claim, ownership unproven.

@@ -38,16 +38,6 @@ use super::{beyond, error, filters, json, listed, live, within};
 /// asking (D6).
 const AT_ONCE: usize = 6;
 
-/// Looks begun at once: the engine answers some while the answers to others are read.
-const BEGUN: usize = 4 * AT_ONCE;
-
-/// A look at one container as part of a look at everything.
-struct Look {
-    id: String,
-    name: ContainerName,
-    has_files: bool,
-}
-
 /// A connection to one engine.
 pub(super) struct DockerEngine {
     pub(super) host: HostName,
@@ -127,18 +117,16 @@ impl DockerEngine {
         at_once: &Semaphore,
     ) -> Result<BTreeMap<ContainerName, Seen<Container>>, EngineError> {
         let call = "GET /containers/json";
-        let mut looks: VecDeque<Look> = VecDeque::new();
+        let mut looks: VecDeque<(String, ContainerName)> = VecDeque::new();
         let mut told = Vec::new();
         for listed in list {
             let id = listed.id.as_deref().ok_or_else(|| self.garbage(call, "a container has no id"))?;
             match (listed::name(listed).map(str::parse), id.parse::<ContainerName>()) {
                 (Some(Ok(name)), _) => match listed::task(listed, &name) {
                     Some(task) => told.push((name, Seen::Known(task))),
-                    None => {
-                        let look = Look { id: id.to_owned(), name, has_files: listed::has_files(listed) };
-                        // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
-                        if look.has_files { looks.push_front(look) } else { looks.push_back(look) }
-                    }
+                    // What takes long to read is begun first: an engine reads a file for tens of milliseconds.
+                    None if listed::has_files(listed) => looks.push_front((id.to_owned(), name)),
+                    None => looks.push_back((id.to_owned(), name)),
                 },
                 // It is there, and its image is in use, all the same (A1).
                 (_, Ok(id)) => {
@@ -150,15 +138,17 @@ impl DockerEngine {
         }
         let seen: Vec<Option<(ContainerName, Seen<Container>)>> =
             // Boxed: a look takes room for an answer and what is made of it, which would be moved about otherwise.
-            stream::iter(looks.into_iter().map(|look| Box::pin(async move {
-                match self.take_a_look(&look, at_once).await {
+            stream::iter(looks.into_iter().map(|(id, name)| Box::pin(async move {
+                let _turn = at_once.acquire().await;
+                // By its id: what got another name since the list is there all the same (C8).
+                match self.look_at(Some(&id), &name).await {
                     Ok(Some(container)) => Some((container.name.clone(), Seen::Known(container))),
                     // Gone between list and inspect.
                     Ok(None) => None,
-                    Err(error) => Some((look.name, Seen::unknown(error.to_string()))),
+                    Err(error) => Some((name, Seen::unknown(error.to_string()))),
                 }
             })))
-            .buffer_unordered(BEGUN)
+            .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         Ok(listed::by_name(seen.into_iter().flatten().chain(told)))
@@ -287,46 +277,29 @@ impl DockerEngine {
         Ok(Snapshot { info, containers, images, networks, volumes, volumes_hidden })
     }
 
-    /// By its id: what got another name since the list is there all the same (C8).
-    async fn take_a_look(&self, look: &Look, at_once: &Semaphore) -> Result<Option<Container>, EngineError> {
-        let turn = at_once.acquire().await;
-        let Some(body) = self.inspected(&look.id).await? else { return Ok(None) };
-        // A file is asked for in the same turn, since that takes longest.
-        if look.has_files {
-            return self.read_container(&body, Some(&look.id), &look.name).await;
-        }
-        // Whose turn is next asks before this is read: an answer takes as long to read as to give.
-        drop(turn);
-        tokio::task::yield_now().await;
-        self.read_container(&body, Some(&look.id), &look.name).await
-    }
-
-    /// What the engine tells of the container with this name or id; `None` where there is none.
-    async fn inspected(&self, name_or_id: &str) -> Result<Option<Bytes>, EngineError> {
-        let path = format!("containers/{name_or_id}/json");
-        error::or_none(self.call(&format!("GET /{path}"), self.raw.get(&path)).await)
-    }
-
-    /// The container with this id, whatever it is called by now; without one, that of this name.
-    async fn read_container(
+    /// The container with this id, whatever it is called by now, as part of a look at everything; without one, that of this
+    /// name.
+    async fn look_at(
         &self,
-        body: &[u8],
         id: Option<&str>,
         name: &ContainerName,
     ) -> Result<Option<Container>, EngineError> {
-        let call = || format!("GET /containers/{}/json", id.unwrap_or(name.as_str()));
-        let garbage = |detail: String| self.garbage(&call(), detail);
-        let inspect: live::Inspected<'_> = json(body).map_err(garbage)?;
+        let path = format!("containers/{}/json", id.unwrap_or(name.as_str()));
+        let call = format!("GET /{path}");
+        let told = self.call(&call, self.raw.get(&path)).await;
+        let Some(body) = error::or_none(told)? else { return Ok(None) };
+        let inspect: live::Inspected<'_> = json(&body).map_err(|detail| self.garbage(&call, detail))?;
         // An id prefix matches too; only the name itself is meant. No name at all is no answer (A1).
         match (inspect.name.as_deref().map(|n| n.trim_start_matches('/')), id) {
-            (None, _) => return Err(garbage("the container has no name".to_owned())),
+            (None, _) => return Err(self.garbage(&call, "the container has no name")),
             (Some(_), Some(id)) if inspect.id.as_deref() != Some(id) => {
-                return Err(garbage("the answer is about another container".to_owned()));
+                return Err(self.garbage(&call, "the answer is about another container"));
             }
             (Some(other), None) if other != name.as_str() => return Ok(None),
             (Some(_), _) => {}
         }
-        let mut container = live::container(inspect, &self.key).map_err(garbage)?;
+        let mut container =
+            live::container(inspect, &self.key).map_err(|detail| self.garbage(&call, detail))?;
         let name = &container.name.clone();
         for path in ownership::files_put_in(&container.labels.clone()) {
             // Boxed: few have files, and room for reading one would be moved about with every inspection.
@@ -347,10 +320,7 @@ impl Engine for DockerEngine {
     }
 
     async fn container(&self, name: &ContainerName) -> Result<Option<Container>, EngineError> {
-        match self.inspected(name.as_str()).await? {
-            Some(body) => self.read_container(&body, None, name).await,
-            None => Ok(None),
-        }
+        self.look_at(None, name).await
     }
 
     async fn network(&self, name: &str) -> Result<Option<LiveNetwork>, EngineError> {

@@ -47,11 +47,19 @@ pub(super) struct Inspected<'a> {
 }
 
 /// What a container's configuration had in earlier versions of the API.
-#[derive(serde::Deserialize)]
+#[derive(Default, serde::Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Older {
     /// As it was asked for.
     mac_address: Option<String>,
+}
+
+/// Few have anything of it: the others are not read twice.
+fn older(config: &str) -> Result<Older, String> {
+    if !config.contains("\"MacAddress\"") {
+        return Ok(Older::default());
+    }
+    serde_json::from_str(config).map_err(|error| error.to_string())
 }
 
 /// The error says what the engine left out.
@@ -59,7 +67,7 @@ pub(super) fn container(inspect: Inspected<'_>, key: &HashKey) -> Result<Contain
     let id = inspect.id.ok_or("it has no id")?;
     let name = inspect.name.as_deref().unwrap_or_default().trim_start_matches('/');
     let config = inspect.config.ok_or("it has no configuration")?.get();
-    let Older { mac_address } = serde_json::from_str(config).map_err(|error| error.to_string())?;
+    let Older { mac_address } = older(config)?;
     let config: ContainerConfig = serde_json::from_str(config).map_err(|error| error.to_string())?;
     let host = inspect.host_config.ok_or("it has no host configuration")?;
     let image = inspect.image.as_deref().unwrap_or_default();

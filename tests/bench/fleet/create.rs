@@ -13,7 +13,7 @@ use super::{running, stage, timed};
 
 const THIRTY: usize = 30;
 /// Engines differ by a tenth from one round to the next.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 11;
 
 pub fn thirty(table: &mut Table, compose: &Compose) {
     let fleet = Fleet::up(3, 0);
