@@ -288,6 +288,8 @@ mod tests {
         let foreign = |b| matches!(b, Belongs::Foreign { .. });
         assert!(foreign(judge("quote-prod-1", "h1", &labels("h1"))), "another container");
         assert!(foreign(judge("quote-prod-0", "h2", &labels("h1"))), "another host");
+        assert!(foreign(judge("quote-prod-0", "h1", &labels("h10"))), "a host whose name goes on");
+        assert!(foreign(judge("quote-prod-0", "h10", &labels("h1"))), "a host whose name ends before");
         assert!(foreign(judge("quote-prod-0", "h1", &BTreeMap::new())), "no labels");
         let mut other = labels("h1");
         other.insert(INSTALLATION.into(), "i-2".into());

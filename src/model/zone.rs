@@ -70,7 +70,9 @@ impl FromStr for Zone {
     type Err = NoZone;
 
     fn from_str(name: &str) -> Result<Self, NoZone> {
-        let found = TimeZoneDatabase::bundled().get(name).ok().filter(|zone| !zone.is_unknown());
+        let found = TimeZoneDatabase::bundled().get(name).ok();
+        // What says that nobody has set one is none.
+        let found = found.filter(|zone| !zone.is_unknown() && zone.iana_name() != Some("Factory"));
         found.map(Self).ok_or_else(|| NoZone(name.to_owned()))
     }
 }
@@ -132,7 +134,9 @@ mod tests {
             ("Europe/Berlin".into(), "UTC".into())
         );
         assert_eq!(zone("UTC"), Zone::UTC);
-        for name in ["Europe/Nowhere", "", "Etc/Unknown", "+02:00"] {
+        assert_eq!((zone("europe/berlin"), zone("utc")), (zone("Europe/Berlin"), Zone::UTC));
+        assert_eq!(zone("europe/berlin").to_string(), "Europe/Berlin");
+        for name in ["Europe/Nowhere", "", "Etc/Unknown", "Factory", "factory", "+02:00"] {
             assert_eq!(name.parse::<Zone>(), Err(NoZone(name.to_owned())));
         }
     }

@@ -1,6 +1,7 @@
 //! What is set on a container that trueup does not model, in words: a replacement would be without it.
 //!
-//! Docker's own structures are taken apart field by field without `..`, so that a field of a later API is not forgotten.
+//! Docker's own structures are taken apart field by field without `..`, so that a field of a later API is not forgotten. Only how a
+//! container is on a network is read by a type of ours ([`Endpoint`]), which has to be held to the API by hand.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,6 @@ use bollard::models::{
 };
 
 use super::live;
-
 use super::told::{Endpoint, Networks, said};
 
 /// Collects words.
@@ -327,5 +327,33 @@ fn of_endpoint(name: &str, endpoint: &Endpoint<'_>, beyond: &mut Beyond) {
         let both = said(ipam.ipv4_address.as_ref()).and(said(ipam.ipv6_address.as_ref())).is_some();
         beyond.say(both, format!("the second fixed address on {name}"));
         beyond.list(&format!("on {name} the link-local address"), ipam.link_local_ips.as_ref());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::json;
+    use super::*;
+
+    /// Each name as the API has it: one that were misread would be absent, and a replacement would silently be without it.
+    #[test]
+    fn what_an_endpoint_has_beyond_the_model_is_told() {
+        let body = br#"{"Networks": {"lan": {
+            "IPAMConfig": {"IPv4Address": "10.0.0.3", "IPv6Address": "2001:db8::7", "LinkLocalIPs": ["169.254.3.4"]},
+            "Links": ["db:store"], "DriverOpts": {"com.example.speed": "9"}, "GwPriority": 5}}}"#;
+        let networks: Networks<'_> = json(body).expect("networks");
+        let (config, host) = (ContainerConfig::default(), HostConfig::default());
+        let words: Vec<String> = of(&config, &host, None, Some(&networks)).into_iter().collect();
+        assert_eq!(
+            words,
+            [
+                "driver options on the network lan",
+                "on lan the gateway priority 5",
+                "on lan the link db:store",
+                "on lan the link-local address 169.254.3.4",
+                "the second fixed address on lan",
+            ]
+        );
+        assert_eq!(of(&config, &host, None, Some(&Networks::default())), BTreeSet::new());
     }
 }

@@ -231,9 +231,10 @@ impl DockerEngine {
 impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let at_once = Semaphore::new(AT_ONCE);
+        // Alone, so that nothing keeps it waiting: most of the look waits for it, and all that is asked after it goes on beside that.
+        let listing = self.listing(None).await?;
+        let list = self.list(&listing)?;
         let listed = async {
-            let listing = self.listing(None).await?;
-            let list = self.list(&listing)?;
             let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
             let (containers, mut images) = tokio::try_join!(
                 self.containers(&list, &at_once),
@@ -248,12 +249,8 @@ impl DockerEngine {
             }
             Ok((containers, images, Attached::of(&list)))
         };
-        // The list is asked for first: most of the look waits for it.
-        let beside = async {
-            tokio::task::yield_now().await;
-            tokio::join!(self.info(), self.networks(), self.volumes())
-        };
-        let (listed, (info, networks, volumes)) = tokio::join!(listed, beside);
+        let (info, listed, networks, volumes) =
+            tokio::join!(self.info(), listed, self.networks(), self.volumes());
         let ((info, cgroup_namespace), (mut containers, images, attached)) = (info?, listed?);
         for seen in containers.values_mut() {
             if let Seen::Known(container) = seen {

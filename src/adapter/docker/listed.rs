@@ -195,7 +195,7 @@ fn port(told: &ListedPort<'_>) -> Option<Port> {
     let address = told.address.as_ref().and_then(|address| address.parse::<std::net::IpAddr>().ok());
     Some(Port {
         container: told.private_port,
-        protocol: match told.protocol.as_deref()? {
+        protocol: match said(told.protocol.as_ref())? {
             "udp" => Protocol::Udp,
             "sctp" => Protocol::Sctp,
             _ => Protocol::Tcp,
@@ -285,6 +285,11 @@ mod tests {
         assert_eq!(is_told(&list), [false; 3]);
         list[1]["State"] = json!("between two states");
         assert_eq!(is_told(&list), [false; 3], "a state of a newer engine");
+        // Where the look does not know it either, that container is unknown, and nothing else.
+        let looked =
+            json!({"Id": "a", "Name": "/web", "State": {"Status": "between two states"}}).to_string();
+        let error = super::super::json::<live::Inspected<'_>>(looked.as_bytes()).err().expect("no state");
+        assert!(error.contains("between two states"), "{error}");
     }
 
     /// Who commits a task to an image gives its labels to all that is made of that.

@@ -41,7 +41,7 @@ pub(super) struct Inspected<'a> {
     network_settings: Option<Networks<'a>>,
     #[serde(borrow)]
     mounts: Option<Vec<MountPoint<'a>>>,
-    /// Read twice: as the API has it now, and for what later versions no longer have at that place.
+    /// As the API has it now, and where something of it stands there, for what later versions no longer have at that place.
     #[serde(borrow)]
     config: Option<&'a RawValue>,
 }

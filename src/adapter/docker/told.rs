@@ -150,9 +150,10 @@ impl<'b> Networks<'b> {
             requested: endpoint
                 .ipam_config
                 .as_ref()
-                .and_then(|ipam| ipam.ipv4_address.as_ref().or(ipam.ipv6_address.as_ref()))
+                // An engine that knows addresses by their type (29) writes the one that there is none of as an empty text.
+                .and_then(|ipam| said(ipam.ipv4_address.as_ref()).or(said(ipam.ipv6_address.as_ref())))
                 .and_then(|address| address.parse().ok()),
-            address: endpoint.ip_address.as_ref().and_then(|address| address.parse().ok()),
+            address: said(endpoint.ip_address.as_ref()).and_then(|address| address.parse().ok()),
             network: said(endpoint.network_id.as_ref()).map(str::to_owned),
             aliases: endpoint
                 .aliases
@@ -204,7 +205,7 @@ mod tests {
     use std::borrow::Cow;
 
     use super::super::json;
-    use super::{Listed, Text, said};
+    use super::{Listed, Networks, Text, said};
 
     /// What nothing has to be undone in is not copied, at any depth.
     #[test]
@@ -232,6 +233,25 @@ mod tests {
         ];
         assert!(texts.iter().all(|text| text.is_some_and(is_borrowed)), "{texts:?}");
         assert_eq!(listed.label("quoted"), Some("a \"b\""), "and what is escaped is read all the same");
+    }
+
+    #[test]
+    fn an_address_that_was_asked_for_is_found_beside_one_that_was_not() {
+        let asked = |ipam: &str| {
+            let body = format!(r#"{{"Networks": {{"lan": {{"IPAMConfig": {ipam}}}}}}}"#);
+            let networks: Networks<'_> = json(body.as_bytes()).expect("networks");
+            networks.attachments("id", "web")["lan"].requested.map(|address| address.to_string())
+        };
+        for (ipam, expected) in [
+            (r#"{"IPv4Address": "10.0.0.3"}"#, Some("10.0.0.3")),
+            (r#"{"IPv4Address": "10.0.0.3", "IPv6Address": ""}"#, Some("10.0.0.3")),
+            (r#"{"IPv4Address": "", "IPv6Address": "2001:db8::7"}"#, Some("2001:db8::7")),
+            (r#"{"IPv4Address": "", "IPv6Address": ""}"#, None),
+            ("{}", None),
+            ("null", None),
+        ] {
+            assert_eq!(asked(ipam).as_deref(), expected, "{ipam}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(super) fn connect(dial: Dial) -> Result<(Docker, Raw), Error> {
     Ok((Docker::connect_with_custom_transport(send, Some("http://engine"), LONGEST, &API)?, raw))
 }
 
-/// Calls whose answers bollard does not read as engines of these versions give them.
+/// Calls whose answers are read here: bollard's types are not what engines of these versions give, or copy what is only looked at.
 pub(super) struct Raw(Arc<Line>);
 
 impl Raw {
