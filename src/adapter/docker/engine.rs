@@ -231,10 +231,9 @@ impl DockerEngine {
 impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let at_once = Semaphore::new(AT_ONCE);
-        // Alone, so that nothing keeps it waiting: most of the look waits for it, and all that is asked after it goes on beside that.
-        let listing = self.listing(None).await?;
-        let list = self.list(&listing)?;
         let listed = async {
+            let listing = self.listing(None).await?;
+            let list = self.list(&listing)?;
             let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
             let (containers, mut images) = tokio::try_join!(
                 self.containers(&list, &at_once),
