@@ -144,7 +144,7 @@ struct Carrier<'a> {
     container: &'a Seen<Container>,
 }
 
-/// By the app of the instance; within one by host, then by name.
+/// Of the apps that have an upstream; within one by host, then by name.
 fn carriers<'a>(
     desired: &Desired,
     observed: &'a Observed,
@@ -161,7 +161,10 @@ fn carriers<'a>(
                 let id = container.known().map(|container| container.id.as_str());
                 adoption::stands_for(desired, observed, &exceptions.adopted, host, (name, id))
             };
-            if let Some(instance) = own.or_else(adopted) {
+            let has_upstream = |instance: &InstanceName| {
+                desired.apps.get(&instance.key).is_some_and(|app| app.upstream.is_some())
+            };
+            if let Some(instance) = own.or_else(adopted).filter(has_upstream) {
                 let of_app = carriers.entry(instance.key.clone()).or_default();
                 of_app.push(Carrier { instance, host, container });
             }

@@ -1,6 +1,5 @@
 //! One engine: reading everything trueup models, and the calls that look at single objects.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -96,13 +95,9 @@ impl DockerEngine {
         Ok((told, if private { "private" } else { "host" }))
     }
 
-    /// The answer to `GET /containers/json`, of all containers that have one of the values, or of all.
-    async fn listing(&self, filter: Option<(&str, &[String])>) -> Result<Bytes, EngineError> {
-        let all = "containers/json?all=true";
-        let path = match filter {
-            Some((what, values)) => Cow::Owned(format!("{all}&{}", filters(what, values))),
-            None => Cow::Borrowed(all),
-        };
+    /// The answer to `GET /containers/json`, stopped ones included; `more` goes on with its query.
+    async fn listing(&self, more: &str) -> Result<Bytes, EngineError> {
+        let path = format!("containers/json?all=true{more}");
         self.call("GET /containers/json", self.raw.get(&path)).await
     }
 
@@ -232,7 +227,7 @@ impl DockerEngine {
     async fn whole(&self, images: &BTreeSet<ImageRef>) -> Result<Snapshot, EngineError> {
         let at_once = Semaphore::new(AT_ONCE);
         let listed = async {
-            let listing = self.listing(None).await?;
+            let listing = self.listing("").await?;
             let list = self.list(&listing)?;
             let references: BTreeSet<String> = listed::images(&list).map(|id| id.to_string()).collect();
             let (containers, mut images) = tokio::try_join!(
@@ -331,8 +326,8 @@ impl Engine for DockerEngine {
             return Ok(None);
         }
         // The network itself tells of none that is stopped. By its name alone, those that never ran are found.
-        let either = [network.id.clone(), network.name.clone()];
-        let listing = self.listing(Some(("network", &either))).await?;
+        let either = filters("network", &[network.id.clone(), network.name.clone()]);
+        let listing = self.listing(&format!("&{either}")).await?;
         network.attached.extend(Attached::of(&self.list(&listing)?).to(&network));
         Ok(Some(network))
     }

@@ -121,7 +121,7 @@ fn may_start(listed: &Listed<'_>, name: &str) -> bool {
 
 fn is_task(listed: &Listed<'_>, name: &ContainerName) -> bool {
     // Few are, and only their labels are looked at one by one.
-    listed.label(observed::SWARM_TASK).is_some() && observed::is_task(name, &listed.own_labels())
+    listed.label(observed::SWARM_TASK).is_some() && observed::is_task(name, &listed.all_labels())
 }
 
 fn endpoints<'l, 'b>(listed: &'l Listed<'b>) -> impl Iterator<Item = (&'l str, &'l Endpoint<'b>)> {
@@ -145,7 +145,7 @@ pub(super) fn task(listed: &Listed<'_>, name: &ContainerName) -> Option<Containe
         created,
         state: state(listed, created)?,
         restarts: 0,
-        labels: listed.own_labels(),
+        labels: listed.all_labels(),
         beyond: BTreeSet::new(),
         anonymous: unnamed(listed),
         veiled: true,

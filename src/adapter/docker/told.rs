@@ -83,7 +83,7 @@ impl Listed<'_> {
     }
 
     /// All of them, for whoever keeps them.
-    pub fn own_labels(&self) -> BTreeMap<String, String> {
+    pub fn all_labels(&self) -> BTreeMap<String, String> {
         let labels = self.labels.iter().flatten();
         labels.map(|(name, value)| (name.to_string(), value.to_string())).collect()
     }
