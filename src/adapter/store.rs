@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use crate::model::names::{HostName, Revision};
 use crate::model::plan::Outcome;
@@ -107,7 +107,8 @@ impl SqliteStore {
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
         let connection = self.connection();
-        let mut statement = connection.prepare(sql).map_err(|e| self.failed(&e))?;
+        // One look asks the same of many records.
+        let mut statement = connection.prepare_cached(sql).map_err(|e| self.failed(&e))?;
         let rows = statement.query_map(params, read).map_err(|e| self.failed(&e))?;
         rows.collect::<rusqlite::Result<_>>().map_err(|e| self.failed(&e))
     }
@@ -185,14 +186,9 @@ fn delete(connection: &Connection, record: Record, key: &str) -> rusqlite::Resul
 
 impl Store for SqliteStore {
     fn get(&self, record: Record, key: &str) -> Result<Option<String>, StoreError> {
-        self.connection()
-            .query_row(
-                "SELECT json FROM records WHERE kind = ?1 AND key = ?2",
-                params![kind(record), key],
-                |row| row.get(0),
-            )
-            .optional()
-            .map_err(|e| self.failed(&e))
+        let sql = "SELECT json FROM records WHERE kind = ?1 AND key = ?2";
+        let row = self.rows(sql, params![kind(record), key], |row| row.get(0))?;
+        Ok(row.into_iter().next())
     }
 
     fn put(&self, record: Record, key: &str, json: &str) -> Result<(), StoreError> {

@@ -43,6 +43,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use rustix::io::Errno;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 /// Keeps Docker hosts and Docker Swarms true to a git repository.
 #[derive(Parser)]
@@ -58,7 +60,9 @@ struct Cli {
     global: world::GlobalArgs,
 }
 
+/// What a command's options are is worked out for the one that is asked for.
 #[derive(Subcommand)]
+#[command(defer = true)]
 enum Command {
     /// Show what would be changed, and why; nothing is changed.
     Plan(plan::Args),
@@ -154,9 +158,12 @@ pub fn main() -> ExitCode {
     if goes_on {
         // A forge or a disk that hangs keeps no command from ending.
         runtime.shutdown_timeout(Duration::from_secs(1));
-    } else {
+    } else if has_programs() {
         // What is still asked ends here, with the programs that it started; no thread is waited for.
         runtime.shutdown_background();
+    } else {
+        // Connections are closed all at once, and not one by one.
+        leave(runtime);
     }
     match ended {
         Ok(code) => match say::lost() {
@@ -188,6 +195,13 @@ const fn goes_on(command: &Command) -> bool {
         command,
         Command::Run(_) | Command::Apply(_) | Command::Rollback(_) | Command::Images(_) | Command::Demo(_)
     )
+}
+
+/// Whether a program that this process started, such as an engine's ssh, was not seen to end.
+fn has_programs() -> bool {
+    // Whatever became of it, it is left as it is.
+    let any = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    !matches!(waitid(WaitId::All, any), Err(Errno::CHILD))
 }
 
 /// What is nothing but memory when the answer is out: the system takes it back at once, where we would take it apart piece by

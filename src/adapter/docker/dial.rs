@@ -2,6 +2,7 @@
 
 mod ssh;
 mod tls;
+mod unix;
 
 use std::io;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::model::host::{EngineAddress, Host};
@@ -19,6 +20,7 @@ use crate::ports::EngineErrorKind;
 use super::error::Below;
 
 pub(super) use ssh::Ssh;
+use unix::Prompt;
 
 /// Something an HTTP conversation can be held on.
 pub(super) trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -82,8 +84,7 @@ impl Dial {
     pub(super) async fn open(&self) -> io::Result<Box<dyn Connection>> {
         match self {
             Self::Unix(path) => {
-                let stream =
-                    UnixStream::connect(path).await.map_err(|e| refused(&format!("unix://{path}"), &e))?;
+                let stream = Prompt::connect(path).map_err(|e| refused(&format!("unix://{path}"), &e))?;
                 Ok(Box::new(stream))
             }
             Self::Tcp { host, port } => Ok(Box::new(tcp(host, *port).await?)),

@@ -243,8 +243,9 @@ impl DockerEngine {
             }
             Ok((containers, images, Attached::of(&list)))
         };
-        let (info, listed, networks, volumes) =
-            tokio::join!(self.info(), listed, self.networks(), self.volumes());
+        // The list is asked for first: most of the look waits for it.
+        let (listed, info, networks, volumes) =
+            tokio::join!(listed, self.info(), self.networks(), self.volumes());
         let ((info, cgroup_namespace), (mut containers, images, attached)) = (info?, listed?);
         for seen in containers.values_mut() {
             if let Seen::Known(container) = seen {

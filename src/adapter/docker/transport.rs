@@ -5,10 +5,12 @@ mod bounds;
 mod versions;
 
 use std::collections::VecDeque;
+use std::future::{poll_fn, ready};
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bollard::errors::Error;
@@ -143,8 +145,20 @@ struct Kept {
     /// Bytes that may still be read from it.
     budget: Arc<AtomicU64>,
     since: Instant,
-    /// What the connection itself ended with.
-    end: JoinHandle<hyper::Result<()>>,
+    /// What the connection itself ended with; `None` until its first question is on the way.
+    end: Option<JoinHandle<hyper::Result<()>>>,
+}
+
+/// A connection's own work: it ends with its last sender, or with the answer that nobody reads any more.
+type Conversation = Pin<Box<http1::Connection<TokioIo<Bounded>, Body>>>;
+
+/// Lets it go on by itself. What is already to be asked leaves before anything else is begun: the engine is at work on it
+/// while the next one is asked.
+async fn begin(mut conversation: Conversation) -> JoinHandle<hyper::Result<()>> {
+    match poll_fn(|cx| Poll::Ready(conversation.as_mut().poll(cx))).await {
+        Poll::Ready(end) => tokio::spawn(ready(end)),
+        Poll::Pending => tokio::spawn(conversation),
+    }
 }
 
 impl Kept {
@@ -153,7 +167,10 @@ impl Kept {
         let Self { sender, end, budget: _, since: _ } = self;
         drop(sender);
         match error.is_canceled() {
-            true => end.await.ok().and_then(Result::err).unwrap_or(error),
+            true => match end {
+                Some(end) => end.await.ok().and_then(Result::err).unwrap_or(error),
+                None => error,
+            },
             false => error,
         }
     }
@@ -291,13 +308,21 @@ impl Line {
         let line = Arc::clone(&self);
         let suspicion = Suspicion(&line.idle);
         loop {
-            let (mut kept, reused) = match self.take() {
-                Some(kept) => (kept, true),
+            let (mut kept, opened) = match self.take() {
+                Some(kept) => (kept, None),
                 // Boxed: a handshake takes more room than a call, and most calls need none.
-                None => (Box::pin(self.open()).await?, false),
+                None => {
+                    let (kept, conversation) = Box::pin(self.open()).await?;
+                    (kept, Some(conversation))
+                }
             };
+            let reused = opened.is_none();
             kept.budget.store(answer.most(), Ordering::Relaxed);
-            match kept.sender.try_send_request(request).await {
+            let answered = kept.sender.try_send_request(request);
+            if let Some(conversation) = opened {
+                kept.end = Some(begin(conversation).await);
+            }
+            match answered.await {
                 Ok(response) => {
                     suspicion.lift();
                     return Ok((response, Taken { line: self, kept, permit }));
@@ -311,13 +336,11 @@ impl Line {
         }
     }
 
-    async fn open(&self) -> Result<Kept, Error> {
+    async fn open(&self) -> Result<(Kept, Conversation), Error> {
         let budget = Arc::new(AtomicU64::new(0));
         let stream = Bounded { stream: self.dial.open().await?, budget: Arc::clone(&budget) };
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // It ends with its last sender, or with the answer that nobody reads any more.
-        let end = tokio::spawn(connection);
-        Ok(Kept { sender, budget, since: Instant::now(), end })
+        Ok((Kept { sender, budget, since: Instant::now(), end: None }, Box::pin(connection)))
     }
 
     fn take(&self) -> Option<Kept> {
