@@ -6,11 +6,11 @@ use tokio::sync::SemaphorePermit;
 
 use crate::model::names::HostName;
 use crate::model::observed::Seen;
-use crate::model::plan::{Action, Change, Outcome, Plan, Step};
+use crate::model::plan::{Action, Change, Outcome, Plan, Step, Verb};
 use crate::plan::Begun;
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
-use super::lane::{Lane, Named};
+use super::lane::{Lane, Named, Turn};
 use super::note::Note;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
@@ -82,6 +82,20 @@ fn leaves_its_place(action: &Action) -> bool {
 
 /// Why what was begun is not brought to its end.
 pub(super) const OVERTAKEN: &str = "a newer revision asks for something else";
+
+/// Whether it makes or starts a container and does nothing else.
+pub(super) fn only_starts(change: &Change) -> bool {
+    let starts = |step: &Step| {
+        matches!(
+            step.action,
+            Action::CreateContainer { .. }
+                | Action::Connect { .. }
+                | Action::StartContainer { .. }
+                | Action::WaitHealthy { .. }
+        )
+    };
+    matches!(change.action, Verb::Create | Verb::Start) && change.steps.iter().all(starts)
+}
 
 /// Whether a container that may be well is away from here on.
 fn takes_down(action: &Action) -> bool {
@@ -217,8 +231,11 @@ impl Executor<'_> {
                 *slot = None;
             }
             let (end, lost) = self.step(plan, change, subject, step, &engines).await;
-            if let (true, Some(lane)) = (gives_up, lane) {
-                *slot = lane.slot().await;
+            // Nothing waits for a place that it has no more use for.
+            let is_over =
+                index + 1 == change.steps.len() && matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
+            if let (true, false, Some(lane)) = (gives_up, is_over, lane) {
+                *slot = lane.slot(self.turn(change)).await;
             }
             // What was found gone may have gone by a try whose answer was lost, and so may what nobody answered for.
             let carried_out = lost || matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
@@ -341,7 +358,7 @@ impl Executor<'_> {
             for named in asked.order() {
                 let slot = match (asked.lane, &step.action) {
                     (Some(lane), action) if change.subject.swarm.is_some() && !waits(action) => {
-                        lane.slot().await
+                        lane.slot(Turn::Other).await
                     }
                     (_, _) => None,
                 };

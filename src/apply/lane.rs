@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::model::names::HostName;
 use crate::model::plan::Change;
+use crate::model::settings::Limits;
 use crate::ports::Engine;
 
 /// Where a change's steps are sent.
@@ -26,8 +27,17 @@ impl Place {
     }
 }
 
+/// What a change does to its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// It makes or starts what did not run: nobody is interrupted, and the engine has all the more to do at once.
+    Start,
+    Other,
+}
+
 pub(super) struct Lane {
-    slots: Semaphore,
+    starts: Semaphore,
+    others: Semaphore,
     /// The manager that answered last: plans differ in the order of theirs.
     answered: Mutex<Option<HostName>>,
 }
@@ -36,12 +46,21 @@ pub(super) struct Lane {
 pub(super) type Named = (HostName, Arc<dyn Engine>);
 
 impl Lane {
-    pub fn new(at_once: usize) -> Self {
-        Self { slots: Semaphore::new(at_once.max(1)), answered: Mutex::default() }
+    pub fn new(limits: &Limits) -> Self {
+        let places = |at_once: usize| Semaphore::new(at_once.max(1));
+        Self {
+            starts: places(limits.starts_per_host),
+            others: places(limits.per_host),
+            answered: Mutex::default(),
+        }
     }
 
-    pub async fn slot(&self) -> Option<SemaphorePermit<'_>> {
-        self.slots.acquire().await.ok()
+    pub async fn slot(&self, turn: Turn) -> Option<SemaphorePermit<'_>> {
+        let places = match turn {
+            Turn::Start => &self.starts,
+            Turn::Other => &self.others,
+        };
+        places.acquire().await.ok()
     }
 
     /// All of them, the one that answered last at the head and those after it next: a hung one is not waited for again.
@@ -68,7 +87,7 @@ mod tests {
     fn who_answered_last_is_asked_first_whatever_order_a_plan_has_them_in() {
         let managers = |names: [&str; 3]| names.map(|name| (name.parse::<HostName>().expect("a name"), ()));
         let first = |lane: &Lane, managers: &[(HostName, ())]| lane.order(managers).next().cloned();
-        let lane = Lane::new(1);
+        let lane = Lane::new(&Limits::default());
         let (one_plan, another) = (managers(["h1", "h2", "h3"]), managers(["h3", "h1", "h2"]));
         assert_eq!(first(&lane, &one_plan), Some(one_plan[0].clone()));
         lane.answers(&one_plan[1].0);

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::desired::Desired;
 use crate::model::drift::Subject;
 use crate::model::file::{FileSet, Files};
+use crate::model::host::EngineAddress;
 use crate::model::names::{AppKey, HostName, InstanceName};
 use crate::model::observed::Seen;
 use crate::model::ownership::Owner;
@@ -33,7 +34,7 @@ use crate::model::swarm::Swarm;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Engines, Progress, Store};
 
-use lane::{Lane, Place};
+use lane::{Lane, Place, Turn};
 
 pub use note::Noted;
 pub use stop::Stop;
@@ -126,7 +127,8 @@ impl Report {
 }
 
 impl Executor<'_> {
-    /// Starts each change when all it waits for has succeeded; at most `limits.per_host` at once on a host or a Swarm (D6).
+    /// Starts each change when all it waits for has succeeded; at most `limits.per_host` at once on a host or a Swarm, beside
+    /// `limits.starts_per_host` that interrupt nobody (D6, decision 0025).
     pub async fn carry_out(&self, plan: &Plan) -> Report {
         let lanes = self.lanes(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
@@ -182,8 +184,15 @@ impl Executor<'_> {
 
     fn lanes(&self, plan: &Plan) -> BTreeMap<Place, Arc<Lane>> {
         let places: BTreeSet<Place> = plan.changes.iter().filter_map(Place::of).collect();
-        let lane = |place: Place| (place.clone(), self.works.lane(place, self.limits.per_host));
+        let lane = |place: Place| (place.clone(), self.works.lane(place, self.limits));
         places.into_iter().map(lane).collect()
+    }
+
+    /// ssh carries only a few calls at once: what waits for one waits at the expense of its deadline.
+    fn turn(&self, change: &Change) -> Turn {
+        let host = change.host().and_then(|host| self.desired.hosts.get(host));
+        let is_near = host.is_some_and(|host| !matches!(host.engine, EngineAddress::Ssh { .. }));
+        if is_near && change::only_starts(change) { Turn::Start } else { Turn::Other }
     }
 
     fn anything_ready(&self, plan: &Plan, started: &[bool], outcomes: &BTreeMap<usize, Outcome>) -> bool {
@@ -228,7 +237,7 @@ impl Executor<'_> {
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
         let slot = match lane {
             Some(lane) if !pulls && change.subject.swarm.is_none() => tokio::select! {
-                slot = lane.slot() => slot,
+                slot = lane.slot(self.turn(change)) => slot,
                 // It would wait for nothing, with all that its plan was made from.
                 () = self.works.until_cut(self.flight) => return None,
             },

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::model::drift::Subject;
 use crate::model::names::{HostName, Revision};
 use crate::model::plan::Change;
+use crate::model::settings::Limits;
 use crate::model::units::Timestamp;
 use crate::plan::Begun;
 
@@ -131,8 +132,8 @@ impl Works {
         Some(Ticket { works: self, number, overtaken })
     }
 
-    pub(super) fn lane(&self, place: Place, at_once: usize) -> Arc<Lane> {
-        Arc::clone(self.lock().lanes.entry(place).or_insert_with(|| Arc::new(Lane::new(at_once))))
+    pub(super) fn lane(&self, place: Place, limits: &Limits) -> Arc<Lane> {
+        Arc::clone(self.lock().lanes.entry(place).or_insert_with(|| Arc::new(Lane::new(limits))))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -164,8 +164,11 @@ shape! {
         replace_apps_share: Option<f64>,
         /// B3: and more than this many apps; 10 by default.
         replace_apps_count: Option<usize>,
-        /// Changes at once on one host (D6); 4 by default.
+        /// Changes at once on one host, but for those that only make or start containers (D6); 4 by default.
         per_host: Option<usize>,
+        /// Containers made or started at once on one host where nothing is taken down for them; over ssh they count as any other
+        /// change; 16 by default.
+        starts_per_host: Option<usize>,
         /// Hosts begun to be read at once; one that takes longer than 2 s is counted no more; 64 by default.
         fan_out: Option<usize>,
         /// A full look although no event arrived, every second at most; `"1m"` by default.
@@ -435,6 +438,7 @@ fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
         destroy_count: shape.destroy_count.unwrap_or(usual.destroy_count),
         replace_apps_count: shape.replace_apps_count.unwrap_or(usual.replace_apps_count),
         per_host: shape.per_host.unwrap_or(usual.per_host).max(1),
+        starts_per_host: shape.starts_per_host.unwrap_or(usual.starts_per_host).max(1),
         fan_out: shape.fan_out.unwrap_or(usual.fan_out).max(1),
         relist: interval(context, "limits.relist", shape.relist.as_ref(), usual.relist),
         loop_threshold: shape.loop_threshold.unwrap_or(usual.loop_threshold).max(1),

@@ -188,8 +188,10 @@ pub struct Limits {
     /// B3: share of apps that may be replaced at once, and more than `replace_apps_count`.
     pub replace_apps_share: f64,
     pub replace_apps_count: usize,
-    /// D6: changes at once on one host.
+    /// D6: changes at once on one host, but for those that only make or start containers.
     pub per_host: usize,
+    /// Containers made or started at once on one host beside those, where nothing is taken down for them.
+    pub starts_per_host: usize,
     /// Hosts begun to be read at once; one that takes longer than 2 s is counted no more.
     pub fan_out: usize,
     /// Full relist although no event arrived.
@@ -208,6 +210,7 @@ impl Default for Limits {
             replace_apps_share: 0.5,
             replace_apps_count: 10,
             per_host: 4,
+            starts_per_host: 16,
             fan_out: 64,
             relist: TimeSpan::from_secs(60),
             loop_threshold: 3,

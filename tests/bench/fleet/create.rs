@@ -76,7 +76,11 @@ fn apply(fleet: &Fleet, place: &str) -> Duration {
         let _ = std::fs::remove_dir_all(fleet.dir().join(left));
     }
     let ground = Ground::new(fleet);
-    let hosts = ground.inventory("1GiB");
+    let mut hosts = ground.inventory("1GiB");
+    // As Compose does: over the engine's socket.
+    for host in fleet.state.hosts.values() {
+        hosts = hosts.replace(&host.engine, &format!("unix://{}", host.socket.display()));
+    }
     let mut files = Files::from([
         ("fleet.toml".to_owned(), "fleet = \"thirty\"\nenvironments = [\"test\", \"prod\"]\n".to_owned()),
         ("hosts/all.toml".to_owned(), hosts),
