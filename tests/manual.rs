@@ -395,3 +395,24 @@ fn every_command_and_option_named_exists() {
         .collect();
     assert!(listed > 20 && missing.is_empty(), "commands.md does not tell of {missing:?}");
 }
+
+#[test]
+fn the_help_of_a_command_begins_with_what_the_list_of_commands_says_of_it() {
+    let list = help(&[]).expect("help");
+    let listed = list.lines().skip_while(|line| !line.starts_with("Commands:")).skip(1);
+    let listed: Vec<(&str, &str)> = listed
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.trim().split_once(' '))
+        .filter(|(command, _)| *command != "help")
+        .collect();
+    assert!(listed.len() > 20, "{list}");
+    let completions = Command::new(TRUEUP).args(["completions", "fish"]).output().expect("the binary");
+    let completions = String::from_utf8(completions.stdout).expect("text");
+    for (command, says) in listed {
+        let says = says.trim();
+        let own = help(&[command]).expect("help");
+        assert!(own.starts_with(says), "{command}: {says}: {own}");
+        let offered = format!("-a \"{command}\" -d '{}'", says.replace('\'', "\\'"));
+        assert!(completions.contains(&offered), "{offered}");
+    }
+}

@@ -10,7 +10,7 @@ use crate::model::plan::{Action, Change, Outcome, Plan, Step, Verb};
 use crate::plan::Begun;
 use crate::ports::{Contents, Engine, EngineError, EngineErrorKind, Intent};
 
-use super::lane::{Lane, Named, Turn};
+use super::lane::{Named, Seat};
 use super::note::Note;
 use super::precondition::Verdict;
 use super::rollout::Awaited;
@@ -88,13 +88,12 @@ pub(super) fn only_starts(change: &Change) -> bool {
     let starts = |step: &Step| {
         matches!(
             step.action,
-            Action::CreateContainer { .. }
-                | Action::Connect { .. }
-                | Action::StartContainer { .. }
-                | Action::WaitHealthy { .. }
+            Action::CreateContainer { .. } | Action::StartContainer { .. } | Action::WaitHealthy { .. }
         )
     };
-    matches!(change.action, Verb::Create | Verb::Start) && change.steps.iter().all(starts)
+    matches!(change.action, Verb::Create | Verb::Start)
+        && change.steps.iter().all(starts)
+        && change.undo.is_empty()
 }
 
 /// Whether a container that may be well is away from here on.
@@ -144,7 +143,7 @@ impl Undone {
 /// Whom the steps of a change are sent to: the host's engine, or the Swarm's managers; nobody where none is needed.
 struct Asked<'a> {
     engines: &'a [Named],
-    lane: Option<&'a Lane>,
+    seat: Option<Seat<'a>>,
     /// A newer revision asks for something else: waits end.
     overtaken: &'a Stop,
     /// Told each step.
@@ -153,16 +152,16 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn order(&self) -> Vec<Option<&Named>> {
-        match (self.engines.is_empty(), self.lane) {
+        match (self.engines.is_empty(), self.seat) {
             (true, _) => vec![None],
-            (false, Some(lane)) => lane.order(self.engines).map(Some).collect(),
+            (false, Some(seat)) => seat.lane.order(self.engines).map(Some).collect(),
             (false, None) => self.engines.iter().map(Some).collect(),
         }
     }
 
     fn answers(&self, host: Option<&HostName>) {
-        if let (Some(lane), Some(host)) = (self.lane, host) {
-            lane.answers(host);
+        if let (Some(seat), Some(host)) = (self.seat, host) {
+            seat.lane.answers(host);
         }
     }
 }
@@ -173,7 +172,7 @@ impl Executor<'_> {
         &self,
         plan: &Plan,
         change: &Change,
-        lane: Option<&'l Lane>,
+        seat: Option<Seat<'l>>,
         mut slot: Option<SemaphorePermit<'l>>,
         ticket: &Ticket<'_>,
     ) -> (Outcome, Did) {
@@ -187,7 +186,7 @@ impl Executor<'_> {
             step: String::new(),
         };
         let note = Note::begins(self.store, begun, (self.brings)(change));
-        let outcome = self.steps(plan, change, &subject, lane, (&mut slot, &mut did), (ticket, &note)).await;
+        let outcome = self.steps(plan, change, &subject, seat, (&mut slot, &mut did), (ticket, &note)).await;
         did.took &= !matches!(outcome, Outcome::NotNeeded { .. });
         note.ends(&outcome, did);
         self.remember(plan, change, &subject, &outcome);
@@ -200,7 +199,7 @@ impl Executor<'_> {
         plan: &Plan,
         change: &Change,
         subject: &str,
-        lane: Option<&'l Lane>,
+        seat: Option<Seat<'l>>,
         (slot, did): (&mut Option<SemaphorePermit<'l>>, &mut Did),
         (ticket, note): (&Ticket<'_>, &Note<'_>),
     ) -> Outcome {
@@ -208,7 +207,7 @@ impl Executor<'_> {
             Ok(engines) => engines,
             Err(error) => return failed(&error),
         };
-        let engines = Asked { engines: &engines, lane, overtaken: &ticket.overtaken, note };
+        let engines = Asked { engines: &engines, seat, overtaken: &ticket.overtaken, note };
         let mut not_needed = Vec::new();
         let down = change.steps.iter().position(|step| takes_down(&step.action));
         for (index, step) in change.steps.iter().enumerate() {
@@ -232,10 +231,12 @@ impl Executor<'_> {
             }
             let (end, lost) = self.step(plan, change, subject, step, &engines).await;
             // Nothing waits for a place that it has no more use for.
-            let is_over =
-                index + 1 == change.steps.len() && matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
-            if let (true, false, Some(lane)) = (gives_up, is_over, lane) {
-                *slot = lane.slot(self.turn(change)).await;
+            let goes_on = match end {
+                StepEnd::Done | StepEnd::NotNeeded(_) => index + 1 < change.steps.len(),
+                StepEnd::Refused(_) | StepEnd::Stopped(_) | StepEnd::Failed { .. } => !change.undo.is_empty(),
+            };
+            if let (true, true, Some(seat)) = (gives_up, goes_on, seat) {
+                *slot = seat.slot().await;
             }
             // What was found gone may have gone by a try whose answer was lost, and so may what nobody answered for.
             let carried_out = lost || matches!(end, StepEnd::Done | StepEnd::NotNeeded(_));
@@ -356,9 +357,9 @@ impl Executor<'_> {
         for nth in 1..=TRIES {
             let mut round = Round::default();
             for named in asked.order() {
-                let slot = match (asked.lane, &step.action) {
-                    (Some(lane), action) if change.subject.swarm.is_some() && !waits(action) => {
-                        lane.slot(Turn::Other).await
+                let slot = match (asked.seat, &step.action) {
+                    (Some(seat), action) if change.subject.swarm.is_some() && !waits(action) => {
+                        seat.slot().await
                     }
                     (_, _) => None,
                 };

@@ -31,8 +31,34 @@ impl Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Turn {
     /// It makes or starts what did not run: nobody is interrupted, and the engine has all the more to do at once.
-    Start,
+    Start {
+        /// How many of its host's places it takes: one, or as many as engines start things on the same machine.
+        places: u32,
+    },
     Other,
+}
+
+impl Turn {
+    /// Of a start on one of so many engines of this machine. They share its processors, and each has places of its own: one
+    /// that hangs holds up no other. `per_host` at once it may have in any case.
+    pub fn beside(engines: usize, limits: &Limits) -> Self {
+        let most = limits.starts_per_host / limits.per_host.max(1);
+        Self::Start { places: u32::try_from(engines.min(most).max(1)).unwrap_or(1) }
+    }
+}
+
+/// A change's turn at its host or its Swarm.
+#[derive(Clone, Copy)]
+pub(super) struct Seat<'l> {
+    pub lane: &'l Lane,
+    pub turn: Turn,
+}
+
+impl<'l> Seat<'l> {
+    /// Waits until the change may go on.
+    pub async fn slot(self) -> Option<SemaphorePermit<'l>> {
+        self.lane.slot(self.turn).await
+    }
 }
 
 pub(super) struct Lane {
@@ -47,7 +73,7 @@ pub(super) type Named = (HostName, Arc<dyn Engine>);
 
 impl Lane {
     pub fn new(limits: &Limits) -> Self {
-        let places = |at_once: usize| Semaphore::new(at_once.max(1));
+        let places = |at_once: usize| Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS));
         Self {
             starts: places(limits.starts_per_host),
             others: places(limits.per_host),
@@ -55,12 +81,11 @@ impl Lane {
         }
     }
 
-    pub async fn slot(&self, turn: Turn) -> Option<SemaphorePermit<'_>> {
-        let places = match turn {
-            Turn::Start => &self.starts,
-            Turn::Other => &self.others,
-        };
-        places.acquire().await.ok()
+    async fn slot(&self, turn: Turn) -> Option<SemaphorePermit<'_>> {
+        match turn {
+            Turn::Start { places } => self.starts.acquire_many(places).await.ok(),
+            Turn::Other => self.others.acquire().await.ok(),
+        }
     }
 
     /// All of them, the one that answered last at the head and those after it next: a hung one is not waited for again.

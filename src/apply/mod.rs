@@ -34,7 +34,7 @@ use crate::model::swarm::Swarm;
 use crate::model::units::TimeSpan;
 use crate::ports::{Clock, Engines, Progress, Store};
 
-use lane::{Lane, Place, Turn};
+use lane::{Lane, Place, Seat, Turn};
 
 pub use note::Noted;
 pub use stop::Stop;
@@ -131,6 +131,7 @@ impl Executor<'_> {
     /// `limits.starts_per_host` that interrupt nobody (D6, decision 0025).
     pub async fn carry_out(&self, plan: &Plan) -> Report {
         let lanes = self.lanes(plan);
+        let neighbours = self.neighbours(plan);
         let mut outcomes: BTreeMap<usize, Outcome> = BTreeMap::new();
         let mut all_did = BTreeMap::new();
         let put_off = if self.awaits { BTreeSet::new() } else { put_off(plan) };
@@ -151,8 +152,10 @@ impl Executor<'_> {
                     }
                     Readiness::Go => {
                         started[index] = true;
-                        let lane = Place::of(change).and_then(|place| lanes.get(&place).map(|lane| &**lane));
-                        running.push(async move { (index, self.in_lane(plan, change, lane).await) });
+                        let turn = self.turn(change, neighbours);
+                        let lane = Place::of(change).and_then(|place| lanes.get(&place));
+                        let seat = lane.map(|lane| Seat { lane, turn });
+                        running.push(async move { (index, self.in_lane(plan, change, seat).await) });
                     }
                 }
             }
@@ -188,11 +191,25 @@ impl Executor<'_> {
         places.into_iter().map(lane).collect()
     }
 
+    /// Engines of this machine on which the plan starts something.
+    fn neighbours(&self, plan: &Plan) -> usize {
+        let starts = plan.changes.iter().filter(|change| change::only_starts(change));
+        let is_here = |host: &&HostName| matches!(self.engine(host), Some(EngineAddress::Unix { .. }));
+        starts.filter_map(Change::host).filter(is_here).collect::<BTreeSet<_>>().len()
+    }
+
+    fn engine(&self, host: &HostName) -> Option<&EngineAddress> {
+        self.desired.hosts.get(host).map(|host| &host.engine)
+    }
+
     /// ssh carries only a few calls at once: what waits for one waits at the expense of its deadline.
-    fn turn(&self, change: &Change) -> Turn {
-        let host = change.host().and_then(|host| self.desired.hosts.get(host));
-        let is_near = host.is_some_and(|host| !matches!(host.engine, EngineAddress::Ssh { .. }));
-        if is_near && change::only_starts(change) { Turn::Start } else { Turn::Other }
+    fn turn(&self, change: &Change, neighbours: usize) -> Turn {
+        match change.host().and_then(|host| self.engine(host)) {
+            Some(EngineAddress::Ssh { .. }) | None => Turn::Other,
+            Some(_) if !change::only_starts(change) => Turn::Other,
+            Some(EngineAddress::Unix { .. }) => Turn::beside(neighbours, self.limits),
+            Some(EngineAddress::Tcp { .. } | EngineAddress::Simulated) => Turn::Start { places: 1 },
+        }
     }
 
     fn anything_ready(&self, plan: &Plan, started: &[bool], outcomes: &BTreeMap<usize, Outcome>) -> bool {
@@ -231,13 +248,13 @@ impl Executor<'_> {
     }
 
     /// How it ended, and what it did; `None`: a newer plan says what becomes of it.
-    async fn in_lane(&self, plan: &Plan, change: &Change, lane: Option<&Lane>) -> Option<(Outcome, Did)> {
+    async fn in_lane(&self, plan: &Plan, change: &Change, seat: Option<Seat<'_>>) -> Option<(Outcome, Did)> {
         // Pulls run apart: a slow registry must not keep healing from a host (D6). On a Swarm each step has a slot of its
         // own: waiting for Swarm is no work of its managers.
         let pulls = change.steps.first().is_some_and(|s| change::is_pull(&s.action));
-        let slot = match lane {
-            Some(lane) if !pulls && change.subject.swarm.is_none() => tokio::select! {
-                slot = lane.slot(self.turn(change)) => slot,
+        let slot = match seat {
+            Some(seat) if !pulls && change.subject.swarm.is_none() => tokio::select! {
+                slot = seat.slot() => slot,
                 // It would wait for nothing, with all that its plan was made from.
                 () = self.works.until_cut(self.flight) => return None,
             },
@@ -249,7 +266,7 @@ impl Executor<'_> {
         } else if let Err(error) = (self.begins)(change) {
             (Outcome::Failed { error, transient: true }, Did::default())
         } else {
-            self.carry_out_change(plan, change, lane, slot, &ticket).await
+            self.carry_out_change(plan, change, seat, slot, &ticket).await
         };
         // Told before it is no longer under way: no look falls in between.
         (self.ended)(change, &outcome, Some(did));

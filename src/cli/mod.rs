@@ -60,9 +60,7 @@ struct Cli {
     global: world::GlobalArgs,
 }
 
-/// What a command's options are is worked out for the one that is asked for.
 #[derive(Subcommand)]
-#[command(defer = true)]
 enum Command {
     /// Show what would be changed, and why; nothing is changed.
     Plan(plan::Args),
@@ -145,7 +143,7 @@ pub fn main() -> ExitCode {
     if matches!(cli.command, Command::PolicyEval) {
         return policy_eval::run();
     }
-    let goes_on = goes_on(&cli.command);
+    let (goes_on, only_looks) = (goes_on(&cli.command), only_looks(&cli.command));
     let runtime = match runtime(goes_on).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -158,12 +156,13 @@ pub fn main() -> ExitCode {
     if goes_on {
         // A forge or a disk that hangs keeps no command from ending.
         runtime.shutdown_timeout(Duration::from_secs(1));
-    } else if has_programs() {
-        // What is still asked ends here, with the programs that it started; no thread is waited for.
-        runtime.shutdown_background();
-    } else {
+    } else if only_looks && !has_programs() {
         // Connections are closed all at once, and not one by one.
         leave(runtime);
+    } else {
+        // What is still asked ends here, with the programs that it started and its hold on the state file; no thread is
+        // waited for.
+        runtime.shutdown_background();
     }
     match ended {
         Ok(code) => match say::lost() {
@@ -194,6 +193,20 @@ const fn goes_on(command: &Command) -> bool {
     matches!(
         command,
         Command::Run(_) | Command::Apply(_) | Command::Rollback(_) | Command::Images(_) | Command::Demo(_)
+    )
+}
+
+/// Nothing of what these hold has to be put in order: they write to no state file.
+const fn only_looks(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Plan(_)
+            | Command::Status(_)
+            | Command::Drift(_)
+            | Command::Render(_)
+            | Command::Check(_)
+            | Command::Verify(_)
+            | Command::Snapshot(_)
     )
 }
 

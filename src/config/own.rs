@@ -166,8 +166,8 @@ shape! {
         replace_apps_count: Option<usize>,
         /// Changes at once on one host, but for those that only make or start containers (D6); 4 by default.
         per_host: Option<usize>,
-        /// Containers made or started at once on one host where nothing is taken down for them; over ssh they count as any other
-        /// change; 16 by default.
+        /// Containers made or started at once on one host where nothing is taken down for them, 24 at most; engines of trueup's own
+        /// machine share them, and over ssh they count as any other change; 16 by default.
         starts_per_host: Option<usize>,
         /// Hosts begun to be read at once; one that takes longer than 2 s is counted no more; 64 by default.
         fan_out: Option<usize>,
@@ -422,8 +422,15 @@ fn images(shape: &ImagesShape, context: &mut Context<'_>) -> ImageSettings {
     }
 }
 
+/// An engine is sent 32 calls at once: looks and other changes have the rest.
+const MOST_STARTS: usize = 24;
+
 fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
     let usual = Limits::default();
+    let starts_per_host = shape.starts_per_host.unwrap_or(usual.starts_per_host);
+    if !(1..=MOST_STARTS).contains(&starts_per_host) {
+        context.fail("limits.starts_per_host", format!("a number from 1 to {MOST_STARTS}"));
+    }
     let mut share = |key: &str, value: Option<f64>, usual: f64| match value {
         Some(value) if (0.0..=1.0).contains(&value) => value,
         Some(_) => {
@@ -438,7 +445,7 @@ fn limits(shape: &LimitsShape, context: &mut Context<'_>) -> Limits {
         destroy_count: shape.destroy_count.unwrap_or(usual.destroy_count),
         replace_apps_count: shape.replace_apps_count.unwrap_or(usual.replace_apps_count),
         per_host: shape.per_host.unwrap_or(usual.per_host).max(1),
-        starts_per_host: shape.starts_per_host.unwrap_or(usual.starts_per_host).max(1),
+        starts_per_host,
         fan_out: shape.fan_out.unwrap_or(usual.fan_out).max(1),
         relist: interval(context, "limits.relist", shape.relist.as_ref(), usual.relist),
         loop_threshold: shape.loop_threshold.unwrap_or(usual.loop_threshold).max(1),
